@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Plugins: finding, loading and checking modules; the catalog that conf reads from. Main thread. */
+#ifndef MR_PLUG_H
+#define MR_PLUG_H
+#include "conf/spec.h"
+
+struct mr_registry;
+/* dirs: where to look first (the tree's build folder), NULL-terminated or NULL; then MILLRACE_PLUGIN_PATH (not when setuid), then
+ * the installed folder (none when MILLRACE_PLUGIN_SYSTEM_PATH is set: that list instead). */
+struct mr_registry *mr_registry_new(const char *const *dirs);
+void mr_registry_free(struct mr_registry *r); /* modules stay mapped (RTLD_NODELETE) */
+/* Loads KIND/NAME.so, kind "sources", "transforms" or "sinks"; NULL with *ret_why (caller frees). */
+const struct mr_plugin *mr_registry_load(struct mr_registry *r, const char *kind, const char *name, char **ret_why);
+/* Every plugin file found: kind, name, path for each; nothing is loaded. Caller unrefs; elements struct mr_found *. */
+struct mr_found { char *kind, *name, *path; };
+GPtrArray *mr_registry_list(struct mr_registry *r);
+/* Loads a module in a child process first: NULL = it loads, else what happened ("aborted while loading (signal 6)"), caller frees. */
+char *mr_registry_probe(const char *path);
+struct mr_catalog mr_registry_catalog(struct mr_registry *r);
+
+#endif
