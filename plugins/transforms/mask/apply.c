@@ -66,36 +66,30 @@ static bool put_redacted(const struct mask_method *m, struct mr_column *c) {
   return m->text ? mr_column_bytes(c, m->text, (int64_t)m->text_len) : mr_column_text(c, MASK_REDACTED);
 }
 
-static int64_t floor_to(int64_t v, int64_t step) {
-  int64_t r = v % step;
-  return v - r - (r < 0 ? step : 0);
-}
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
 
-/* Days of the first of the year or month in which `days` lies. */
+/* Days of the first of the year or month in which `days` lies. Proleptic Gregorian calendar; Howard Hinnant, "chrono-compatible
+ * low-level date algorithms". Its years begin in March. */
 static int64_t truncate_days(int64_t days, enum mask_unit unit) {
-  int64_t shifted = days + 719468, doe, y;
-  int64_t era = floor_to(shifted, 146097) / 146097;
-  doe = shifted - era * 146097;
+  int64_t shifted = days + 719468, era = floor_div(shifted, 146097), doe = shifted - era * 146097;
   int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
-  int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153, d = doy - (153 * mp + 2) / 5;
-  if (unit == MASK_MONTH) return days - d;
-  /* the algorithm's years begin in March: January is in the year that follows */
-  y = yoe + era * 400 + (mp >= 10) - 1;
-  int64_t year_start = 365 * y + floor_to(y, 4) / 4 - floor_to(y, 100) / 100 + floor_to(y, 400) / 400 + 306;
-  return year_start - 719468;
+  int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100), mp = (5 * doy + 2) / 153;
+  if (unit == MASK_MONTH) return days - (doy - (153 * mp + 2) / 5);
+  int64_t y = yoe + era * 400 - (mp < 10); /* January is ten months into the March year before */
+  return 365 * y + floor_div(y, 4) - floor_div(y, 100) + floor_div(y, 400) + 306 - 719468;
 }
 
+/* A result that the column's type cannot hold (290,000 years before our era) is null. */
 static bool put_truncated(const struct mask_method *m, const struct mr_view *v, int64_t i, struct mr_column *c) {
-  int64_t value = mr_view_int(v, i), us = INT64_C(3600000000), day = 24 * us;
-  bool date = v->kind == MR_K_DATE;
-  if (!date && m->unit >= MASK_DAY) {
-    int64_t step = m->unit == MASK_DAY ? day : us;
-    return value < INT64_MIN + step ? mr_column_null(c) : mr_column_int(c, floor_to(value, step));
+  const int64_t hour_us = INT64_C(3600000000);
+  int64_t value = mr_view_int(v, i), step = m->unit == MASK_HOUR ? hour_us : 24 * hour_us, first;
+  if (v->kind == MR_K_DATE) {
+    first = m->unit == MASK_DAY ? value : truncate_days(value, m->unit);
+    return first < INT32_MIN ? mr_column_null(c) : mr_column_int(c, first);
   }
-  int64_t days = date ? value : (value - floor_to(value, 1)) + floor_to(value < INT64_MIN + day ? INT64_MIN + day : value, day) / day;
-  int64_t first = m->unit == MASK_DAY ? days : truncate_days(days, m->unit);
-  bool out_of_range = date ? first < INT32_MIN : first < INT64_MIN / day + 1;
-  return out_of_range ? mr_column_null(c) : mr_column_int(c, date ? first : first * day);
+  first = floor_div(value, step);
+  if (m->unit < MASK_DAY) first = truncate_days(first, m->unit);
+  return __builtin_mul_overflow(first, step, &first) ? mr_column_null(c) : mr_column_int(c, first);
 }
 
 static bool put_value(struct mask_tools *t, const struct mask_node *n, const struct mr_view *v, int64_t i,

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#define NUMBER_MAX 64 /* bytes of the longest text of a single value that is no text: a decimal with scale -128 aside */
+#define NUMBER_MAX 64 /* bytes; longer than any number's digits, date or time */
 
 static bool room(struct mask_buf *b, size_t n) {
   if (b->cap - b->len >= n) return true;
@@ -64,30 +64,34 @@ static bool add_float(struct mask_buf *b, const struct mr_view *v, int64_t i) {
   return add_text(b, s);
 }
 
-/* Digits of u, at least `least` of them, most significant first; returns their number. */
-static int digits_of(unsigned __int128 u, int least, char *out) {
-  char rev[48];
+static bool add_zeros(struct mask_buf *b, int n) {
+  bool ok = true;
+  while (ok && n-- > 0) ok = add(b, "0", 1);
+  return ok;
+}
+
+/* Digits of u > 0, most significant first; returns their number. */
+static int digits_of(unsigned __int128 u, char *out) {
+  char rev[NUMBER_MAX];
   int n = 0;
-  for (; u || n < least; u /= 10) rev[n++] = (char)('0' + (int)(u % 10));
+  for (; u; u /= 10) rev[n++] = (char)('0' + (int)(u % 10));
   for (int i = 0; i < n; i++) out[i] = rev[n - 1 - i];
   return n;
 }
 
 static bool add_decimal(struct mask_buf *b, const struct mr_view *v, int64_t i) {
-  char s[64];
+  char s[NUMBER_MAX];
   __int128 n;
   int precision, scale;
   memcpy(&n, mr_view_fixed(v, i), sizeof n);
   mr_decimal_of(v->schema, &precision, &scale);
   unsigned __int128 u = n < 0 ? -(unsigned __int128)n : (unsigned __int128)n;
+  if (!u) return add(b, "0", 1);
   for (; scale > 0 && u % 10 == 0; scale--) u /= 10;
+  int len = digits_of(u, s), whole = len > scale ? len - (scale > 0 ? scale : 0) : 0;
   if (n < 0 && !add(b, "-", 1)) return false;
-  if (scale > 40) return add_text(b, "0e-") && false; /* no decimal128 has that many */
-  int len = digits_of(u, scale > 0 ? scale + 1 : 1, s), whole = scale > 0 ? len - scale : len;
-  if (!add(b, s, (size_t)whole)) return false;
-  for (int z = scale; u && z < 0; z++)
-    if (!add(b, "0", 1)) return false;
-  return scale <= 0 || (add(b, ".", 1) && add(b, s + whole, (size_t)scale));
+  if (!(whole ? add(b, s, (size_t)whole) : add(b, "0", 1)) || !add_zeros(b, -scale)) return false;
+  return scale <= 0 || (add(b, ".", 1) && add_zeros(b, scale - len) && add(b, s + whole, (size_t)(len - whole)));
 }
 
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
