@@ -183,6 +183,8 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   void (*notify)(void *ctx);                                                 /* any thread: call me */
   int (*reject)(void *ctx, const struct mr_reject *lend); /* counts when the running call succeeds */
 
+  /* Tells the runtime several lanes' names at once: the sinks are asked for all of them in one go, lane() then answers from memory. */
+  int (*lanes)(void *ctx, const char *const *names, size_t n, struct mr_error *);
   /* Names a lane (a source's): >= 0 enum mr_lane_state. first: NULL to ask; else the lane's first position, which is made
    * durable before this returns MR_LANE_KNOWN. May wait for sinks to answer; MR_RETRY when woken or while one is away. */
   int (*lane)(void *ctx, const char *name, const struct mr_position *first, uint32_t *ret,
@@ -225,6 +227,8 @@ struct mr_open { /* lend until close */
   const struct ArrowSchema *in; /* transform, sink; NULL at check when nobody knows it yet */
   struct mr_list want;          /* source: const char *, the system columns that something names */
   const char *pipeline, *stage;
+  int64_t memory; /* source: bytes it may buffer itself (a client library's queue); 0: not said */
+  bool bounded;   /* source: give MR_END when each lane has reached the end it had at start */
 };
 typedef int mr_open_fn(const struct mr_open *, void **self, struct mr_error *);
 typedef int mr_self_fn(void *self, struct mr_error *);
@@ -298,6 +302,9 @@ struct mr_sink {
   int (*evolve)(void *self, const struct ArrowSchema *to, struct mr_error *); /* between units only; repeatable */
   void (*wake)(void *self);
   void (*close)(void *self);
+  /* Transactional. After MR_UNSURE or a miss: waits for an old transaction of ours, raises the owner of the unit's lanes where it is
+   * still the mark's, and gives their rows. MR_FENCED: another owner; nothing was raised. */
+  int (*reread)(void *self, const struct mr_unit *lend, mr_mark_fn *mark, void *out, struct mr_error *);
 };
 struct mr_plugin { /* exactly one of source, transform, sink is set */
   uint32_t abi, size, conf_size, opt_size;
