@@ -38,6 +38,8 @@ struct mr_stage_spec {
   int64_t refresh_ms;              /* lookups; 0: read once, or followed */
   char *start;                     /* sinks: "earliest" | "now" for a sink added later, or NULL */
   struct mr_mark_at at, when_at;
+  bool broken;                     /* a problem was found in it: what it gives is not known. Never in a spec that mr_spec_load gave */
+  struct mr_node *node, *options;  /* its place in the file: conf's own */
 };
 struct mr_settings {
   int64_t checkpoint_ms, checkpoint_bytes, checkpoint_rows; /* 1000, 64 MiB, 0 = no bound */
@@ -55,7 +57,10 @@ struct mr_spec {
   enum mr_originals originals;
   int64_t letters_rows, letters_per_ms; /* dead_letter.limit; 0: none */
   struct mr_settings settings;
+  struct mr_spec_own *own;         /* conf's own: the file, and the memory of every conf */
 };
+/* One value in effect, for `check --print`: path as --set takes it, origin "file", "--set", "MILLRACE_SET_…" or "default". */
+struct mr_value { char *path, *text, *origin; int line; };
 
 /* One finding of a check. Sorted by line and column. */
 struct mr_problem { int line, column; char *path, *message; };
@@ -65,8 +70,23 @@ struct mr_problem { int line, column; char *path, *message; };
  * and returns the spec, or NULL when problems were added. Main thread. */
 struct mr_spec *mr_spec_load(const char *file, const char *text, size_t len, const char *const *overrides,
                              const struct mr_catalog *catalog, GPtrArray *problems);
+/* The same, but gives what could be read even when there are problems (NULL only when the file is no mapping at all): for `check`,
+ * which goes on with the stages that are not broken. */
+struct mr_spec *mr_spec_read(const char *file, const char *text, size_t len, const char *const *overrides,
+                             const struct mr_catalog *catalog, GPtrArray *problems);
 void mr_spec_free(struct mr_spec *spec); /* takes NULL */
 struct mr_stage_spec *mr_spec_stage(const struct mr_spec *spec, const char *name); /* stages, lookups, dead_letter; or NULL */
+/* Stages so that each comes after its inputs; elements lent. Caller unrefs. */
+GPtrArray *mr_spec_order(const struct mr_spec *spec);
+/* The values in effect, secrets shown as "***": struct mr_value *, lent. */
+GPtrArray *mr_spec_values(const struct mr_spec *spec);
+/* Adds a problem at a stage's option, as mr_error.option names it ("routes.2.topic"); at the stage's plugin when it is empty or
+ * not in the file. line, column (1-based; 0: the value itself): inside the option's text, as expressions report them. */
+void mr_spec_problem(const struct mr_spec *spec, const struct mr_stage_spec *st, const char *option, int line, int column,
+                     const char *message, GPtrArray *problems);
+/* The same for a key of the entry itself: "when", "allow". */
+void mr_spec_entry_problem(const struct mr_spec *spec, const struct mr_stage_spec *st, const char *key, int line, int column,
+                           const char *message, GPtrArray *problems);
 void mr_problem_add(GPtrArray *problems, struct mr_mark_at at, const char *path, const char *fmt, ...) MR_PRINTF(4, 5);
 GPtrArray *mr_problems_new(void);
 /* "file:line:col: /path: message\n" for each, sorted; secrets never appear. */

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "conf/node.h"
+#include <string.h>
+
+struct mr_node *mr_node_new(enum mr_node_type type, struct mr_node *parent)
+{
+  struct mr_node *n = g_new0(struct mr_node, 1);
+  n->type = type;
+  n->parent = parent;
+  if (parent)
+    n->origin = parent->origin;
+  if (type != MR_NODE_SCALAR)
+    n->kids = g_ptr_array_new_with_free_func((GDestroyNotify)mr_node_free);
+  return n;
+}
+
+struct mr_node *mr_node_scalar(const char *text, struct mr_node *parent)
+{
+  struct mr_node *n = mr_node_new(MR_NODE_SCALAR, parent);
+  n->text = g_strdup(text);
+  return n;
+}
+
+void mr_node_free(struct mr_node *n)
+{
+  if (!n)
+    return;
+  if (n->kids)
+    g_ptr_array_unref(n->kids);
+  g_free(n->key);
+  g_free(n->text);
+  g_free(n->label);
+  g_free(n);
+}
+
+guint mr_node_count(const struct mr_node *n)
+{
+  return n && n->kids ? n->kids->len : 0;
+}
+
+struct mr_node *mr_node_kid(const struct mr_node *n, guint i)
+{
+  return g_ptr_array_index(n->kids, i);
+}
+
+struct mr_node *mr_node_get(const struct mr_node *map, const char *key)
+{
+  if (!map || map->type != MR_NODE_MAP)
+    return NULL;
+  for (guint i = 0; i < map->kids->len; i++) {
+    struct mr_node *kid = mr_node_kid(map, i);
+    if (!strcmp(kid->key, key))
+      return kid;
+  }
+  return NULL;
+}
+
+void mr_node_put(struct mr_node *parent, const char *key, struct mr_node *take)
+{
+  take->parent = parent;
+  if (key) {
+    struct mr_node *old = mr_node_get(parent, key);
+    g_free(take->key);
+    take->key = g_strdup(key);
+    if (old)
+      g_ptr_array_remove(parent->kids, old);
+  }
+  g_ptr_array_add(parent->kids, take);
+}
+
+static guint index_in(const struct mr_node *parent, const struct mr_node *kid)
+{
+  guint i = 0;
+  g_ptr_array_find(parent->kids, kid, &i);
+  return i;
+}
+
+static void put_step(GString *out, const struct mr_node *n)
+{
+  const struct mr_node *name = mr_node_get(n, "name");
+  g_string_append_c(out, '/');
+  if (n->key)
+    g_string_append(out, n->key);
+  else if (name && name->type == MR_NODE_SCALAR && name->text[0])
+    g_string_append(out, name->text);
+  else
+    g_string_append_printf(out, "%u", index_in(n->parent, n));
+}
+
+static void put_path(GString *out, const struct mr_node *n)
+{
+  if (!n->parent)
+    return;
+  put_path(out, n->parent);
+  put_step(out, n);
+}
+
+char *mr_node_path(const struct mr_node *n)
+{
+  for (const struct mr_node *up = n; up; up = up->parent)
+    if (up->label)
+      return g_strdup(up->label);
+  GString *out = g_string_new(NULL);
+  put_path(out, n);
+  if (!out->len)
+    g_string_append_c(out, '/');
+  return g_string_free(out, FALSE);
+}
+
+static bool needs_quotes(const char *text)
+{
+  static const char *const special = ",[]{}#&*!|>%@`\"'";
+  if (!text[0] || g_ascii_isspace(text[0]) || strchr("-?:", text[0]))
+    return true;
+  if (g_ascii_isspace(text[strlen(text) - 1]) || strstr(text, ": "))
+    return true;
+  return strpbrk(text, special) != NULL || strchr(text, '\n');
+}
+
+static void put_scalar(GString *out, const char *text)
+{
+  if (!needs_quotes(text)) {
+    g_string_append(out, text);
+    return;
+  }
+  g_string_append_c(out, '"');
+  for (const char *c = text; *c; c++) {
+    if (*c == '"' || *c == '\\')
+      g_string_append_c(out, '\\');
+    if (*c == '\n')
+      g_string_append(out, "\\n");
+    else
+      g_string_append_c(out, *c);
+  }
+  g_string_append_c(out, '"');
+}
+
+static void put_text(GString *out, const struct mr_node *n)
+{
+  if (n->type == MR_NODE_SCALAR) {
+    put_scalar(out, n->text);
+    return;
+  }
+  bool map = n->type == MR_NODE_MAP;
+  g_string_append_c(out, map ? '{' : '[');
+  for (guint i = 0; i < n->kids->len; i++) {
+    const struct mr_node *kid = mr_node_kid(n, i);
+    if (i)
+      g_string_append(out, ", ");
+    if (map)
+      put_scalar(out, kid->key);
+    if (map)
+      g_string_append(out, ": ");
+    put_text(out, kid);
+  }
+  g_string_append_c(out, map ? '}' : ']');
+}
+
+char *mr_node_text(const struct mr_node *n)
+{
+  GString *out = g_string_new(NULL);
+  if (n->type == MR_NODE_SCALAR)
+    g_string_append(out, n->text);
+  else
+    put_text(out, n);
+  return g_string_free(out, FALSE);
+}
+
+/* The byte at line:column of source, or its end. */
+static const char *seek(const char *source, int line, int column)
+{
+  const char *c = source;
+  for (int l = 1; l < line; l++) {
+    c = strchr(c, '\n');
+    if (!c)
+      return source + strlen(source);
+    c++;
+  }
+  for (int i = 1; i < column && *c && *c != '\n'; i++)
+    c = g_utf8_next_char(c);
+  return c;
+}
+
+/* How many characters of the file the next character of the text takes inside this kind of quotes.
+ * 0: cannot be told. */
+static int width_in_file(const struct mr_node *n, const char *c)
+{
+  if (n->quote == '\'' && c[0] == '\'')
+    return 2;
+  if (n->quote == '"' && c[0] == '\\')
+    return strchr("\"\\/ntre0abvf ", c[1]) ? 2 : 0;
+  return *c && *c != '\n' ? 1 : 0;
+}
+
+static struct mr_mark_at locate_line(const struct mr_node *n, const char *source, int column)
+{
+  bool quoted = n->quote == '\'' || n->quote == '"';
+  struct mr_mark_at at = {n->at.line, n->at.column + (quoted ? 1 : 0)};
+  const char *c = seek(source, at.line, at.column);
+  for (int i = 1; i < column; i++) {
+    int width = width_in_file(n, c);
+    if (!width || at.line != n->at.line)
+      return n->at;
+    at.column += width;
+    for (; width; width--)
+      c = g_utf8_next_char(c);
+  }
+  return at;
+}
+
+/* In a literal block each line of the text is a line of the file, moved right by the block's
+ * indentation. */
+static struct mr_mark_at locate_block(const struct mr_node *n, const char *source, int line,
+                                      int column)
+{
+  int indent = 0;
+  for (int l = n->at.line + 1; l < n->end.line; l++) {
+    const char *from = seek(source, l, 1), *c = from;
+    while (*c == ' ')
+      c++;
+    if (*c == '\n' || *c == '\r' || !*c)
+      continue;
+    indent = (int)(c - from);
+    break;
+  }
+  return (struct mr_mark_at){n->at.line + line, indent + column};
+}
+
+struct mr_mark_at mr_node_locate(const struct mr_node *n, const char *source, int line, int column)
+{
+  if (n->type != MR_NODE_SCALAR || n->expanded || n->origin != MR_FROM_FILE || !source)
+    return n->at;
+  if (n->quote == '|')
+    return locate_block(n, source, line, column);
+  if (n->quote == '>' || line != 1)
+    return n->at;
+  return locate_line(n, source, column);
+}
+
+bool mr_node_comment(const struct mr_node *n, const char *source)
+{
+  if (n->type != MR_NODE_SCALAR || n->quote || n->origin != MR_FROM_FILE || !source)
+    return false;
+  const char *c = seek(source, n->end.line, n->end.column);
+  const char *from = c;
+  while (*c == ' ' || *c == '\t')
+    c++;
+  return c > from && *c == '#';
+}
+
+static void add(GPtrArray *problems, const struct mr_node *n, struct mr_mark_at at, const char *fmt,
+                va_list ap)
+{
+  g_autofree char *message = g_strdup_vprintf(fmt, ap);
+  g_autofree char *path = mr_node_path(n);
+  mr_problem_add(problems, at, path, "%s", message);
+}
+
+void mr_node_problem(GPtrArray *problems, struct mr_node *n, const char *fmt, ...)
+{
+  if (n->broken)
+    return;
+  va_list ap;
+  va_start(ap, fmt);
+  add(problems, n, n->at, fmt, ap);
+  va_end(ap);
+  n->broken = true;
+}
+
+void mr_node_key_problem(GPtrArray *problems, struct mr_node *n, const char *fmt, ...)
+{
+  if (n->broken)
+    return;
+  va_list ap;
+  va_start(ap, fmt);
+  add(problems, n, n->key ? n->key_at : n->at, fmt, ap);
+  va_end(ap);
+  n->broken = true;
+}
+
+void mr_node_remark(GPtrArray *problems, const struct mr_node *n, const char *fmt, ...)
+{
+  va_list ap;
+  va_start(ap, fmt);
+  add(problems, n, n->key ? n->key_at : n->at, fmt, ap);
+  va_end(ap);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The whole file: sections, settings, and what is asked of a spec afterwards. */
+#include "conf/spec.h"
+#include <string.h>
+#include "conf/load.h"
+#include "conf/suggest.h"
+
+static const char *const sections[] = {"name",  "lookups",     "sources",  "transforms",
+                                       "sinks", "dead_letter", "settings", "tests"};
+
+static void stage_free(void *p)
+{
+  mr_stage_free(p);
+}
+
+static struct mr_spec *spec_new(const char *file, const char *text, size_t len)
+{
+  struct mr_spec *spec = g_new0(struct mr_spec, 1);
+  spec->own = mr_own_new(text, len);
+  spec->path = mr_own_dup(spec->own, file);
+  spec->stages = g_ptr_array_new_with_free_func(stage_free);
+  spec->lookups = g_ptr_array_new_with_free_func(stage_free);
+  return spec;
+}
+
+void mr_spec_free(struct mr_spec *spec)
+{
+  if (!spec)
+    return;
+  g_ptr_array_unref(spec->stages);
+  g_ptr_array_unref(spec->lookups);
+  if (spec->dead_letter)
+    mr_stage_free(spec->dead_letter);
+  mr_own_free(spec->own);
+  g_free(spec);
+}
+
+static struct mr_stage_spec *find_in(const GPtrArray *stages, const char *name)
+{
+  for (guint i = 0; i < stages->len; i++) {
+    struct mr_stage_spec *st = g_ptr_array_index(stages, i);
+    if (!strcmp(st->name, name))
+      return st;
+  }
+  return NULL;
+}
+
+struct mr_stage_spec *mr_spec_stage(const struct mr_spec *spec, const char *name)
+{
+  struct mr_stage_spec *st = name[0] ? find_in(spec->stages, name) : NULL;
+  if (!st && name[0])
+    st = find_in(spec->lookups, name);
+  return !st && spec->dead_letter && !strcmp(name, "dead_letter") ? spec->dead_letter : st;
+}
+
+GPtrArray *mr_spec_values(const struct mr_spec *spec)
+{
+  return spec->own->values;
+}
+
+static void check_sections(struct mr_load *l, struct mr_node *root)
+{
+  for (guint i = 0; i < root->kids->len; i++) {
+    struct mr_node *n = mr_node_kid(root, i);
+    bool known = false;
+    for (size_t k = 0; k < G_N_ELEMENTS(sections); k++)
+      known |= !strcmp(n->key, sections[k]);
+    g_autofree char *hint = mr_suggest_text(n->key, sections, G_N_ELEMENTS(sections));
+    if (!known)
+      mr_node_key_problem(l->problems, n, "unknown section `%s`%s", n->key, hint);
+  }
+}
+
+/* `tests` is read by `millrace test` alone, as it stands. */
+static void expand(struct mr_load *l, struct mr_node *root)
+{
+  for (guint i = 0; i < root->kids->len; i++)
+    if (strcmp(mr_node_kid(root, i)->key, "tests"))
+      mr_expand_tree(l, mr_node_kid(root, i));
+}
+
+static bool pipeline_name_is_fine(const char *name)
+{
+  size_t n = strlen(name);
+  return g_ascii_islower(name[0]) && n <= 64 &&
+         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
+}
+
+static void read_name(struct mr_load *l, struct mr_node *root)
+{
+  struct mr_node *n = mr_node_get(root, "name");
+  if (!n)
+    mr_node_remark(l->problems, root, "the pipeline has no `name`");
+  else if (n->type != MR_NODE_SCALAR || !pipeline_name_is_fine(n->text))
+    mr_node_problem(l->problems, n,
+                    "a pipeline's name is 64 characters at most, of a-z, 0-9, - and _, and begins "
+                    "with a letter");
+  l->spec->name = mr_own_dup(l->own, n && n->type == MR_NODE_SCALAR ? n->text : "");
+}
+
+static void read_settings(struct mr_load *l, struct mr_node *root)
+{
+  struct mr_node *n = mr_node_get(root, "settings");
+  if (n && !n->broken && n->type != MR_NODE_MAP && !n->bare)
+    mr_node_key_problem(l->problems, n, "`settings` is a mapping");
+  if (!n || n->type != MR_NODE_MAP) {
+    n = mr_node_new(MR_NODE_MAP, root);
+    n->origin = MR_FROM_DEFAULT;
+    mr_node_put(root, "settings", n);
+  }
+  mr_overrides_apply(l, "settings", NULL, NULL, n, mr_settings_options, sizeof(struct mr_opt));
+  mr_option_fill(l, mr_settings_options, sizeof(struct mr_opt), n, "settings", NULL,
+                 &l->spec->settings);
+}
+
+static void collect_lookup_names(struct mr_load *l, struct mr_node *root)
+{
+  const struct mr_node *section = mr_node_get(root, "lookups");
+  for (guint i = 0; i < mr_node_count(section); i++) {
+    const struct mr_node *name = mr_node_get(mr_node_kid(section, i), "name");
+    if (name && name->type == MR_NODE_SCALAR)
+      g_ptr_array_add(l->lookup_names, name->text);
+  }
+}
+
+static void need_section(struct mr_load *l, struct mr_node *root, const char *key)
+{
+  struct mr_node *n = mr_node_get(root, key);
+  if (!n)
+    mr_node_remark(l->problems, root, "no `%s`: a pipeline has at least one", key);
+  else if (!n->broken && (n->bare || (n->type == MR_NODE_LIST && !n->kids->len)))
+    mr_node_key_problem(l->problems, n, "`%s` is empty", key);
+}
+
+static void read_document(struct mr_load *l, struct mr_node *root)
+{
+  check_sections(l, root);
+  expand(l, root);
+  read_name(l, root);
+  collect_lookup_names(l, root);
+  read_settings(l, root);
+  mr_stages_read(l, mr_node_get(root, "lookups"), MR_STAGE_LOOKUP);
+  mr_stages_read(l, mr_node_get(root, "sources"), MR_STAGE_SOURCE);
+  mr_stages_read(l, mr_node_get(root, "transforms"), MR_STAGE_TRANSFORM);
+  mr_stages_read(l, mr_node_get(root, "sinks"), MR_STAGE_SINK);
+  mr_dead_letter_read(l, mr_node_get(root, "dead_letter"));
+  need_section(l, root, "sources");
+  need_section(l, root, "sinks");
+  mr_graph_resolve(l);
+  mr_overrides_unused(l);
+}
+
+static void redact_problems(const struct mr_spec *spec, GPtrArray *problems)
+{
+  for (guint i = 0; i < problems->len; i++) {
+    struct mr_problem *p = g_ptr_array_index(problems, i);
+    char *clean = mr_spec_redact(spec, p->message);
+    g_free(p->message);
+    p->message = clean;
+  }
+}
+
+static void redact_values(const struct mr_spec *spec)
+{
+  for (guint i = 0; i < spec->own->values->len; i++) {
+    struct mr_value *v = g_ptr_array_index(spec->own->values, i);
+    char *clean = mr_spec_redact(spec, v->text);
+    g_free(v->text);
+    v->text = clean;
+  }
+}
+
+static void read_root(struct mr_load *l, const char *const *overrides)
+{
+  guint before = l->problems->len;
+  l->overrides = mr_overrides_read(l, overrides);
+  l->lookup_names = g_ptr_array_new();
+  read_document(l, l->own->root);
+  if (l->problems->len == before)
+    mr_shape_check(l);
+  redact_problems(l->spec, l->problems);
+  redact_values(l->spec);
+  g_ptr_array_unref(l->lookup_names);
+  g_ptr_array_unref(l->overrides);
+}
+
+struct mr_spec *mr_spec_read(const char *file, const char *text, size_t len,
+                             const char *const *overrides, const struct mr_catalog *catalog,
+                             GPtrArray *problems)
+{
+  struct mr_node *root = mr_yaml_parse(text, len, problems);
+  if (!root)
+    return NULL;
+  if (root->type != MR_NODE_MAP) {
+    mr_node_problem(problems, root, "a pipeline file is a mapping with name, sources and sinks");
+    mr_node_free(root);
+    return NULL;
+  }
+  struct mr_spec *spec = spec_new(file, text, len);
+  struct mr_load l = {.spec = spec, .own = spec->own, .catalog = catalog, .problems = problems};
+  spec->own->root = root;
+  read_root(&l, overrides);
+  return spec;
+}
+
+struct mr_spec *mr_spec_load(const char *file, const char *text, size_t len,
+                             const char *const *overrides, const struct mr_catalog *catalog,
+                             GPtrArray *problems)
+{
+  guint before = problems->len;
+  struct mr_spec *spec = mr_spec_read(file, text, len, overrides, catalog, problems);
+  if (problems->len == before)
+    return spec;
+  mr_spec_free(spec);
+  return NULL;
+}
+
+/* The kid of a mapping whose key is the longest that path begins with; *ret_rest: what follows its
+ * dot, or "". */
+static struct mr_node *step_map(const struct mr_node *map, const char *path, const char **ret_rest)
+{
+  struct mr_node *best = NULL;
+  size_t longest = 0;
+  for (guint i = 0; i < map->kids->len; i++) {
+    struct mr_node *kid = mr_node_kid(map, i);
+    size_t n = strlen(kid->key);
+    if (strncmp(path, kid->key, n) || (path[n] && path[n] != '.') || (best && n < longest))
+      continue;
+    best = kid;
+    longest = n;
+  }
+  if (best)
+    *ret_rest = path + longest + (path[longest] == '.');
+  return best;
+}
+
+static struct mr_node *step(struct mr_node *n, const char *path, const char **ret_rest)
+{
+  if (n->type == MR_NODE_MAP)
+    return step_map(n, path, ret_rest);
+  char *end;
+  guint64 i = g_ascii_strtoull(path, &end, 10);
+  if (end == path || (*end && *end != '.'))
+    return NULL;
+  *ret_rest = end + (*end == '.');
+  if (n->type == MR_NODE_SCALAR)
+    return i == 0 ? n : NULL;
+  return i < n->kids->len ? mr_node_kid(n, (guint)i) : NULL;
+}
+
+/* The deepest node on the way of a dotted path. */
+static struct mr_node *resolve(struct mr_node *from, const char *path)
+{
+  struct mr_node *n = from;
+  while (path[0]) {
+    struct mr_node *kid = step(n, path, &path);
+    if (!kid)
+      return n;
+    n = kid;
+  }
+  return n;
+}
+
+static void problem_at(const struct mr_spec *spec, struct mr_node *n, int line, int column,
+                       const char *message, GPtrArray *problems)
+{
+  if (n->broken)
+    return;
+  const char *source = spec->own->source;
+  bool scalar = n->type == MR_NODE_SCALAR;
+  struct mr_mark_at at = scalar
+                             ? mr_node_locate(n, source, line > 0 ? line : 1, line > 0 ? column : 1)
+                         : n->key ? n->key_at
+                                  : n->at;
+  if (scalar && line <= 0)
+    at = n->at;
+  const char *advice = line > 0 && mr_node_comment(n, source)
+                           ? "; what follows ` #` is a comment: put the value in quotes to keep it"
+                           : "";
+  g_autofree char *path = mr_node_path(n), *clean = mr_spec_redact(spec, message);
+  mr_problem_add(problems, at, path, "%s%s", clean, advice);
+}
+
+void mr_spec_problem(const struct mr_spec *spec, const struct mr_stage_spec *st, const char *option,
+                     int line, int column, const char *message, GPtrArray *problems)
+{
+  struct mr_node *from = st->options ? st->options : st->node;
+  problem_at(spec, option && option[0] ? resolve(from, option) : from, line, column, message,
+             problems);
+}
+
+void mr_spec_entry_problem(const struct mr_spec *spec, const struct mr_stage_spec *st,
+                           const char *key, int line, int column, const char *message,
+                           GPtrArray *problems)
+{
+  problem_at(spec, resolve(st->node, key), line, column, message, problems);
+}
