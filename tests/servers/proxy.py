@@ -165,6 +165,7 @@ class Proxy:
                 client.close()
 
     def stop(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         self.running.set()
         self.cut()

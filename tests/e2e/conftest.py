@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures: real servers once for a run, a database and topics for each test, the program."""
+
+import itertools
+import os
+import pathlib
+import sys
+import tempfile
+
+import pytest
+
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))
+
+from servers.kafka import Kafka  # noqa: E402
+from servers.postgres import Postgres  # noqa: E402
+from servers.proxy import Proxy  # noqa: E402
+from servers.runner import BINARY, Millrace  # noqa: E402
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server_folder():
+    with tempfile.TemporaryDirectory(prefix="millrace-test-") as folder:
+        os.chmod(folder, 0o755)  # the database runs as another user
+        yield pathlib.Path(folder)
+
+
+@pytest.fixture(scope="session")
+def kafka(server_folder):
+    with Kafka(server_folder / "kafka") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres(server_folder):
+    with Postgres(server_folder / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture
+def topic(kafka):
+    """Makes topics: topic(partitions=1, **config) gives a name of its own each time."""
+    def make(partitions=1, **config):
+        return kafka.create_topic(f"t{next(numbers)}", partitions, **config)
+    return make
+
+
+class Database:
+    """An empty database of one test."""
+
+    def __init__(self, server, name):
+        self.server, self.name, self.url = server, name, server.create_database(name)
+
+    def sql(self, query, *args):
+        return self.server.sql(query, *args, database=self.name)
+
+    def value(self, query, *args):
+        return self.sql(query, *args)[0][0]
+
+    def count(self, table):
+        """Rows of a table; 0 while it does not exist."""
+        known = self.value("SELECT to_regclass(%s) IS NOT NULL", table)
+        return self.value(f"SELECT count(*) FROM {table}") if known else 0
+
+    def backends(self):
+        return self.server.backends(self.name)
+
+
+@pytest.fixture
+def database(postgres):
+    made = Database(postgres, f"d{next(numbers)}")
+    yield made
+    postgres.drop_database(made.name)
+
+
+@pytest.fixture
+def proxy(postgres):
+    """A proxy in front of the database server; proxied(database) is a URL through it."""
+    with Proxy("127.0.0.1", postgres.port, postgres=True) as made:
+        made.url = lambda database: postgres.database_url(database.name, made.port)
+        yield made
+
+
+@pytest.fixture
+def millrace(request, tmp_path):
+    """The program; KAFKA_BROKERS and PG_URL are set for tests that use those servers."""
+    assert BINARY.exists(), f"{BINARY} is not built (./dev build)"
+    env = {}
+    if "kafka" in request.fixturenames:
+        env["KAFKA_BROKERS"] = request.getfixturevalue("kafka").brokers
+    if "database" in request.fixturenames:
+        env["PG_URL"] = request.getfixturevalue("database").url
+    program = Millrace(tmp_path / "run", env)
+    yield program
+    program.stop_all()
