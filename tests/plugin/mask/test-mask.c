@@ -481,6 +481,7 @@ static void run_canary(struct fixture *f, GPtrArray *values) {
   for (guint i = 0; i < values->len; i++)
     for (int64_t k = 0; k < in.n_children; k++) put_canary(&c[k], values->pdata[i]);
   g_assert_true(mr_rows_finish(c, in.n_children, values->len, &rows));
+  for (int64_t k = 0; k < in.n_children; k++) mr_column_done(&c[k]);
   g_assert_true(holds(&rows, &in, CANARY)); /* the search itself can find it */
   g_assert_cmpint(open_with(f, &in), ==, MR_OK);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_OK);
