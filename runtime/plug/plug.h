@@ -16,6 +16,11 @@ struct mr_found { char *kind, *name, *path; };
 GPtrArray *mr_registry_list(struct mr_registry *r);
 /* Loads a module in a child process first: NULL = it loads, else what happened ("aborted while loading (signal 6)"), caller frees. */
 char *mr_registry_probe(const char *path);
+/* From now on every module is loaded by mr_registry_probe before this process loads it: one that would take the process down is
+ * refused by name instead. Costs a fork for each module. */
+void mr_registry_guard(struct mr_registry *r);
+/* "sources", "transforms" or "sinks": the folder that has the plugins of a kind of stage. Static. */
+const char *mr_registry_folder(enum mr_stage_kind kind);
 struct mr_catalog mr_registry_catalog(struct mr_registry *r);
 
 #endif
