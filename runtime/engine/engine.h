@@ -5,6 +5,7 @@
 #include <glib.h>
 #include <pthread.h>
 #include "conf/spec.h"
+#include "engine/pipeline.h"
 #include "engine/channel.h"
 #include "engine/store.h"
 
@@ -68,6 +69,7 @@ struct mr_source_state {
   uint64_t injected;         /* number of the last barrier it sent */
   int64_t injected_us;       /* when; 0: none yet */
   bool dirty;                /* batches since the last barrier */
+  bool bounded;              /* it gave MR_END */
   bool cutting;              /* a sink was ahead when the attempt began */
   bool pressed;              /* memory was spent and the sinks were told to commit */
   GPtrArray *to_found;       /* lanes whose first position is not durable yet */
@@ -89,7 +91,7 @@ struct mr_sink_state {
   char *label;
   GPtrArray *letters;        /* struct mr_letter * of this unit */
   struct mr_request *requests; /* under mr_pipeline.lock */
-  uint64_t letters_marked;
+  bool lettered;             /* letters were written for rows since the last commit: it must be marked */
 };
 
 enum mr_stage_status { MR_ST_NEW = 0, MR_ST_WAITING, MR_ST_RUNNING, MR_ST_DONE, MR_ST_FAILED };
@@ -122,6 +124,7 @@ struct mr_stage {
   _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us;
   _Atomic int status;
   char *status_text;         /* under mr_pipeline.lock */
+  GHashTable *metrics;       /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
 };
 /* The channels from one stage instance to all instances of one reader. */
 struct mr_fan {
@@ -139,8 +142,10 @@ struct mr_pipeline {
   pthread_mutex_t lock;
   GPtrArray *stages;         /* struct mr_stage *, topological */
   GPtrArray *lanes;          /* struct mr_lane * */
+  bool *reach;               /* [from spec * n + to spec] */
   struct mr_budget budget;
   _Atomic int stop;
+  _Atomic int64_t stop_by_us; /* a drain becomes an abort then */
   _Atomic uint64_t barrier_wanted; /* sources inject barriers up to this number */
   _Atomic bool urgent;
   _Atomic int64_t next_barrier_us;
@@ -151,7 +156,9 @@ struct mr_pipeline {
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
   struct mr_lookups *lookups;
-  const struct mr_services *services;
+  void (*log)(void *ctx, int level, const char *stage, const char *text);
+  void (*tick)(void *ctx, struct mr_pipeline *p);
+  void *log_ctx;
   /* result, under lock */
   int failed_status;
   bool failed_unreachable;
@@ -204,6 +211,10 @@ void mr_checkpoint_again(struct mr_pipeline *p);               /* everything not
 /* Lowest stored position of the lane over all sinks; false: one has none yet. */
 bool mr_checkpoint_done(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret);
 
+void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec, size_t index, uint32_t instance,
+                   uint32_t instances);
+void mr_stage_finish(struct mr_stage *s); /* closed; threads have ended */
+
 /* ---- lanes.c: source's side and sink's side of naming lanes */
 int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, struct mr_error *err);
 int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
@@ -245,8 +256,12 @@ void mr_letter_free(void *letter);
 bool mr_letters_flush(struct mr_stage *s, GPtrArray *letters);
 /* Writes a sink's mark after its commit. */
 bool mr_letters_mark(struct mr_stage *s, const struct mr_unit *u);
+/* NULL with err->msg empty: the file declares none. */
 struct mr_letters *mr_letters_new(struct mr_pipeline *p, struct mr_error *err);
 void mr_letters_free(struct mr_letters *l);
+
+/* ---- services.c: the host table of a stage */
+void mr_services_init(struct mr_stage *s);
 
 /* ---- when.c */
 /* Compiles a stage's `when` (and its siblings' for `otherwise`) for an input schema. */

@@ -32,6 +32,7 @@ struct mr_message {
   _Atomic int32_t refs;
   uint8_t kind;
   bool urgent; /* barrier: commit now, whatever a sink's own interval says */
+  bool lettered; /* barrier: dead letters were written for rows before it */
   /* batch */
   struct mr_batch batch; /* batch.schema = &shape->schema */
   struct mr_shape *shape; /* batch, shape */

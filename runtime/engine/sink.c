@@ -163,6 +163,7 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
 }
 
 static bool on_barrier(struct mr_stage *s, struct mr_message *m) {
+  s->snk.lettered |= m->lettered || s->snk.letters->len;
   if (s->snk.adrift || !commit_due(s, m)) {
     mr_message_unref(m);
     return true;

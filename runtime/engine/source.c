@@ -17,6 +17,7 @@ static void inject(struct mr_stage *s, bool urgent) {
   s->src.dirty = false;
   s->src.rows = s->src.bytes = 0;
   s->src.injected_us = mr_now_us(s->p->os);
+  m->lettered = s->letters->len > 0;
   if (s->letters->len) mr_letters_flush(s, s->letters); /* before the barrier: a sink commits only what is covered */
   s->letters_kept = 0;
   mr_stage_send(s, m);

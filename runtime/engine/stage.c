@@ -54,6 +54,7 @@ static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct
   if (m) {
     for (size_t i = 0; i < m->n_lanes; i++) mr_message_lane(s->pending, m->lanes[i].lane, &m->lanes[i].position);
     s->pending->urgent |= m->urgent;
+    s->pending->lettered |= m->lettered;
     s->pending->number = MAX(s->pending->number, m->number);
     mr_message_unref(m);
   }

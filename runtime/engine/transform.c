@@ -123,6 +123,7 @@ static bool handle(struct mr_stage *s, struct mr_message *m) {
     mr_message_unref(m);
     return ok;
   case MR_MSG_BARRIER:
+    m->lettered |= s->letters->len > 0;
     if (s->letters->len) ok = mr_letters_flush(s, s->letters);
     s->letters_kept = 0;
     return mr_stage_send(s, m) && ok;

@@ -21,6 +21,7 @@ static void bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_er
   struct mr_kept *k = kept_at(s, kept);
   struct mr_letter *l = mr_letter_new(s, &k->m->batch, row, err->code, err->msg, NULL);
   g_ptr_array_add(s->snk.letters, l);
+  s->snk.lettered = true;
   mark_dead(k, row);
   atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
 }
