@@ -9,7 +9,7 @@
 
 struct expand {
   struct mr_load *load;
-  struct mr_node *node;
+  struct mr_ynode *node;
   const char *text; /* the value as the file has it */
   bool failed;
 };
@@ -30,8 +30,8 @@ static void fail(struct expand *e, const char *at, const char *fmt, ...)
   va_start(ap, fmt);
   g_autofree char *message = g_strdup_vprintf(fmt, ap);
   va_end(ap);
-  g_autofree char *path = mr_node_path(e->node);
-  mr_problem_add(e->load->problems, mr_node_locate(e->node, e->load->own->source, line, column),
+  g_autofree char *path = mr_ynode_path(e->node);
+  mr_problem_add(e->load->problems, mr_ynode_locate(e->node, e->load->own->source, line, column),
                  path, "%s", message);
 }
 
@@ -147,7 +147,7 @@ static void expand_into(struct expand *e, GString *out, const char *from, const 
   }
 }
 
-static void expand_scalar(struct mr_load *l, struct mr_node *n)
+static void expand_scalar(struct mr_load *l, struct mr_ynode *n)
 {
   if (n->broken || !strchr(n->text, '$'))
     return;
@@ -164,10 +164,10 @@ static void expand_scalar(struct mr_load *l, struct mr_node *n)
     n->broken = true;
 }
 
-void mr_expand_tree(struct mr_load *l, struct mr_node *n)
+void mr_expand_tree(struct mr_load *l, struct mr_ynode *n)
 {
   if (n->type == MR_NODE_SCALAR)
     expand_scalar(l, n);
-  for (guint i = 0; i < mr_node_count(n); i++)
-    mr_expand_tree(l, mr_node_kid(n, i));
+  for (guint i = 0; i < mr_ynode_count(n); i++)
+    mr_expand_tree(l, mr_ynode_kid(n, i));
 }

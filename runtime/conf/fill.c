@@ -12,7 +12,7 @@ struct fill {
   struct mr_load *load;
   size_t stride;
   const char *prefix;
-  struct mr_node *map; /* NULL: defaults only */
+  struct mr_ynode *map; /* NULL: defaults only */
   char *conf;
   GPtrArray *formats; /* option tables of formats that stand in this mapping (stride: sizeof(struct
                          mr_opt)) */
@@ -25,24 +25,24 @@ struct format_pair {
 };
 
 static void fill_table(struct fill *f, const struct mr_opt *table);
-static void fill_value(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
+static void fill_value(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
                        const char *path, void *field);
 
 /* The value in backticks, or "the value" where it must not be seen. Caller frees. */
-static char *shown(const struct mr_opt *opt, const struct mr_node *n)
+static char *shown(const struct mr_opt *opt, const struct mr_ynode *n)
 {
   bool hide = opt->flags & MR_SECRET || n->secret;
   return hide ? g_strdup("the value") : g_strdup_printf("`%s`", n->text);
 }
 
-static void refuse(struct fill *f, const struct mr_opt *opt, struct mr_node *n, const char *why)
+static void refuse(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, const char *why)
 {
   g_autofree char *value = shown(opt, n);
-  mr_node_problem(f->load->problems, n, "%s %s", value, why);
+  mr_ynode_problem(f->load->problems, n, "%s %s", value, why);
 }
 
-static bool want_type(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
-                      enum mr_node_type type)
+static bool want_type(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
+                      enum mr_ynode_type type)
 {
   static const char *const names[] = {"", "one value", "a list", "a mapping"};
   if (n->broken)
@@ -50,11 +50,11 @@ static bool want_type(struct fill *f, const struct mr_opt *opt, struct mr_node *
   if (n->type == type)
     return true;
   if (n->type == MR_NODE_SCALAR && n->bare)
-    mr_node_key_problem(f->load->problems, n, "`%s` has no value: leave the line out%s", opt->name,
-                        opt->type == MR_TEXT ? ", or write \"\" for an empty text" : "");
+    mr_ynode_key_problem(f->load->problems, n, "`%s` has no value: leave the line out%s", opt->name,
+                         opt->type == MR_TEXT ? ", or write \"\" for an empty text" : "");
   else
-    mr_node_problem(f->load->problems, n, "`%s` is %s, not %s", opt->name, names[type],
-                    names[n->type]);
+    mr_ynode_problem(f->load->problems, n, "`%s` is %s, not %s", opt->name, names[type],
+                     names[n->type]);
   return false;
 }
 
@@ -72,7 +72,7 @@ static void set_absent(const struct mr_opt *opt, void *field)
   }
 }
 
-static bool in_range(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
+static bool in_range(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
                      struct mr_number v)
 {
   struct mr_range range;
@@ -86,7 +86,7 @@ static bool in_range(struct fill *f, const struct mr_opt *opt, struct mr_node *n
   return false;
 }
 
-static void fill_number(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_number(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   struct mr_number v = {0};
   const char *why = mr_scalar_number(opt->type, n->text, &v);
@@ -100,14 +100,14 @@ static void fill_number(struct fill *f, const struct mr_opt *opt, struct mr_node
     *(int64_t *)field = v.whole;
 }
 
-static void fill_bool(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_bool(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   const char *why = mr_scalar_bool(n->text, field);
   if (why)
     refuse(f, opt, n, why);
 }
 
-static void fill_text(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_text(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   if (opt->flags & MR_SECRET)
     mr_secret_add(f->load->own, n->text);
@@ -118,7 +118,7 @@ static void fill_text(struct fill *f, const struct mr_opt *opt, struct mr_node *
   *(const char **)field = mr_own_dup(f->load->own, n->text);
 }
 
-static void fill_choice(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_choice(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   guint count = g_strv_length((char **)opt->choices);
   for (guint i = 0; i < count; i++) {
@@ -133,7 +133,7 @@ static void fill_choice(struct fill *f, const struct mr_opt *opt, struct mr_node
   refuse(f, opt, n, why);
 }
 
-static void fill_lookup(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_lookup(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   const GPtrArray *names = f->load->lookup_names;
   for (guint i = 0; i < names->len; i++) {
@@ -143,30 +143,31 @@ static void fill_lookup(struct fill *f, const struct mr_opt *opt, struct mr_node
     return;
   }
   g_autofree char *hint = mr_suggest_text(n->text, (const char *const *)names->pdata, names->len);
-  mr_node_problem(f->load->problems, n, "no lookup `%s`%s", n->text,
-                  names->len ? hint : ": the file has no `lookups`");
+  mr_ynode_problem(f->load->problems, n, "no lookup `%s`%s", n->text,
+                   names->len ? hint : ": the file has no `lookups`");
 }
 
-static void add_column(struct fill *f, struct ArrowSchema *columns, struct mr_node *n)
+static void add_column(struct fill *f, struct ArrowSchema *columns, struct mr_ynode *n)
 {
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema column;
   if (n->broken)
     return;
   if (n->key[0] == '_') {
-    mr_node_key_problem(f->load->problems, n, "`%s`: names that begin with _ are system columns",
-                        n->key);
+    mr_ynode_key_problem(f->load->problems, n, "`%s`: names that begin with _ are system columns",
+                         n->key);
   } else if (n->type != MR_NODE_SCALAR || n->bare) {
-    mr_node_key_problem(f->load->problems, n,
-                        "column `%s` needs a type, as `%s: utf8` or `list<int64>`", n->key, n->key);
+    mr_ynode_key_problem(f->load->problems, n,
+                         "column `%s` needs a type, as `%s: utf8` or `list<int64>`", n->key,
+                         n->key);
   } else if (mr_type_parse(n->text, n->key, &column, &err)) {
-    mr_node_problem(f->load->problems, n, "%s", err.msg);
+    mr_ynode_problem(f->load->problems, n, "%s", err.msg);
   } else if (!mr_schema_add(columns, &column)) {
     mr_schema_release(&column);
   }
 }
 
-static void fill_columns(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_columns(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   if (!want_type(f, opt, n, MR_NODE_MAP))
     return;
@@ -174,11 +175,11 @@ static void fill_columns(struct fill *f, const struct mr_opt *opt, struct mr_nod
   g_ptr_array_add(f->load->own->schemas, columns);
   mr_schema_struct(columns);
   for (guint i = 0; i < n->kids->len; i++)
-    add_column(f, columns, mr_node_kid(n, i));
+    add_column(f, columns, mr_ynode_kid(n, i));
   *(const struct ArrowSchema **)field = columns;
 }
 
-static void fill_format(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_format(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   const struct mr_catalog *catalog = f->load->catalog;
   const struct mr_format_desc *desc;
@@ -189,7 +190,7 @@ static void fill_format(struct fill *f, const struct mr_opt *opt, struct mr_node
     guint count = g_strv_length((char **)names);
     g_autofree char *all = g_strjoinv(", ", (char **)names),
                     *hint = mr_suggest_text(n->text, names, count);
-    mr_node_problem(f->load->problems, n, "no format `%s`%s: there are %s", n->text, hint, all);
+    mr_ynode_problem(f->load->problems, n, "no format `%s`%s: there are %s", n->text, hint, all);
     f->open = true;
     return;
   }
@@ -205,13 +206,13 @@ static void fill_format(struct fill *f, const struct mr_opt *opt, struct mr_node
   *(const struct format_pair **)field = pair;
 }
 
-static void fill_scalar(struct fill *f, const struct mr_opt *opt, struct mr_node *n, void *field)
+static void fill_scalar(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n, void *field)
 {
   if (!want_type(f, opt, n, MR_NODE_SCALAR))
     return;
   if (n->bare && !n->expanded) {
-    mr_node_key_problem(f->load->problems, n, "`%s` has no value: leave the line out%s", opt->name,
-                        opt->type == MR_TEXT ? ", or write \"\" for an empty text" : "");
+    mr_ynode_key_problem(f->load->problems, n, "`%s` has no value: leave the line out%s", opt->name,
+                         opt->type == MR_TEXT ? ", or write \"\" for an empty text" : "");
     return;
   }
   switch (opt->type) {
@@ -225,7 +226,7 @@ static void fill_scalar(struct fill *f, const struct mr_opt *opt, struct mr_node
   }
 }
 
-static void fill_group(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
+static void fill_group(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
                        const char *path, void *field)
 {
   if (n && !want_type(f, opt, n, MR_NODE_MAP))
@@ -233,7 +234,7 @@ static void fill_group(struct fill *f, const struct mr_opt *opt, struct mr_node 
   mr_option_fill(f->load, opt->sub, f->stride, n, path, NULL, field);
 }
 
-static void fill_value(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
+static void fill_value(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
                        const char *path, void *field)
 {
   set_absent(opt, field);
@@ -245,7 +246,7 @@ static void fill_value(struct fill *f, const struct mr_opt *opt, struct mr_node 
     fill_scalar(f, opt, n, field);
 }
 
-static void fill_items(struct fill *f, const struct mr_opt *opt, struct mr_node **items, size_t n,
+static void fill_items(struct fill *f, const struct mr_opt *opt, struct mr_ynode **items, size_t n,
                        const char *path, struct mr_list *ret)
 {
   size_t size = mr_option_field_size(opt);
@@ -263,8 +264,8 @@ static void fill_items(struct fill *f, const struct mr_opt *opt, struct mr_node 
 }
 
 /* A list, or one value alone; or a mapping with free keys. */
-static void fill_list(struct fill *f, const struct mr_opt *opt, struct mr_node *n, const char *path,
-                      struct mr_list *ret)
+static void fill_list(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
+                      const char *path, struct mr_list *ret)
 {
   bool keyed = opt->flags & MR_KEYED;
   if (keyed && !want_type(f, opt, n, MR_NODE_MAP))
@@ -276,11 +277,11 @@ static void fill_list(struct fill *f, const struct mr_opt *opt, struct mr_node *
     return;
   }
   if (!n->kids->len && opt->flags & MR_REQUIRED)
-    mr_node_problem(f->load->problems, n, "`%s` is empty", opt->name);
-  fill_items(f, opt, (struct mr_node **)n->kids->pdata, n->kids->len, path, ret);
+    mr_ynode_problem(f->load->problems, n, "`%s` is empty", opt->name);
+  fill_items(f, opt, (struct mr_ynode **)n->kids->pdata, n->kids->len, path, ret);
 }
 
-static void fill_option(struct fill *f, const struct mr_opt *opt, struct mr_node *n,
+static void fill_option(struct fill *f, const struct mr_opt *opt, struct mr_ynode *n,
                         const char *path)
 {
   void *field = f->conf + opt->offset;
@@ -293,20 +294,20 @@ static void fill_option(struct fill *f, const struct mr_opt *opt, struct mr_node
     fill_value(f, opt, n, path, field);
 }
 
-static struct mr_node *parse_default(const char *text)
+static struct mr_ynode *parse_default(const char *text)
 {
   g_autoptr(GPtrArray) problems = mr_problems_new();
-  struct mr_node *n =
+  struct mr_ynode *n =
       text[0] == '[' || text[0] == '{' ? mr_yaml_parse(text, strlen(text), problems) : NULL;
-  return n ? n : mr_node_scalar(text, NULL);
+  return n ? n : mr_ynode_scalar(text, NULL);
 }
 
-static void set_origin(struct mr_node *n)
+static void set_origin(struct mr_ynode *n)
 {
   n->origin = MR_FROM_DEFAULT;
   n->at = n->key_at = (struct mr_mark_at){0, 0};
-  for (guint i = 0; i < mr_node_count(n); i++)
-    set_origin(mr_node_kid(n, i));
+  for (guint i = 0; i < mr_ynode_count(n); i++)
+    set_origin(mr_ynode_kid(n, i));
 }
 
 static void fill_default(struct fill *f, const struct mr_opt *opt, const char *path)
@@ -314,10 +315,10 @@ static void fill_default(struct fill *f, const struct mr_opt *opt, const char *p
   void *field = f->conf + opt->offset;
   bool listed = opt->flags & (MR_MANY | MR_KEYED);
   if (opt->dflt) {
-    struct mr_node *n = parse_default(opt->dflt);
+    struct mr_ynode *n = parse_default(opt->dflt);
     set_origin(n);
     fill_option(f, opt, n, path);
-    mr_node_free(n);
+    mr_ynode_free(n);
   } else if (opt->type == MR_GROUP && !listed) {
     fill_group(f, opt, NULL, path, field);
   } else if (listed) {
@@ -332,13 +333,13 @@ static void fill_table(struct fill *f, const struct mr_opt *table)
   const struct mr_opt *opt;
   for (size_t i = 0; (opt = mr_option_at(table, f->stride, i)); i++) {
     g_autofree char *path = g_strdup_printf("%s.%s", f->prefix, opt->name);
-    struct mr_node *n = mr_node_get(f->map, opt->name);
+    struct mr_ynode *n = mr_ynode_get(f->map, opt->name);
     if (n) {
       fill_option(f, opt, n, path);
       continue;
     }
     if (f->map && opt->flags & MR_REQUIRED)
-      mr_node_remark(f->load->problems, f->map, "`%s` is required: %s", opt->name, opt->doc);
+      mr_ynode_remark(f->load->problems, f->map, "`%s` is required: %s", opt->name, opt->doc);
     fill_default(f, opt, path);
   }
 }
@@ -376,7 +377,7 @@ static bool has_format(const struct mr_opt *table, size_t stride)
 }
 
 static void report_unknown(struct fill *f, const struct mr_opt *table, const char *const *also,
-                           struct mr_node *n)
+                           struct mr_ynode *n)
 {
   const char *format =
       has_format(table, f->stride) ? format_having(f->load->catalog, n->key) : NULL;
@@ -391,16 +392,16 @@ static void report_unknown(struct fill *f, const struct mr_opt *table, const cha
     g_ptr_array_add(names, (char *)*also);
   g_autofree char *hint = mr_suggest_text(n->key, (const char *const *)names->pdata, names->len);
   if (format && !hint[0])
-    mr_node_key_problem(f->load->problems, n, "`%s` is an option of format %s only", n->key,
-                        format);
+    mr_ynode_key_problem(f->load->problems, n, "`%s` is an option of format %s only", n->key,
+                         format);
   else
-    mr_node_key_problem(f->load->problems, n, "unknown option `%s`%s", n->key, hint);
+    mr_ynode_key_problem(f->load->problems, n, "unknown option `%s`%s", n->key, hint);
 }
 
 static void check_unknown(struct fill *f, const struct mr_opt *table, const char *const *also)
 {
-  for (guint i = 0; i < mr_node_count(f->map); i++) {
-    struct mr_node *n = mr_node_kid(f->map, i);
+  for (guint i = 0; i < mr_ynode_count(f->map); i++) {
+    struct mr_ynode *n = mr_ynode_kid(f->map, i);
     if (n->broken || mr_option_find(table, f->stride, n->key) || known_to_formats(f, n->key))
       continue;
     if (also && g_strv_contains(also, n->key))
@@ -410,7 +411,7 @@ static void check_unknown(struct fill *f, const struct mr_opt *table, const char
 }
 
 void mr_option_fill(struct mr_load *l, const struct mr_opt *table, size_t stride,
-                    struct mr_node *map, const char *prefix, const char *const *also, void *conf)
+                    struct mr_ynode *map, const char *prefix, const char *const *also, void *conf)
 {
   g_autoptr(GPtrArray) formats = g_ptr_array_new();
   struct fill f = {

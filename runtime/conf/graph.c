@@ -16,7 +16,7 @@ static bool takes_input(const struct mr_stage_spec *st)
 
 static bool says_input(const struct mr_stage_spec *st)
 {
-  return mr_node_get(st->node, "input") != NULL;
+  return mr_ynode_get(st->node, "input") != NULL;
 }
 
 static bool any_input(const struct mr_spec *spec)
@@ -61,17 +61,17 @@ static GPtrArray *givers(const struct mr_spec *spec)
 }
 
 /* The node of the i-th input: an element, or the value alone. */
-static struct mr_node *input_node(const struct mr_stage_spec *st, guint i)
+static struct mr_ynode *input_node(const struct mr_stage_spec *st, guint i)
 {
-  struct mr_node *n = mr_node_get(st->node, "input");
-  return n->type == MR_NODE_LIST && i < n->kids->len ? mr_node_kid(n, i) : n;
+  struct mr_ynode *n = mr_ynode_get(st->node, "input");
+  return n->type == MR_NODE_LIST && i < n->kids->len ? mr_ynode_kid(n, i) : n;
 }
 
 /* Reports what is wrong with one input; *ret_lost: the name tells nobody what was meant. */
 static void check_input(struct mr_load *l, struct mr_stage_spec *st, guint i, bool *ret_lost)
 {
   const char *name = st->input[i];
-  struct mr_node *n = input_node(st, i);
+  struct mr_ynode *n = input_node(st, i);
   const struct mr_stage_spec *from = mr_spec_stage(l->spec, name);
   if (n->broken) {
     *ret_lost = true;
@@ -79,16 +79,16 @@ static void check_input(struct mr_load *l, struct mr_stage_spec *st, guint i, bo
   }
   for (guint k = 0; k < i; k++)
     if (!strcmp(st->input[k], name))
-      mr_node_problem(l->problems, n, "`%s` is named twice", name);
+      mr_ynode_problem(l->problems, n, "`%s` is named twice", name);
   if (from && from->kind == MR_STAGE_SINK)
-    mr_node_problem(l->problems, n, "`%s` is a sink: it gives no rows", name);
+    mr_ynode_problem(l->problems, n, "`%s` is a sink: it gives no rows", name);
   else if (from && from->kind == MR_STAGE_LOOKUP)
-    mr_node_problem(l->problems, n, "`%s` is a lookup: it gives no rows, stages ask it", name);
+    mr_ynode_problem(l->problems, n, "`%s` is a lookup: it gives no rows, stages ask it", name);
   else if (!from || from->kind == MR_STAGE_DEAD_LETTER) {
     g_autoptr(GPtrArray) names = givers(l->spec);
     g_autofree char *hint = mr_suggest_text(name, (const char *const *)names->pdata, names->len);
     const char *meant = mr_suggest(name, (const char *const *)names->pdata, names->len);
-    mr_node_problem(l->problems, n, "no stage `%s`%s", name, hint);
+    mr_ynode_problem(l->problems, n, "no stage `%s`%s", name, hint);
     if (meant)
       st->input[i] =
           mr_own_dup(l->own, meant); /* so that what was meant does not count as unused */
@@ -105,14 +105,14 @@ static bool check_inputs(struct mr_load *l)
     if (!takes_input(st))
       continue;
     if (!says_input(st)) {
-      mr_node_remark(
+      mr_ynode_remark(
           l->problems, st->node,
           "`%s` has no `input`: once one entry says its input, every transform and sink does",
           st->name);
       lost = true;
     }
-    if (says_input(st) && !st->input && !mr_node_get(st->node, "input")->broken) {
-      mr_node_problem(l->problems, mr_node_get(st->node, "input"), "`input` is empty");
+    if (says_input(st) && !st->input && !mr_ynode_get(st->node, "input")->broken) {
+      mr_ynode_problem(l->problems, mr_ynode_get(st->node, "input"), "`input` is empty");
       lost = true;
     }
     if (!st->input)
@@ -140,8 +140,8 @@ static void report_cycle(struct search *s, const struct mr_stage_spec *again)
     g_string_append_printf(text, "`%s` -> ", st->name);
   }
   const struct mr_stage_spec *last = g_ptr_array_index(s->trail, s->trail->len - 1);
-  mr_node_problem(s->l->problems, mr_node_get(again->node, "input"), "a cycle: %s`%s`", text->str,
-                  last->name);
+  mr_ynode_problem(s->l->problems, mr_ynode_get(again->node, "input"), "a cycle: %s`%s`", text->str,
+                   last->name);
   g_string_free(text, TRUE);
 }
 
@@ -198,17 +198,17 @@ static void check_used(struct mr_load *l)
     const struct mr_stage_spec *st = stage_at(l->spec, i);
     if (st->kind == MR_STAGE_SINK || !st->name[0] || is_used(l->spec, st->name))
       continue;
-    g_autofree char *path = mr_node_path(st->node);
+    g_autofree char *path = mr_ynode_path(st->node);
     mr_problem_add(l->problems, st->at, path, "`%s` is unused: no stage takes its rows", st->name);
   }
 }
 
-static bool mentions(const struct mr_opt *table, size_t stride, const struct mr_node *map,
+static bool mentions(const struct mr_opt *table, size_t stride, const struct mr_ynode *map,
                      const char *lookup)
 {
   const struct mr_opt *opt;
   for (size_t i = 0; (opt = mr_option_at(table, stride, i)); i++) {
-    const struct mr_node *n = mr_node_get(map, opt->name);
+    const struct mr_ynode *n = mr_ynode_get(map, opt->name);
     if (n && opt->type == MR_LOOKUP && n->type == MR_NODE_SCALAR && !strcmp(n->text, lookup))
       return true;
     if (n && opt->type == MR_LOOKUP && n->broken)
@@ -231,7 +231,7 @@ static void check_lookups(struct mr_load *l)
       used =
           !st->plugin || mentions(st->plugin->options, st->plugin->opt_size, st->options, lk->name);
     }
-    g_autofree char *path = mr_node_path(lk->node);
+    g_autofree char *path = mr_ynode_path(lk->node);
     if (!used)
       mr_problem_add(l->problems, lk->at, path, "`%s` is unused: no stage asks this lookup",
                      lk->name);
@@ -250,7 +250,7 @@ static bool share_input(const struct mr_stage_spec *a, const struct mr_stage_spe
  */
 static void check_otherwise(struct mr_load *l, const struct mr_stage_spec *st)
 {
-  struct mr_node *n = mr_node_get(st->node, "when");
+  struct mr_ynode *n = mr_ynode_get(st->node, "when");
   bool others = false;
   for (guint i = 0; i < l->spec->stages->len; i++) {
     const struct mr_stage_spec *other = stage_at(l->spec, i);
@@ -259,23 +259,23 @@ static void check_otherwise(struct mr_load *l, const struct mr_stage_spec *st)
     if (strcmp(other->when, "otherwise"))
       others = true;
     else if (other->at.line < st->at.line)
-      mr_node_problem(l->problems, n, "`%s` takes the other rows of this input already",
-                      other->name);
+      mr_ynode_problem(l->problems, n, "`%s` takes the other rows of this input already",
+                       other->name);
   }
   if (!others && n)
-    mr_node_problem(l->problems, n,
-                    "`otherwise` needs another stage with a `when` on the same input");
+    mr_ynode_problem(l->problems, n,
+                     "`otherwise` needs another stage with a `when` on the same input");
 }
 
 static void check_commit(struct mr_load *l, const struct mr_stage_spec *st)
 {
-  struct mr_node *n = mr_node_get(st->node, "commit");
+  struct mr_ynode *n = mr_ynode_get(st->node, "commit");
   int64_t interval = l->spec->settings.checkpoint_ms;
   if (!n || interval <= 0 || st->commit_ms % interval == 0)
     return;
-  mr_node_problem(l->problems, n,
-                  "`%s` is no whole number of checkpoint intervals (%" G_GINT64_FORMAT "ms)",
-                  n->text, interval);
+  mr_ynode_problem(l->problems, n,
+                   "`%s` is no whole number of checkpoint intervals (%" G_GINT64_FORMAT "ms)",
+                   n->text, interval);
 }
 
 void mr_graph_resolve(struct mr_load *l)

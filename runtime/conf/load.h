@@ -8,7 +8,7 @@
 /* What a spec keeps beside its public fields: the file, and the memory of every string, list and
  * struct in a conf. */
 struct mr_spec_own {
-  struct mr_node *root;
+  struct mr_ynode *root;
   char *source;
   GPtrArray *memory;  /* blocks for g_free */
   GPtrArray *schemas; /* struct ArrowSchema * */
@@ -34,7 +34,7 @@ struct mr_spec_own *mr_own_new(const char *text, size_t len);
 void mr_own_free(struct mr_spec_own *own);
 void *mr_own_alloc(struct mr_spec_own *own, size_t size); /* zeroed; lives as long as the spec */
 char *mr_own_dup(struct mr_spec_own *own, const char *text);
-void mr_own_value(struct mr_spec_own *own, const char *path, const struct mr_node *n, bool secret);
+void mr_own_value(struct mr_spec_own *own, const char *path, const struct mr_ynode *n, bool secret);
 
 /* secret.c */
 void mr_secret_add(struct mr_spec_own *own, const char *text);
@@ -43,29 +43,29 @@ void mr_secret_find(struct mr_spec_own *own,
 char *mr_secret_redact(const struct mr_spec_own *own, const char *text);
 
 /* expand.c: ${…} in every value of the tree, in place. */
-void mr_expand_tree(struct mr_load *l, struct mr_node *n);
+void mr_expand_tree(struct mr_load *l, struct mr_ynode *n);
 
 /* override.c */
 GPtrArray *mr_overrides_read(struct mr_load *l, const char *const *set);
 /* Puts what is meant for `target` into entry, when its option is one of table; else into options,
  * along their table (both may be NULL: then the overrides only count as used). */
-void mr_overrides_apply(struct mr_load *l, const char *target, struct mr_node *entry,
-                        const struct mr_opt *table, struct mr_node *options,
+void mr_overrides_apply(struct mr_load *l, const char *target, struct mr_ynode *entry,
+                        const struct mr_opt *table, struct mr_ynode *options,
                         const struct mr_opt *options_table, size_t stride);
 void mr_overrides_unused(struct mr_load *l);
 
 /* stage.c: the entries of a section; dead_letter. */
-void mr_stages_read(struct mr_load *l, struct mr_node *section, enum mr_stage_kind kind);
-void mr_dead_letter_read(struct mr_load *l, struct mr_node *section);
-void mr_stage_free(struct mr_stage_spec *st);
+void mr_entries_read(struct mr_load *l, struct mr_ynode *section, enum mr_stage_kind kind);
+void mr_dead_letter_read(struct mr_load *l, struct mr_ynode *section);
+void mr_entry_free(struct mr_stage_spec *st);
 extern const struct mr_opt mr_settings_options[], mr_dead_letter_options[];
 /* The keys that an entry of that kind may have beside `name` and its plugin. */
-const struct mr_opt *mr_stage_options(enum mr_stage_kind kind);
+const struct mr_opt *mr_entry_options(enum mr_stage_kind kind);
 
 /* graph.c: inputs, cycles, what is unused. */
 void mr_graph_resolve(struct mr_load *l);
 
-/* shape.c: libcyaml's reading of the outer shape must be ours. */
-void mr_shape_check(struct mr_load *l);
+/* outline.c: libcyaml's reading of the outer shape must be ours. */
+void mr_outline_check(struct mr_load *l);
 
 #endif

@@ -2,26 +2,26 @@
 #include "conf/node.h"
 #include <string.h>
 
-struct mr_node *mr_node_new(enum mr_node_type type, struct mr_node *parent)
+struct mr_ynode *mr_ynode_new(enum mr_ynode_type type, struct mr_ynode *parent)
 {
-  struct mr_node *n = g_new0(struct mr_node, 1);
+  struct mr_ynode *n = g_new0(struct mr_ynode, 1);
   n->type = type;
   n->parent = parent;
   if (parent)
     n->origin = parent->origin;
   if (type != MR_NODE_SCALAR)
-    n->kids = g_ptr_array_new_with_free_func((GDestroyNotify)mr_node_free);
+    n->kids = g_ptr_array_new_with_free_func((GDestroyNotify)mr_ynode_free);
   return n;
 }
 
-struct mr_node *mr_node_scalar(const char *text, struct mr_node *parent)
+struct mr_ynode *mr_ynode_scalar(const char *text, struct mr_ynode *parent)
 {
-  struct mr_node *n = mr_node_new(MR_NODE_SCALAR, parent);
+  struct mr_ynode *n = mr_ynode_new(MR_NODE_SCALAR, parent);
   n->text = g_strdup(text);
   return n;
 }
 
-void mr_node_free(struct mr_node *n)
+void mr_ynode_free(struct mr_ynode *n)
 {
   if (!n)
     return;
@@ -33,33 +33,33 @@ void mr_node_free(struct mr_node *n)
   g_free(n);
 }
 
-guint mr_node_count(const struct mr_node *n)
+guint mr_ynode_count(const struct mr_ynode *n)
 {
   return n && n->kids ? n->kids->len : 0;
 }
 
-struct mr_node *mr_node_kid(const struct mr_node *n, guint i)
+struct mr_ynode *mr_ynode_kid(const struct mr_ynode *n, guint i)
 {
   return g_ptr_array_index(n->kids, i);
 }
 
-struct mr_node *mr_node_get(const struct mr_node *map, const char *key)
+struct mr_ynode *mr_ynode_get(const struct mr_ynode *map, const char *key)
 {
   if (!map || map->type != MR_NODE_MAP)
     return NULL;
   for (guint i = 0; i < map->kids->len; i++) {
-    struct mr_node *kid = mr_node_kid(map, i);
+    struct mr_ynode *kid = mr_ynode_kid(map, i);
     if (!strcmp(kid->key, key))
       return kid;
   }
   return NULL;
 }
 
-void mr_node_put(struct mr_node *parent, const char *key, struct mr_node *take)
+void mr_ynode_put(struct mr_ynode *parent, const char *key, struct mr_ynode *take)
 {
   take->parent = parent;
   if (key) {
-    struct mr_node *old = mr_node_get(parent, key);
+    struct mr_ynode *old = mr_ynode_get(parent, key);
     g_free(take->key);
     take->key = g_strdup(key);
     if (old)
@@ -68,16 +68,16 @@ void mr_node_put(struct mr_node *parent, const char *key, struct mr_node *take)
   g_ptr_array_add(parent->kids, take);
 }
 
-static guint index_in(const struct mr_node *parent, const struct mr_node *kid)
+static guint index_in(const struct mr_ynode *parent, const struct mr_ynode *kid)
 {
   guint i = 0;
   g_ptr_array_find(parent->kids, kid, &i);
   return i;
 }
 
-static void put_step(GString *out, const struct mr_node *n)
+static void put_step(GString *out, const struct mr_ynode *n)
 {
-  const struct mr_node *name = mr_node_get(n, "name");
+  const struct mr_ynode *name = mr_ynode_get(n, "name");
   g_string_append_c(out, '/');
   if (n->key)
     g_string_append(out, n->key);
@@ -87,7 +87,7 @@ static void put_step(GString *out, const struct mr_node *n)
     g_string_append_printf(out, "%u", index_in(n->parent, n));
 }
 
-static void put_path(GString *out, const struct mr_node *n)
+static void put_path(GString *out, const struct mr_ynode *n)
 {
   if (!n->parent)
     return;
@@ -95,9 +95,9 @@ static void put_path(GString *out, const struct mr_node *n)
   put_step(out, n);
 }
 
-char *mr_node_path(const struct mr_node *n)
+char *mr_ynode_path(const struct mr_ynode *n)
 {
-  for (const struct mr_node *up = n; up; up = up->parent)
+  for (const struct mr_ynode *up = n; up; up = up->parent)
     if (up->label)
       return g_strdup(up->label);
   GString *out = g_string_new(NULL);
@@ -135,7 +135,7 @@ static void put_scalar(GString *out, const char *text)
   g_string_append_c(out, '"');
 }
 
-static void put_text(GString *out, const struct mr_node *n)
+static void put_text(GString *out, const struct mr_ynode *n)
 {
   if (n->type == MR_NODE_SCALAR) {
     put_scalar(out, n->text);
@@ -144,7 +144,7 @@ static void put_text(GString *out, const struct mr_node *n)
   bool map = n->type == MR_NODE_MAP;
   g_string_append_c(out, map ? '{' : '[');
   for (guint i = 0; i < n->kids->len; i++) {
-    const struct mr_node *kid = mr_node_kid(n, i);
+    const struct mr_ynode *kid = mr_ynode_kid(n, i);
     if (i)
       g_string_append(out, ", ");
     if (map)
@@ -156,7 +156,7 @@ static void put_text(GString *out, const struct mr_node *n)
   g_string_append_c(out, map ? '}' : ']');
 }
 
-char *mr_node_text(const struct mr_node *n)
+char *mr_ynode_text(const struct mr_ynode *n)
 {
   GString *out = g_string_new(NULL);
   if (n->type == MR_NODE_SCALAR)
@@ -183,7 +183,7 @@ static const char *seek(const char *source, int line, int column)
 
 /* How many characters of the file the next character of the text takes inside this kind of quotes.
  * 0: cannot be told. */
-static int width_in_file(const struct mr_node *n, const char *c)
+static int width_in_file(const struct mr_ynode *n, const char *c)
 {
   if (n->quote == '\'' && c[0] == '\'')
     return 2;
@@ -192,7 +192,7 @@ static int width_in_file(const struct mr_node *n, const char *c)
   return *c && *c != '\n' ? 1 : 0;
 }
 
-static struct mr_mark_at locate_line(const struct mr_node *n, const char *source, int column)
+static struct mr_mark_at locate_line(const struct mr_ynode *n, const char *source, int column)
 {
   bool quoted = n->quote == '\'' || n->quote == '"';
   struct mr_mark_at at = {n->at.line, n->at.column + (quoted ? 1 : 0)};
@@ -210,7 +210,7 @@ static struct mr_mark_at locate_line(const struct mr_node *n, const char *source
 
 /* In a literal block each line of the text is a line of the file, moved right by the block's
  * indentation. */
-static struct mr_mark_at locate_block(const struct mr_node *n, const char *source, int line,
+static struct mr_mark_at locate_block(const struct mr_ynode *n, const char *source, int line,
                                       int column)
 {
   int indent = 0;
@@ -226,7 +226,8 @@ static struct mr_mark_at locate_block(const struct mr_node *n, const char *sourc
   return (struct mr_mark_at){n->at.line + line, indent + column};
 }
 
-struct mr_mark_at mr_node_locate(const struct mr_node *n, const char *source, int line, int column)
+struct mr_mark_at mr_ynode_locate(const struct mr_ynode *n, const char *source, int line,
+                                  int column)
 {
   if (n->type != MR_NODE_SCALAR || n->expanded || n->origin != MR_FROM_FILE || !source)
     return n->at;
@@ -237,7 +238,7 @@ struct mr_mark_at mr_node_locate(const struct mr_node *n, const char *source, in
   return locate_line(n, source, column);
 }
 
-bool mr_node_comment(const struct mr_node *n, const char *source)
+bool mr_ynode_comment(const struct mr_ynode *n, const char *source)
 {
   if (n->type != MR_NODE_SCALAR || n->quote || n->origin != MR_FROM_FILE || !source)
     return false;
@@ -248,15 +249,15 @@ bool mr_node_comment(const struct mr_node *n, const char *source)
   return c > from && *c == '#';
 }
 
-static void add(GPtrArray *problems, const struct mr_node *n, struct mr_mark_at at, const char *fmt,
-                va_list ap)
+static void add(GPtrArray *problems, const struct mr_ynode *n, struct mr_mark_at at,
+                const char *fmt, va_list ap)
 {
   g_autofree char *message = g_strdup_vprintf(fmt, ap);
-  g_autofree char *path = mr_node_path(n);
+  g_autofree char *path = mr_ynode_path(n);
   mr_problem_add(problems, at, path, "%s", message);
 }
 
-void mr_node_problem(GPtrArray *problems, struct mr_node *n, const char *fmt, ...)
+void mr_ynode_problem(GPtrArray *problems, struct mr_ynode *n, const char *fmt, ...)
 {
   if (n->broken)
     return;
@@ -267,7 +268,7 @@ void mr_node_problem(GPtrArray *problems, struct mr_node *n, const char *fmt, ..
   n->broken = true;
 }
 
-void mr_node_key_problem(GPtrArray *problems, struct mr_node *n, const char *fmt, ...)
+void mr_ynode_key_problem(GPtrArray *problems, struct mr_ynode *n, const char *fmt, ...)
 {
   if (n->broken)
     return;
@@ -278,7 +279,7 @@ void mr_node_key_problem(GPtrArray *problems, struct mr_node *n, const char *fmt
   n->broken = true;
 }
 
-void mr_node_remark(GPtrArray *problems, const struct mr_node *n, const char *fmt, ...)
+void mr_ynode_remark(GPtrArray *problems, const struct mr_ynode *n, const char *fmt, ...)
 {
   va_list ap;
   va_start(ap, fmt);

@@ -27,7 +27,7 @@ char *mr_option_table_check(const struct mr_opt *table, size_t stride, size_t co
  * NULL: only defaults. prefix: the path that --set would use ("out"), for the list of values. Keys
  * in `also` (may be NULL) are somebody else's and not unknown. */
 void mr_option_fill(struct mr_load *l, const struct mr_opt *table, size_t stride,
-                    struct mr_node *map, const char *prefix, const char *const *also, void *conf);
+                    struct mr_ynode *map, const char *prefix, const char *const *also, void *conf);
 
 /* Calls visit for every value of a filled conf; one call for each item of a list and of a keyed
  * map. path: "set.trade_date", "routes.2.topic". field: the item's C field; key: of a keyed item,

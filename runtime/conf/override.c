@@ -64,19 +64,19 @@ GPtrArray *mr_overrides_read(struct mr_load *l, const char *const *set)
 }
 
 /* A tree that does not come from the file has no places in it. */
-static void mark(struct mr_node *n, enum mr_origin origin)
+static void mark(struct mr_ynode *n, enum mr_origin origin)
 {
   n->origin = origin;
   n->at = n->end = n->key_at = nowhere;
-  for (guint i = 0; i < mr_node_count(n); i++)
-    mark(mr_node_kid(n, i), origin);
+  for (guint i = 0; i < mr_ynode_count(n); i++)
+    mark(mr_ynode_kid(n, i), origin);
 }
 
 /* Lists and mappings are written in flow style; everything else is the value as it stands, quotes
  * and all. */
-static struct mr_node *value_of(struct mr_load *l, const struct mr_override *o)
+static struct mr_ynode *value_of(struct mr_load *l, const struct mr_override *o)
 {
-  struct mr_node *n = NULL;
+  struct mr_ynode *n = NULL;
   bool flow = o->value[0] == '[' || o->value[0] == '{';
   if (flow) {
     g_autoptr(GPtrArray) problems = mr_problems_new();
@@ -89,7 +89,7 @@ static struct mr_node *value_of(struct mr_load *l, const struct mr_override *o)
     }
   }
   if (!n)
-    n = mr_node_scalar(flow ? "" : o->value, NULL);
+    n = mr_ynode_scalar(flow ? "" : o->value, NULL);
   if (flow && n->type == MR_NODE_SCALAR)
     n->broken = true;
   mark(n, o->origin);
@@ -97,18 +97,19 @@ static struct mr_node *value_of(struct mr_load *l, const struct mr_override *o)
   return n;
 }
 
-static struct mr_node *map_under(struct mr_node *map, const char *key, const struct mr_override *o)
+static struct mr_ynode *map_under(struct mr_ynode *map, const char *key,
+                                  const struct mr_override *o)
 {
-  struct mr_node *kid = mr_node_get(map, key);
+  struct mr_ynode *kid = mr_ynode_get(map, key);
   if (kid && kid->type == MR_NODE_MAP)
     return kid;
-  kid = mr_node_new(MR_NODE_MAP, map);
+  kid = mr_ynode_new(MR_NODE_MAP, map);
   mark(kid, o->origin);
-  mr_node_put(map, key, kid);
+  mr_ynode_put(map, key, kid);
   return kid;
 }
 
-static void put(struct mr_load *l, const struct mr_override *o, struct mr_node *map, char **path,
+static void put(struct mr_load *l, const struct mr_override *o, struct mr_ynode *map, char **path,
                 const struct mr_opt *table, size_t stride)
 {
   const struct mr_opt *opt = table ? mr_option_find(table, stride, path[0]) : NULL;
@@ -116,15 +117,15 @@ static void put(struct mr_load *l, const struct mr_override *o, struct mr_node *
        group = opt && opt->type == MR_GROUP && !(opt->flags & MR_MANY);
   if (path[1] && keyed && !group) {
     g_autofree char *key = g_strjoinv(".", path + 1);
-    mr_node_put(map_under(map, path[0], o), key, value_of(l, o));
+    mr_ynode_put(map_under(map, path[0], o), key, value_of(l, o));
   } else if (path[1] && keyed && path[2]) {
-    struct mr_node *entries = map_under(map, path[0], o);
+    struct mr_ynode *entries = map_under(map, path[0], o);
     put(l, o, map_under(entries, path[1], o), path + 2, opt->sub, stride);
   } else if (path[1] && group && !keyed) {
     put(l, o, map_under(map, path[0], o), path + 1, opt->sub, stride);
   } else {
     g_autofree char *key = g_strjoinv(".", path);
-    mr_node_put(map, key, value_of(l, o));
+    mr_ynode_put(map, key, value_of(l, o));
   }
 }
 
@@ -142,8 +143,8 @@ static char **rest_for(const struct mr_override *o, const char *target)
   return o->path[n] ? o->path + n : NULL;
 }
 
-void mr_overrides_apply(struct mr_load *l, const char *target, struct mr_node *entry,
-                        const struct mr_opt *table, struct mr_node *options,
+void mr_overrides_apply(struct mr_load *l, const char *target, struct mr_ynode *entry,
+                        const struct mr_opt *table, struct mr_ynode *options,
                         const struct mr_opt *options_table, size_t stride)
 {
   for (guint i = 0; i < l->overrides->len; i++) {

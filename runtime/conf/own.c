@@ -32,7 +32,7 @@ void mr_own_free(struct mr_spec_own *own)
 {
   if (!own)
     return;
-  mr_node_free(own->root);
+  mr_ynode_free(own->root);
   g_ptr_array_unref(own->memory);
   g_ptr_array_unref(own->schemas);
   g_ptr_array_unref(own->secrets);
@@ -56,19 +56,19 @@ char *mr_own_dup(struct mr_spec_own *own, const char *text)
   return copy;
 }
 
-static char *origin_name(const struct mr_node *n)
+static char *origin_name(const struct mr_ynode *n)
 {
-  for (const struct mr_node *up = n; up; up = up->parent)
+  for (const struct mr_ynode *up = n; up; up = up->parent)
     if (up->label)
       return g_strdup(up->origin == MR_FROM_SET ? "--set" : up->label);
   return g_strdup(n->origin == MR_FROM_DEFAULT ? "default" : "file");
 }
 
-void mr_own_value(struct mr_spec_own *own, const char *path, const struct mr_node *n, bool secret)
+void mr_own_value(struct mr_spec_own *own, const char *path, const struct mr_ynode *n, bool secret)
 {
   struct mr_value *v = g_new0(struct mr_value, 1);
   v->path = g_strdup(path);
-  v->text = secret ? g_strdup("***") : mr_node_text(n);
+  v->text = secret ? g_strdup("***") : mr_ynode_text(n);
   v->origin = origin_name(n);
   v->line = n->origin == MR_FROM_FILE ? n->at.line : 0;
   g_ptr_array_add(own->values, v);

@@ -10,7 +10,7 @@ static const char *const sections[] = {"name",  "lookups",     "sources",  "tran
 
 static void stage_free(void *p)
 {
-  mr_stage_free(p);
+  mr_entry_free(p);
 }
 
 static struct mr_spec *spec_new(const char *file, const char *text, size_t len)
@@ -30,7 +30,7 @@ void mr_spec_free(struct mr_spec *spec)
   g_ptr_array_unref(spec->stages);
   g_ptr_array_unref(spec->lookups);
   if (spec->dead_letter)
-    mr_stage_free(spec->dead_letter);
+    mr_entry_free(spec->dead_letter);
   mr_own_free(spec->own);
   g_free(spec);
 }
@@ -58,25 +58,25 @@ GPtrArray *mr_spec_values(const struct mr_spec *spec)
   return spec->own->values;
 }
 
-static void check_sections(struct mr_load *l, struct mr_node *root)
+static void check_sections(struct mr_load *l, struct mr_ynode *root)
 {
   for (guint i = 0; i < root->kids->len; i++) {
-    struct mr_node *n = mr_node_kid(root, i);
+    struct mr_ynode *n = mr_ynode_kid(root, i);
     bool known = false;
     for (size_t k = 0; k < G_N_ELEMENTS(sections); k++)
       known |= !strcmp(n->key, sections[k]);
     g_autofree char *hint = mr_suggest_text(n->key, sections, G_N_ELEMENTS(sections));
     if (!known)
-      mr_node_key_problem(l->problems, n, "unknown section `%s`%s", n->key, hint);
+      mr_ynode_key_problem(l->problems, n, "unknown section `%s`%s", n->key, hint);
   }
 }
 
 /* `tests` is read by `millrace test` alone, as it stands. */
-static void expand(struct mr_load *l, struct mr_node *root)
+static void expand(struct mr_load *l, struct mr_ynode *root)
 {
   for (guint i = 0; i < root->kids->len; i++)
-    if (strcmp(mr_node_kid(root, i)->key, "tests"))
-      mr_expand_tree(l, mr_node_kid(root, i));
+    if (strcmp(mr_ynode_kid(root, i)->key, "tests"))
+      mr_expand_tree(l, mr_ynode_kid(root, i));
 }
 
 static bool pipeline_name_is_fine(const char *name)
@@ -86,64 +86,64 @@ static bool pipeline_name_is_fine(const char *name)
          strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-") == n;
 }
 
-static void read_name(struct mr_load *l, struct mr_node *root)
+static void read_name(struct mr_load *l, struct mr_ynode *root)
 {
-  struct mr_node *n = mr_node_get(root, "name");
+  struct mr_ynode *n = mr_ynode_get(root, "name");
   if (!n)
-    mr_node_remark(l->problems, root, "the pipeline has no `name`");
+    mr_ynode_remark(l->problems, root, "the pipeline has no `name`");
   else if (n->type != MR_NODE_SCALAR || !pipeline_name_is_fine(n->text))
-    mr_node_problem(l->problems, n,
-                    "a pipeline's name is 64 characters at most, of a-z, 0-9, - and _, and begins "
-                    "with a letter");
+    mr_ynode_problem(l->problems, n,
+                     "a pipeline's name is 64 characters at most, of a-z, 0-9, - and _, and begins "
+                     "with a letter");
   l->spec->name = mr_own_dup(l->own, n && n->type == MR_NODE_SCALAR ? n->text : "");
 }
 
-static void read_settings(struct mr_load *l, struct mr_node *root)
+static void read_settings(struct mr_load *l, struct mr_ynode *root)
 {
-  struct mr_node *n = mr_node_get(root, "settings");
+  struct mr_ynode *n = mr_ynode_get(root, "settings");
   if (n && !n->broken && n->type != MR_NODE_MAP && !n->bare)
-    mr_node_key_problem(l->problems, n, "`settings` is a mapping");
+    mr_ynode_key_problem(l->problems, n, "`settings` is a mapping");
   if (!n || n->type != MR_NODE_MAP) {
-    n = mr_node_new(MR_NODE_MAP, root);
+    n = mr_ynode_new(MR_NODE_MAP, root);
     n->origin = MR_FROM_DEFAULT;
-    mr_node_put(root, "settings", n);
+    mr_ynode_put(root, "settings", n);
   }
   mr_overrides_apply(l, "settings", NULL, NULL, n, mr_settings_options, sizeof(struct mr_opt));
   mr_option_fill(l, mr_settings_options, sizeof(struct mr_opt), n, "settings", NULL,
                  &l->spec->settings);
 }
 
-static void collect_lookup_names(struct mr_load *l, struct mr_node *root)
+static void collect_lookup_names(struct mr_load *l, struct mr_ynode *root)
 {
-  const struct mr_node *section = mr_node_get(root, "lookups");
-  for (guint i = 0; i < mr_node_count(section); i++) {
-    const struct mr_node *name = mr_node_get(mr_node_kid(section, i), "name");
+  const struct mr_ynode *section = mr_ynode_get(root, "lookups");
+  for (guint i = 0; i < mr_ynode_count(section); i++) {
+    const struct mr_ynode *name = mr_ynode_get(mr_ynode_kid(section, i), "name");
     if (name && name->type == MR_NODE_SCALAR)
       g_ptr_array_add(l->lookup_names, name->text);
   }
 }
 
-static void need_section(struct mr_load *l, struct mr_node *root, const char *key)
+static void need_section(struct mr_load *l, struct mr_ynode *root, const char *key)
 {
-  struct mr_node *n = mr_node_get(root, key);
+  struct mr_ynode *n = mr_ynode_get(root, key);
   if (!n)
-    mr_node_remark(l->problems, root, "no `%s`: a pipeline has at least one", key);
+    mr_ynode_remark(l->problems, root, "no `%s`: a pipeline has at least one", key);
   else if (!n->broken && (n->bare || (n->type == MR_NODE_LIST && !n->kids->len)))
-    mr_node_key_problem(l->problems, n, "`%s` is empty", key);
+    mr_ynode_key_problem(l->problems, n, "`%s` is empty", key);
 }
 
-static void read_document(struct mr_load *l, struct mr_node *root)
+static void read_document(struct mr_load *l, struct mr_ynode *root)
 {
   check_sections(l, root);
   expand(l, root);
   read_name(l, root);
   collect_lookup_names(l, root);
   read_settings(l, root);
-  mr_stages_read(l, mr_node_get(root, "lookups"), MR_STAGE_LOOKUP);
-  mr_stages_read(l, mr_node_get(root, "sources"), MR_STAGE_SOURCE);
-  mr_stages_read(l, mr_node_get(root, "transforms"), MR_STAGE_TRANSFORM);
-  mr_stages_read(l, mr_node_get(root, "sinks"), MR_STAGE_SINK);
-  mr_dead_letter_read(l, mr_node_get(root, "dead_letter"));
+  mr_entries_read(l, mr_ynode_get(root, "lookups"), MR_STAGE_LOOKUP);
+  mr_entries_read(l, mr_ynode_get(root, "sources"), MR_STAGE_SOURCE);
+  mr_entries_read(l, mr_ynode_get(root, "transforms"), MR_STAGE_TRANSFORM);
+  mr_entries_read(l, mr_ynode_get(root, "sinks"), MR_STAGE_SINK);
+  mr_dead_letter_read(l, mr_ynode_get(root, "dead_letter"));
   need_section(l, root, "sources");
   need_section(l, root, "sinks");
   mr_graph_resolve(l);
@@ -177,7 +177,7 @@ static void read_root(struct mr_load *l, const char *const *overrides)
   l->lookup_names = g_ptr_array_new();
   read_document(l, l->own->root);
   if (l->problems->len == before)
-    mr_shape_check(l);
+    mr_outline_check(l);
   redact_problems(l->spec, l->problems);
   redact_values(l->spec);
   g_ptr_array_unref(l->lookup_names);
@@ -188,12 +188,12 @@ struct mr_spec *mr_spec_read(const char *file, const char *text, size_t len,
                              const char *const *overrides, const struct mr_catalog *catalog,
                              GPtrArray *problems)
 {
-  struct mr_node *root = mr_yaml_parse(text, len, problems);
+  struct mr_ynode *root = mr_yaml_parse(text, len, problems);
   if (!root)
     return NULL;
   if (root->type != MR_NODE_MAP) {
-    mr_node_problem(problems, root, "a pipeline file is a mapping with name, sources and sinks");
-    mr_node_free(root);
+    mr_ynode_problem(problems, root, "a pipeline file is a mapping with name, sources and sinks");
+    mr_ynode_free(root);
     return NULL;
   }
   struct mr_spec *spec = spec_new(file, text, len);
@@ -217,12 +217,13 @@ struct mr_spec *mr_spec_load(const char *file, const char *text, size_t len,
 
 /* The kid of a mapping whose key is the longest that path begins with; *ret_rest: what follows its
  * dot, or "". */
-static struct mr_node *step_map(const struct mr_node *map, const char *path, const char **ret_rest)
+static struct mr_ynode *step_map(const struct mr_ynode *map, const char *path,
+                                 const char **ret_rest)
 {
-  struct mr_node *best = NULL;
+  struct mr_ynode *best = NULL;
   size_t longest = 0;
   for (guint i = 0; i < map->kids->len; i++) {
-    struct mr_node *kid = mr_node_kid(map, i);
+    struct mr_ynode *kid = mr_ynode_kid(map, i);
     size_t n = strlen(kid->key);
     if (strncmp(path, kid->key, n) || (path[n] && path[n] != '.') || (best && n < longest))
       continue;
@@ -234,7 +235,7 @@ static struct mr_node *step_map(const struct mr_node *map, const char *path, con
   return best;
 }
 
-static struct mr_node *step(struct mr_node *n, const char *path, const char **ret_rest)
+static struct mr_ynode *step(struct mr_ynode *n, const char *path, const char **ret_rest)
 {
   if (n->type == MR_NODE_MAP)
     return step_map(n, path, ret_rest);
@@ -245,15 +246,15 @@ static struct mr_node *step(struct mr_node *n, const char *path, const char **re
   *ret_rest = end + (*end == '.');
   if (n->type == MR_NODE_SCALAR)
     return i == 0 ? n : NULL;
-  return i < n->kids->len ? mr_node_kid(n, (guint)i) : NULL;
+  return i < n->kids->len ? mr_ynode_kid(n, (guint)i) : NULL;
 }
 
 /* The deepest node on the way of a dotted path. */
-static struct mr_node *resolve(struct mr_node *from, const char *path)
+static struct mr_ynode *resolve(struct mr_ynode *from, const char *path)
 {
-  struct mr_node *n = from;
+  struct mr_ynode *n = from;
   while (path[0]) {
-    struct mr_node *kid = step(n, path, &path);
+    struct mr_ynode *kid = step(n, path, &path);
     if (!kid)
       return n;
     n = kid;
@@ -261,30 +262,30 @@ static struct mr_node *resolve(struct mr_node *from, const char *path)
   return n;
 }
 
-static void problem_at(const struct mr_spec *spec, struct mr_node *n, int line, int column,
+static void problem_at(const struct mr_spec *spec, struct mr_ynode *n, int line, int column,
                        const char *message, GPtrArray *problems)
 {
   if (n->broken)
     return;
   const char *source = spec->own->source;
   bool scalar = n->type == MR_NODE_SCALAR;
-  struct mr_mark_at at = scalar
-                             ? mr_node_locate(n, source, line > 0 ? line : 1, line > 0 ? column : 1)
-                         : n->key ? n->key_at
-                                  : n->at;
+  struct mr_mark_at at =
+      scalar   ? mr_ynode_locate(n, source, line > 0 ? line : 1, line > 0 ? column : 1)
+      : n->key ? n->key_at
+               : n->at;
   if (scalar && line <= 0)
     at = n->at;
-  const char *advice = line > 0 && mr_node_comment(n, source)
+  const char *advice = line > 0 && mr_ynode_comment(n, source)
                            ? "; what follows ` #` is a comment: put the value in quotes to keep it"
                            : "";
-  g_autofree char *path = mr_node_path(n), *clean = mr_spec_redact(spec, message);
+  g_autofree char *path = mr_ynode_path(n), *clean = mr_spec_redact(spec, message);
   mr_problem_add(problems, at, path, "%s%s", clean, advice);
 }
 
 void mr_spec_problem(const struct mr_spec *spec, const struct mr_stage_spec *st, const char *option,
                      int line, int column, const char *message, GPtrArray *problems)
 {
-  struct mr_node *from = st->options ? st->options : st->node;
+  struct mr_ynode *from = st->options ? st->options : st->node;
   problem_at(spec, option && option[0] ? resolve(from, option) : from, line, column, message,
              problems);
 }

@@ -39,7 +39,7 @@ struct mr_stage_spec {
   char *start;                     /* sinks: "earliest" | "now" for a sink added later, or NULL */
   struct mr_mark_at at, when_at;
   bool broken;                     /* a problem was found in it: what it gives is not known. Never in a spec that mr_spec_load gave */
-  struct mr_node *node, *options;  /* its place in the file: conf's own */
+  struct mr_ynode *node, *options;  /* its place in the file: conf's own */
 };
 struct mr_settings {
   int64_t checkpoint_ms, checkpoint_bytes, checkpoint_rows; /* 1000, 64 MiB, 0 = no bound */

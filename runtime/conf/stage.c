@@ -129,7 +129,7 @@ const struct mr_opt mr_settings_options[] = {
 static const char *const kind_names[] = {"",     "source", "transform",
                                          "sink", "lookup", "dead letter"};
 
-const struct mr_opt *mr_stage_options(enum mr_stage_kind kind)
+const struct mr_opt *mr_entry_options(enum mr_stage_kind kind)
 {
   switch (kind) {
   case MR_STAGE_SOURCE: return source_options;
@@ -140,7 +140,7 @@ const struct mr_opt *mr_stage_options(enum mr_stage_kind kind)
   }
 }
 
-void mr_stage_free(struct mr_stage_spec *st)
+void mr_entry_free(struct mr_stage_spec *st)
 {
   g_free(st);
 }
@@ -170,7 +170,7 @@ static void take_entry(struct mr_load *l, struct mr_stage_spec *st, const struct
   st->time_idle_ms = e->time.idle_ms;
   bool has_start = st->kind == MR_STAGE_SINK && e->start >= 0;
   st->start = has_start ? mr_own_dup(l->own, start_choices[e->start]) : NULL;
-  const struct mr_node *when = mr_node_get(st->node, "when");
+  const struct mr_ynode *when = mr_ynode_get(st->node, "when");
   if (when)
     st->when_at = when->at;
 }
@@ -188,24 +188,25 @@ static bool is_reserved(const char *name)
   return g_strv_contains(reserved, name);
 }
 
-static void read_name(struct mr_load *l, struct mr_stage_spec *st, struct mr_node *entry)
+static void read_name(struct mr_load *l, struct mr_stage_spec *st, struct mr_ynode *entry)
 {
-  struct mr_node *n = mr_node_get(entry, "name");
+  struct mr_ynode *n = mr_ynode_get(entry, "name");
   if (!n) {
-    mr_node_remark(l->problems, entry, "the entry has no `name`");
+    mr_ynode_remark(l->problems, entry, "the entry has no `name`");
   } else if (n->broken) {
     /* said already */
   } else if (n->type != MR_NODE_SCALAR || !name_is_fine(n->text)) {
-    mr_node_problem(l->problems, n,
-                    "a name is %d characters at most, of a-z, 0-9 and _, and begins with a letter",
-                    NAME_LENGTH);
+    mr_ynode_problem(l->problems, n,
+                     "a name is %d characters at most, of a-z, 0-9 and _, and begins with a letter",
+                     NAME_LENGTH);
   } else if (is_reserved(n->text)) {
-    mr_node_problem(l->problems, n, "`%s` cannot be a name: it means something else here", n->text);
+    mr_ynode_problem(l->problems, n, "`%s` cannot be a name: it means something else here",
+                     n->text);
   } else {
     const struct mr_stage_spec *first = mr_spec_stage(l->spec, n->text);
     if (first)
-      mr_node_problem(l->problems, n, "the name `%s` is taken: line %d has it", n->text,
-                      first->at.line);
+      mr_ynode_problem(l->problems, n, "the name `%s` is taken: line %d has it", n->text,
+                       first->at.line);
   }
   st->name = mr_own_dup(l->own, n && n->type == MR_NODE_SCALAR ? n->text : "");
   st->at = n ? n->at : entry->at;
@@ -219,7 +220,7 @@ static const char *kinds_having(const char *key)
 {
   const char *found = NULL;
   for (enum mr_stage_kind k = MR_STAGE_SOURCE; k <= MR_STAGE_LOOKUP; k++) {
-    if (!mr_option_find(mr_stage_options(k), sizeof(struct mr_opt), key))
+    if (!mr_option_find(mr_entry_options(k), sizeof(struct mr_opt), key))
       continue;
     found = found                  ? "transforms and sinks"
             : k == MR_STAGE_SOURCE ? "sources"
@@ -234,7 +235,7 @@ static bool own_key(enum mr_stage_kind kind, const char *key)
 {
   if (kind != MR_STAGE_DEAD_LETTER && !strcmp(key, "name"))
     return true;
-  return mr_option_find(mr_stage_options(kind), sizeof(struct mr_opt), key) != NULL;
+  return mr_option_find(mr_entry_options(kind), sizeof(struct mr_opt), key) != NULL;
 }
 
 static const struct mr_plugin *find_plugin(struct mr_load *l, enum mr_stage_kind kind,
@@ -243,36 +244,36 @@ static const struct mr_plugin *find_plugin(struct mr_load *l, enum mr_stage_kind
   return l->catalog->plugin(l->catalog->ctx, kind, name, ret_why);
 }
 
-static bool may_be_plugin(const struct mr_node *n)
+static bool may_be_plugin(const struct mr_ynode *n)
 {
   return n->type == MR_NODE_MAP || (n->type == MR_NODE_SCALAR && n->bare);
 }
 
 /* A key that is neither the entry's own nor a plugin that can be had. */
-static void refuse_key(struct mr_load *l, enum mr_stage_kind kind, struct mr_node *n,
+static void refuse_key(struct mr_load *l, enum mr_stage_kind kind, struct mr_ynode *n,
                        const char *why)
 {
-  g_autoptr(GPtrArray) names = mr_option_names(mr_stage_options(kind), sizeof(struct mr_opt));
+  g_autoptr(GPtrArray) names = mr_option_names(mr_entry_options(kind), sizeof(struct mr_opt));
   const char *wrong_place = kinds_having(n->key);
   const char *meant = mr_suggest(n->key, (const char *const *)names->pdata, names->len);
   if (wrong_place)
-    mr_node_key_problem(l->problems, n, "`%s` is for %s only", n->key, wrong_place);
+    mr_ynode_key_problem(l->problems, n, "`%s` is for %s only", n->key, wrong_place);
   else if (meant)
-    mr_node_key_problem(l->problems, n, "unknown option `%s` (did you mean `%s`?)", n->key, meant);
+    mr_ynode_key_problem(l->problems, n, "unknown option `%s` (did you mean `%s`?)", n->key, meant);
   else if (why)
-    mr_node_key_problem(l->problems, n, "%s", why);
+    mr_ynode_key_problem(l->problems, n, "%s", why);
   else
-    mr_node_key_problem(l->problems, n, "unknown option `%s`", n->key);
+    mr_ynode_key_problem(l->problems, n, "unknown option `%s`", n->key);
 }
 
 /* Looks at every key that is not the entry's own: exactly one is a plugin. Returns its value. */
-static struct mr_node *choose_plugin(struct mr_load *l, struct mr_stage_spec *st,
-                                     struct mr_node *entry)
+static struct mr_ynode *choose_plugin(struct mr_load *l, struct mr_stage_spec *st,
+                                      struct mr_ynode *entry)
 {
-  struct mr_node *chosen = NULL;
+  struct mr_ynode *chosen = NULL;
   bool tried = false;
   for (guint i = 0; i < entry->kids->len; i++) {
-    struct mr_node *n = mr_node_kid(entry, i);
+    struct mr_ynode *n = mr_ynode_kid(entry, i);
     g_autofree char *why = NULL;
     if (own_key(st->kind, n->key))
       continue;
@@ -285,29 +286,29 @@ static struct mr_node *choose_plugin(struct mr_load *l, struct mr_stage_spec *st
     if (!plugin) {
       refuse_key(l, st->kind, n, could ? why : NULL);
     } else if (chosen) {
-      mr_node_key_problem(l->problems, n, "an entry has one plugin, and this one has `%s` already",
-                          chosen->key);
+      mr_ynode_key_problem(l->problems, n, "an entry has one plugin, and this one has `%s` already",
+                           chosen->key);
     } else {
       chosen = n;
       st->plugin = plugin;
     }
   }
   if (!chosen && !tried)
-    mr_node_remark(l->problems, entry,
-                   "no plugin: put one mapping here that is named after a %s plugin",
-                   st->kind == MR_STAGE_DEAD_LETTER ? "sink"
-                   : st->kind == MR_STAGE_LOOKUP    ? "source"
-                                                    : kind_names[st->kind]);
+    mr_ynode_remark(l->problems, entry,
+                    "no plugin: put one mapping here that is named after a %s plugin",
+                    st->kind == MR_STAGE_DEAD_LETTER ? "sink"
+                    : st->kind == MR_STAGE_LOOKUP    ? "source"
+                                                     : kind_names[st->kind]);
   return chosen;
 }
 
 /* `null:` alone is a plugin without options. */
-static void make_map(struct mr_node *n)
+static void make_map(struct mr_ynode *n)
 {
   if (n->type != MR_NODE_SCALAR || !n->bare)
     return;
   n->type = MR_NODE_MAP;
-  n->kids = g_ptr_array_new_with_free_func((GDestroyNotify)mr_node_free);
+  n->kids = g_ptr_array_new_with_free_func((GDestroyNotify)mr_ynode_free);
   g_clear_pointer(&n->text, g_free);
 }
 
@@ -320,15 +321,15 @@ static void validate(struct mr_load *l, struct mr_stage_spec *st)
   st->broken = true;
 }
 
-static void read_plugin(struct mr_load *l, struct mr_stage_spec *st, struct mr_node *entry,
+static void read_plugin(struct mr_load *l, struct mr_stage_spec *st, struct mr_ynode *entry,
                         const struct mr_opt *table)
 {
-  struct mr_node *n = choose_plugin(l, st, entry);
+  struct mr_ynode *n = choose_plugin(l, st, entry);
   const struct mr_plugin *p = st->plugin;
   if (n)
     make_map(n);
   if (n && n->type != MR_NODE_MAP)
-    mr_node_key_problem(l->problems, n, "`%s` takes a mapping of its options", n->key);
+    mr_ynode_key_problem(l->problems, n, "`%s` takes a mapping of its options", n->key);
   bool usable = n && n->type == MR_NODE_MAP;
   mr_overrides_apply(l, st->name, entry, table, usable ? n : NULL, p ? p->options : NULL,
                      p ? p->opt_size : 0);
@@ -340,13 +341,14 @@ static void read_plugin(struct mr_load *l, struct mr_stage_spec *st, struct mr_n
     mr_option_fill(l, p->options, p->opt_size, n, st->name, NULL, st->conf);
 }
 
-static void fill_own(struct mr_load *l, struct mr_stage_spec *st, struct mr_node *entry, void *conf)
+static void fill_own(struct mr_load *l, struct mr_stage_spec *st, struct mr_ynode *entry,
+                     void *conf)
 {
   const char *also[] = {"name", st->options ? st->options->key : NULL, NULL};
-  mr_option_fill(l, mr_stage_options(st->kind), sizeof(struct mr_opt), entry, st->name, also, conf);
+  mr_option_fill(l, mr_entry_options(st->kind), sizeof(struct mr_opt), entry, st->name, also, conf);
 }
 
-static void read_entry(struct mr_load *l, struct mr_node *entry, enum mr_stage_kind kind)
+static void read_entry(struct mr_load *l, struct mr_ynode *entry, enum mr_stage_kind kind)
 {
   struct mr_stage_spec *st = g_new0(struct mr_stage_spec, 1);
   guint before = l->problems->len;
@@ -355,7 +357,7 @@ static void read_entry(struct mr_load *l, struct mr_node *entry, enum mr_stage_k
   st->node = entry;
   read_name(l, st, entry);
   g_ptr_array_add(kind == MR_STAGE_LOOKUP ? l->spec->lookups : l->spec->stages, st);
-  read_plugin(l, st, entry, mr_stage_options(kind));
+  read_plugin(l, st, entry, mr_entry_options(kind));
   fill_own(l, st, entry, &e);
   take_entry(l, st, &e);
   if (!st->plugin || l->problems->len > before)
@@ -364,21 +366,21 @@ static void read_entry(struct mr_load *l, struct mr_node *entry, enum mr_stage_k
     validate(l, st);
 }
 
-void mr_stages_read(struct mr_load *l, struct mr_node *section, enum mr_stage_kind kind)
+void mr_entries_read(struct mr_load *l, struct mr_ynode *section, enum mr_stage_kind kind)
 {
   if (!section || section->broken || (section->type == MR_NODE_SCALAR && section->bare))
     return;
   if (section->type != MR_NODE_LIST) {
-    mr_node_key_problem(l->problems, section, "`%s` is a list: begin each entry with `- name: …`",
-                        section->key);
+    mr_ynode_key_problem(l->problems, section, "`%s` is a list: begin each entry with `- name: …`",
+                         section->key);
     return;
   }
   for (guint i = 0; i < section->kids->len; i++) {
-    struct mr_node *entry = mr_node_kid(section, i);
+    struct mr_ynode *entry = mr_ynode_kid(section, i);
     if (entry->type == MR_NODE_MAP)
       read_entry(l, entry, kind);
     else
-      mr_node_problem(l->problems, entry, "an entry is a mapping with a `name` and a plugin");
+      mr_ynode_problem(l->problems, entry, "an entry is a mapping with a `name` and a plugin");
   }
 }
 
@@ -392,25 +394,25 @@ static bool masks(const struct mr_spec *spec)
   return false;
 }
 
-static void take_letters(struct mr_load *l, const struct letters *letters, struct mr_node *section)
+static void take_letters(struct mr_load *l, const struct letters *letters, struct mr_ynode *section)
 {
   l->spec->originals = (enum mr_originals)(letters->originals + 1);
   if (letters->limit.rows > 0)
     l->spec->letters_rows = letters->limit.rows;
   if (letters->limit.per_ms > 0)
     l->spec->letters_per_ms = letters->limit.per_ms;
-  if (masks(l->spec) && letters->originals < 0 && !mr_node_get(section, "originals"))
-    mr_node_remark(l->problems, section,
-                   "say `originals: drop` or `originals: keep`: the file masks columns, and the "
-                   "original bytes of a refused row are not masked");
+  if (masks(l->spec) && letters->originals < 0 && !mr_ynode_get(section, "originals"))
+    mr_ynode_remark(l->problems, section,
+                    "say `originals: drop` or `originals: keep`: the file masks columns, and the "
+                    "original bytes of a refused row are not masked");
 }
 
-void mr_dead_letter_read(struct mr_load *l, struct mr_node *section)
+void mr_dead_letter_read(struct mr_load *l, struct mr_ynode *section)
 {
   if (!section || section->broken)
     return;
   if (section->type != MR_NODE_MAP) {
-    mr_node_key_problem(l->problems, section, "`dead_letter` is a mapping with a sink plugin");
+    mr_ynode_key_problem(l->problems, section, "`dead_letter` is a mapping with a sink plugin");
     return;
   }
   struct mr_stage_spec *st = g_new0(struct mr_stage_spec, 1);

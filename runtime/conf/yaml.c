@@ -137,7 +137,7 @@ static int unbalanced(const char *text)
 
 /* `[a decimal(18,4)]` is two items to YAML: the one that opens is reported, the one that closes
  * keeps quiet. */
-static void check_parentheses(struct walk *w, struct mr_node *n, const char *text)
+static void check_parentheses(struct walk *w, struct mr_ynode *n, const char *text)
 {
   int side = unbalanced(text);
   bool tail = side < 0 && n->parent && n->parent->split;
@@ -147,20 +147,20 @@ static void check_parentheses(struct walk *w, struct mr_node *n, const char *tex
     return;
   if (tail)
     n->broken = true;
-  mr_node_problem(w->problems, n, "`%s` has unbalanced parentheses%s: put the value in quotes",
-                  text, n->flow ? " (inside [ ] and { } a comma ends it)" : "");
+  mr_ynode_problem(w->problems, n, "`%s` has unbalanced parentheses%s: put the value in quotes",
+                   text, n->flow ? " (inside [ ] and { } a comma ends it)" : "");
 }
 
-static void refuse_extras(struct walk *w, struct mr_node *n, const yaml_char_t *anchor,
+static void refuse_extras(struct walk *w, struct mr_ynode *n, const yaml_char_t *anchor,
                           const yaml_char_t *tag)
 {
   if (anchor)
-    mr_node_problem(w->problems, n,
-                    "anchors (&%s) are not allowed: write the value out, or put it in quotes",
-                    anchor);
+    mr_ynode_problem(w->problems, n,
+                     "anchors (&%s) are not allowed: write the value out, or put it in quotes",
+                     anchor);
   if (tag)
-    mr_node_problem(w->problems, n,
-                    "tags (%s) are not allowed: put the value in quotes if it begins with !", tag);
+    mr_ynode_problem(w->problems, n,
+                     "tags (%s) are not allowed: put the value in quotes if it begins with !", tag);
 }
 
 static char quote_of(yaml_scalar_style_t style)
@@ -174,7 +174,7 @@ static char quote_of(yaml_scalar_style_t style)
   }
 }
 
-static void fill_scalar(struct walk *w, struct mr_node *n, yaml_event_t *ev)
+static void fill_scalar(struct walk *w, struct mr_ynode *n, yaml_event_t *ev)
 {
   const char *value = (const char *)ev->data.scalar.value;
   n->text = g_strdup(value);
@@ -182,32 +182,32 @@ static void fill_scalar(struct walk *w, struct mr_node *n, yaml_event_t *ev)
   n->bare = !n->quote && !value[0];
   refuse_extras(w, n, ev->data.scalar.anchor, ev->data.scalar.tag);
   if (strlen(value) != ev->data.scalar.length)
-    mr_node_problem(w->problems, n, "a value cannot hold a NUL character");
+    mr_ynode_problem(w->problems, n, "a value cannot hold a NUL character");
   if (!n->quote)
     check_parentheses(w, n, value);
 }
 
-static bool parse_node(struct walk *w, yaml_event_t *take, struct mr_node *n, int depth);
+static bool parse_node(struct walk *w, yaml_event_t *take, struct mr_ynode *n, int depth);
 
-static struct mr_node *new_kid(struct walk *w, struct mr_node *parent, const yaml_event_t *ev)
+static struct mr_ynode *new_kid(struct walk *w, struct mr_ynode *parent, const yaml_event_t *ev)
 {
-  enum mr_node_type type = ev->type == YAML_MAPPING_START_EVENT    ? MR_NODE_MAP
-                           : ev->type == YAML_SEQUENCE_START_EVENT ? MR_NODE_LIST
-                                                                   : MR_NODE_SCALAR;
-  struct mr_node *n = mr_node_new(type, parent);
+  enum mr_ynode_type type = ev->type == YAML_MAPPING_START_EVENT    ? MR_NODE_MAP
+                            : ev->type == YAML_SEQUENCE_START_EVENT ? MR_NODE_LIST
+                                                                    : MR_NODE_SCALAR;
+  struct mr_ynode *n = mr_ynode_new(type, parent);
   n->at = at_of(ev->start_mark);
   n->end = at_of(ev->end_mark);
   bool flow = (type == MR_NODE_MAP && ev->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE) ||
               (type == MR_NODE_LIST && ev->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
   n->flow = flow || (parent && parent->flow);
   if (++w->nodes > MR_YAML_NODES) {
-    mr_node_problem(w->problems, n, "more than %d values in a file", MR_YAML_NODES);
+    mr_ynode_problem(w->problems, n, "more than %d values in a file", MR_YAML_NODES);
     w->ended = true;
   }
   return n;
 }
 
-static bool parse_list(struct walk *w, struct mr_node *list, int depth)
+static bool parse_list(struct walk *w, struct mr_ynode *list, int depth)
 {
   yaml_event_t ev;
   while (next_event(w, &ev)) {
@@ -215,7 +215,7 @@ static bool parse_list(struct walk *w, struct mr_node *list, int depth)
       yaml_event_delete(&ev);
       return true;
     }
-    struct mr_node *kid = new_kid(w, list, &ev);
+    struct mr_ynode *kid = new_kid(w, list, &ev);
     g_ptr_array_add(list->kids, kid);
     if (!parse_node(w, &ev, kid, depth))
       return false;
@@ -224,14 +224,14 @@ static bool parse_list(struct walk *w, struct mr_node *list, int depth)
 }
 
 /* Takes the key's event and reads the value that belongs to it. */
-static bool parse_pair(struct walk *w, struct mr_node *map, yaml_event_t *take, GHashTable *seen,
+static bool parse_pair(struct walk *w, struct mr_ynode *map, yaml_event_t *take, GHashTable *seen,
                        int depth)
 {
   struct mr_mark_at key_at = at_of(take->start_mark);
   if (take->type != YAML_SCALAR_EVENT) {
     const char *what =
         take->type == YAML_ALIAS_EVENT ? "a key cannot be an alias" : "a key must be a plain name";
-    g_autofree char *path = mr_node_path(map);
+    g_autofree char *path = mr_ynode_path(map);
     mr_problem_add(w->problems, key_at, path, "%s; a value with { needs quotes", what);
     yaml_event_delete(take);
     w->ended = true;
@@ -244,34 +244,34 @@ static bool parse_pair(struct walk *w, struct mr_node *map, yaml_event_t *take, 
   yaml_event_t ev;
   if (!next_event(w, &ev))
     return false;
-  struct mr_node *kid = new_kid(w, map, &ev);
+  struct mr_ynode *kid = new_kid(w, map, &ev);
   kid->key = g_steal_pointer(&key);
   kid->key_at = key_at;
-  struct mr_node *first = g_hash_table_lookup(seen, kid->key);
+  struct mr_ynode *first = g_hash_table_lookup(seen, kid->key);
   g_ptr_array_add(map->kids, kid);
   if (odd)
-    mr_node_key_problem(w->problems, kid, "a key cannot have an anchor or a tag");
+    mr_ynode_key_problem(w->problems, kid, "a key cannot have an anchor or a tag");
   if (!strcmp(kid->key, "<<"))
-    mr_node_key_problem(w->problems, kid, "merge keys are not allowed: write the entries out");
+    mr_ynode_key_problem(w->problems, kid, "merge keys are not allowed: write the entries out");
   if (first)
-    mr_node_key_problem(w->problems, kid, "`%s` is here twice: it stands in line %d already",
-                        kid->key, first->key_at.line);
+    mr_ynode_key_problem(w->problems, kid, "`%s` is here twice: it stands in line %d already",
+                         kid->key, first->key_at.line);
   else
     g_hash_table_insert(seen, kid->key, kid);
   if (strstr(kid->key, "${"))
-    mr_node_key_problem(w->problems, kid, "${…} is replaced in values only, not in names");
+    mr_ynode_key_problem(w->problems, kid, "${…} is replaced in values only, not in names");
   if (plain && unbalanced(kid->key)) {
     bool tail = map->split && unbalanced(kid->key) < 0;
     map->split = false;
     if (tail)
       kid->broken = true;
-    mr_node_key_problem(w->problems, kid, "`%s` has unbalanced parentheses: put it in quotes",
-                        kid->key);
+    mr_ynode_key_problem(w->problems, kid, "`%s` has unbalanced parentheses: put it in quotes",
+                         kid->key);
   }
   return parse_node(w, &ev, kid, depth);
 }
 
-static bool parse_map(struct walk *w, struct mr_node *map, int depth)
+static bool parse_map(struct walk *w, struct mr_ynode *map, int depth)
 {
   g_autoptr(GHashTable) seen = g_hash_table_new(g_str_hash, g_str_equal);
   yaml_event_t ev;
@@ -287,17 +287,18 @@ static bool parse_map(struct walk *w, struct mr_node *map, int depth)
 }
 
 /* Takes the node's first event; n is the shell made for it. */
-static bool parse_node(struct walk *w, yaml_event_t *take, struct mr_node *n, int depth)
+static bool parse_node(struct walk *w, yaml_event_t *take, struct mr_ynode *n, int depth)
 {
   yaml_event_type_t type = take->type;
   if (type == YAML_SCALAR_EVENT) {
     fill_scalar(w, n, take);
   } else if (type == YAML_ALIAS_EVENT) {
     n->text = g_strdup("");
-    mr_node_problem(w->problems, n,
-                    "aliases (*%s) are not allowed: write the value out, or put it in quotes if it "
-                    "begins with *",
-                    take->data.alias.anchor);
+    mr_ynode_problem(
+        w->problems, n,
+        "aliases (*%s) are not allowed: write the value out, or put it in quotes if it "
+        "begins with *",
+        take->data.alias.anchor);
   } else if (type == YAML_MAPPING_START_EVENT) {
     refuse_extras(w, n, take->data.mapping_start.anchor, take->data.mapping_start.tag);
   } else {
@@ -309,7 +310,7 @@ static bool parse_node(struct walk *w, yaml_event_t *take, struct mr_node *n, in
   if (n->type == MR_NODE_SCALAR)
     return true;
   if (depth >= MR_YAML_DEPTH) {
-    mr_node_problem(w->problems, n, "nested deeper than %d levels", MR_YAML_DEPTH);
+    mr_ynode_problem(w->problems, n, "nested deeper than %d levels", MR_YAML_DEPTH);
     w->ended = true;
     return false;
   }
@@ -345,22 +346,22 @@ static void refuse_second(struct walk *w)
   }
 }
 
-static struct mr_node *parse_document(struct walk *w)
+static struct mr_ynode *parse_document(struct walk *w)
 {
   yaml_event_t ev;
   if (!begin(w, &ev))
     return NULL;
-  struct mr_node *root = new_kid(w, NULL, &ev);
+  struct mr_ynode *root = new_kid(w, NULL, &ev);
   bool ok = parse_node(w, &ev, root, 0);
   if (ok)
     refuse_second(w);
   if (ok && !w->ended)
     return root;
-  mr_node_free(root);
+  mr_ynode_free(root);
   return NULL;
 }
 
-struct mr_node *mr_yaml_parse(const char *text, size_t len, GPtrArray *problems)
+struct mr_ynode *mr_yaml_parse(const char *text, size_t len, GPtrArray *problems)
 {
   struct walk w = {.text = text, .len = len, .problems = problems};
   struct mr_mark_at start = {1, 1};
@@ -373,7 +374,7 @@ struct mr_node *mr_yaml_parse(const char *text, size_t len, GPtrArray *problems)
     g_error("out of memory");
   yaml_parser_set_encoding(&w.parser, YAML_UTF8_ENCODING);
   yaml_parser_set_input_string(&w.parser, (const unsigned char *)text, len);
-  struct mr_node *root = parse_document(&w);
+  struct mr_ynode *root = parse_document(&w);
   yaml_parser_delete(&w.parser);
   return root;
 }

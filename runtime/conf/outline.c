@@ -10,52 +10,52 @@
 #include <string.h>
 #include "conf/load.h"
 
-struct shape_entry {
+struct outline_entry {
   char *name;
 };
-struct shape_list {
-  struct shape_entry *entry;
+struct outline_list {
+  struct outline_entry *entry;
   uint32_t n;
 };
-struct shape {
+struct outline {
   char *name;
-  struct shape_list lookups, sources, transforms, sinks;
+  struct outline_list lookups, sources, transforms, sinks;
 };
 
 static const cyaml_schema_field_t entry_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct shape_entry, name, 0,
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct outline_entry, name, 0,
                            CYAML_UNLIMITED),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t entry_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct shape_entry, entry_fields)};
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct outline_entry, entry_fields)};
 
-#define LIST(field)                                                    \
-  {                                                                    \
-    .key = #field, .data_offset = offsetof(struct shape, field.entry), \
-    .count_offset = offsetof(struct shape, field.n), .count_size = 4,  \
-    .value = {.type = CYAML_SEQUENCE,                                  \
-              .flags = CYAML_FLAG_POINTER_NULL | CYAML_FLAG_OPTIONAL,  \
-              .data_size = sizeof(struct shape_entry),                 \
-              .sequence = {&entry_schema, 0, CYAML_UNLIMITED}},        \
+#define LIST(field)                                                      \
+  {                                                                      \
+    .key = #field, .data_offset = offsetof(struct outline, field.entry), \
+    .count_offset = offsetof(struct outline, field.n), .count_size = 4,  \
+    .value = {.type = CYAML_SEQUENCE,                                    \
+              .flags = CYAML_FLAG_POINTER_NULL | CYAML_FLAG_OPTIONAL,    \
+              .data_size = sizeof(struct outline_entry),                 \
+              .sequence = {&entry_schema, 0, CYAML_UNLIMITED}},          \
   }
-static const cyaml_schema_field_t shape_fields[] = {
-    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct shape, name, 0, CYAML_UNLIMITED),
+static const cyaml_schema_field_t outline_fields[] = {
+    CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct outline, name, 0, CYAML_UNLIMITED),
     LIST(lookups),
     LIST(sources),
     LIST(transforms),
     LIST(sinks),
     CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t shape_schema = {
-    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct shape, shape_fields)};
+static const cyaml_schema_value_t outline_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct outline, outline_fields)};
 static const cyaml_config_t config = {
     .mem_fn = cyaml_mem,
     .flags = CYAML_CFG_NO_ALIAS | CYAML_CFG_IGNORE_UNKNOWN_KEYS,
 };
 
 /* Whether the stages from *at on are those of the list, in order. */
-static bool same(const GPtrArray *stages, guint *at, const struct shape_list *list)
+static bool same(const GPtrArray *stages, guint *at, const struct outline_list *list)
 {
   for (uint32_t i = 0; i < list->n; i++) {
     if (*at >= stages->len)
@@ -67,7 +67,7 @@ static bool same(const GPtrArray *stages, guint *at, const struct shape_list *li
   return true;
 }
 
-static bool agrees(const struct mr_spec *spec, const struct shape *s)
+static bool agrees(const struct mr_spec *spec, const struct outline *s)
 {
   guint stage = 0, lookup = 0;
   if (strcmp(spec->name, s->name) || !same(spec->lookups, &lookup, &s->lookups))
@@ -79,29 +79,29 @@ static bool agrees(const struct mr_spec *spec, const struct shape *s)
 }
 
 /* Names that came out of ${…} differ from the file's text by design. */
-static bool names_expanded(const struct mr_node *n)
+static bool names_expanded(const struct mr_ynode *n)
 {
-  const struct mr_node *name = mr_node_get(n, "name");
+  const struct mr_ynode *name = mr_ynode_get(n, "name");
   if (name && name->expanded)
     return true;
-  for (guint i = 0; i < mr_node_count(n); i++)
-    if (names_expanded(mr_node_kid(n, i)))
+  for (guint i = 0; i < mr_ynode_count(n); i++)
+    if (names_expanded(mr_ynode_kid(n, i)))
       return true;
   return false;
 }
 
-void mr_shape_check(struct mr_load *l)
+void mr_outline_check(struct mr_load *l)
 {
-  struct shape *shape = NULL;
+  struct outline *outline = NULL;
   const struct mr_mark_at start = {1, 1};
   if (names_expanded(l->own->root))
     return;
   cyaml_err_t err = cyaml_load_data((const uint8_t *)l->own->source, strlen(l->own->source),
-                                    &config, &shape_schema, (cyaml_data_t **)&shape, NULL);
+                                    &config, &outline_schema, (cyaml_data_t **)&outline, NULL);
   if (err != CYAML_OK)
     mr_problem_add(l->problems, start, "/", "libcyaml cannot read the file: %s",
                    cyaml_strerror(err));
-  else if (!agrees(l->spec, shape))
+  else if (!agrees(l->spec, outline))
     mr_problem_add(l->problems, start, "/", "libcyaml sees other stages in this file");
-  cyaml_free(&config, &shape_schema, shape, 0);
+  cyaml_free(&config, &outline_schema, outline, 0);
 }
