@@ -106,6 +106,7 @@ struct mr_stage {
   struct mr_host host;
   int wake_fd;
   struct mr_open open;
+  char **wants;              /* of open.want */
   struct mr_event event;
   void *thread;
   struct mr_shape *in, *out; /* NULL: not known yet */

@@ -55,7 +55,7 @@ void mr_stage_finish(struct mr_stage *s) {
   g_array_unref(s->snk.written);
   g_ptr_array_unref(s->snk.letters);
   g_free(s->snk.label);
-  g_free((void *)s->open.want.item);
+  g_strfreev(s->wants);
   g_free(s->status_text);
   if (s->wake_fd >= 0) close(s->wake_fd);
 }
@@ -134,10 +134,9 @@ static struct mr_stage *first_input(struct mr_stage *s) {
 }
 
 static void set_wants(struct mr_stage *s, const struct mr_pipeline_options *o) {
-  g_autoptr(GPtrArray) names = g_ptr_array_new();
-  if (o->wants) o->wants(s->p->spec, s->spec, names);
-  s->open.want.n = names->len;
-  s->open.want.item = g_memdup2(names->pdata, names->len * sizeof(char *));
+  s->wants = o->wants ? o->wants(s->p->spec, s->spec) : NULL;
+  s->open.want.n = s->wants ? g_strv_length(s->wants) : 0;
+  s->open.want.item = s->wants;
 }
 
 /* true: opened, or its input's columns are not known before the run. */

@@ -17,8 +17,8 @@ struct mr_pipeline_options {
   /* Main thread, about five times a second while the pipeline runs; may call mr_pipeline_stop. */
   void (*tick)(void *ctx, struct mr_pipeline *p);
   void *ctx;
-  /* The system columns that anything downstream of this source names; adds lent names. May be NULL. */
-  void (*wants)(const struct mr_spec *spec, const struct mr_stage_spec *source, GPtrArray *names);
+  /* The system columns that anything downstream of this source names (mr_check_wants). NULL: none. */
+  char **(*wants)(const struct mr_spec *spec, const struct mr_stage_spec *source);
 };
 /* Opens every plugin (no I/O). NULL with err filled and *ret_stage the stage's name (lent), or NULL. */
 struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o, struct mr_error *err,
