@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The formats that there are; each is defined in the file of its name. */
+#ifndef MR_FORMATS_H
+#define MR_FORMATS_H
+#include "format/format.h"
+extern const struct mr_format_desc mr_format_json, mr_format_jsonl;
+#endif
