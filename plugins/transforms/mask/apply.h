@@ -12,9 +12,10 @@ struct mask_tools {
   const char *key_id;
 };
 
-/* Takes rows (of plan->in) and gives rows of plan->out: masked columns are made anew, the others moved; the unmasked originals are
- * released before this returns. On failure (MR_FATAL: memory, a column over 2 GiB, libcrypto) rows stays as it was. */
-int mask_rows(struct mask_tools *t, const struct mask_plan *plan, struct ArrowArray *rows, struct ArrowArray *give,
-              struct mr_error *err);
+/* Takes rows (of plan->in) and gives rows of plan->out: masked columns are made anew, the others
+ * moved; the unmasked originals are released before this returns. On failure (MR_FATAL: memory, a
+ * column over 2 GiB, libcrypto) rows stays as it was. */
+int mask_rows(struct mask_tools *t, const struct mask_plan *plan, struct ArrowArray *rows,
+              struct ArrowArray *give, struct mr_error *err);
 
 #endif

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A host for one plugin under test: loads its .so, records what it logs and rejects, and writes rows as short text.
+/* A host for one plugin under test: loads its .so, records what it logs and rejects, and writes
+ * rows as short text.
  *
- * Rows as text: a line for each row, cells separated by `|`: 17|a@b.c|~ . A null is `~`; a list is [a,b], a struct {a,b}, a map
- * {k,v} pairs in a list: [{k,v}]. Dates are days, times and timestamps us, decimals unscaled integers, UUIDs 32 hexadecimal digits.
- * Text must not hold the characters |~[]{}, and newline: tests that want those use a builder. */
+ * Rows as text: a line for each row, cells separated by `|`: 17|a@b.c|~ . A null is `~`; a list is
+ * [a,b], a struct {a,b}, a map {k,v} pairs in a list: [{k,v}]. Dates are days, times and timestamps
+ * us, decimals unscaled integers, UUIDs 32 hexadecimal digits. Text must not hold the characters
+ * |~[]{}, and newline: tests that want those use a builder. */
 #ifndef HARNESS_H
 #define HARNESS_H
 #include <glib.h>
@@ -25,8 +27,8 @@ struct harness {
 void harness_init(struct harness *h);
 void harness_done(struct harness *h);
 
-/* The descriptor in DIR/NAME.so, DIR from the environment variable MILLRACE_TEST_PLUGINS; stops the test when it does not load. The
- * module stays loaded. */
+/* The descriptor in DIR/NAME.so, DIR from the environment variable MILLRACE_TEST_PLUGINS; stops the
+ * test when it does not load. The module stays loaded. */
 const struct mr_plugin *harness_load(const char *kind, const char *name);
 /* An open request over conf; in may be NULL. */
 struct mr_open harness_open(struct harness *h, const void *conf, const struct ArrowSchema *in);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mask, through its module: values, types, schemas, system columns, and that nothing readable survives. */
+/* mask, through its module: values, types, schemas, system columns, and that nothing readable
+ * survives. */
 #include "harness.h"
 #include "data/array.h"
 
@@ -21,7 +22,8 @@ struct fixture {
   struct mr_error err;
 };
 
-static void setup(struct fixture *f, gconstpointer data) {
+static void setup(struct fixture *f, gconstpointer data)
+{
   memset(f, 0, sizeof *f);
   harness_init(&f->h);
   f->p = harness_load("transforms", "mask");
@@ -31,18 +33,22 @@ static void setup(struct fixture *f, gconstpointer data) {
   f->items = g_ptr_array_new();
   f->err = (struct mr_error)MR_ERROR_INIT;
 }
-static void teardown(struct fixture *f, gconstpointer data) {
+static void teardown(struct fixture *f, gconstpointer data)
+{
   f->p->transform->close(f->self);
   g_ptr_array_unref(f->keys);
   g_ptr_array_unref(f->items);
   harness_done(&f->h);
 }
-static void rule(struct fixture *f, const char *column, const char *method) {
+static void rule(struct fixture *f, const char *column, const char *method)
+{
   g_ptr_array_add(f->keys, (char *)column);
   g_ptr_array_add(f->items, (char *)method);
-  f->conf.rules = (struct mr_list){f->items->pdata, (const char *const *)f->keys->pdata, f->keys->len};
+  f->conf.rules =
+      (struct mr_list){f->items->pdata, (const char *const *)f->keys->pdata, f->keys->len};
 }
-static int open_with(struct fixture *f, const struct ArrowSchema *in) {
+static int open_with(struct fixture *f, const struct ArrowSchema *in)
+{
   struct mr_open o = harness_open(&f->h, &f->conf, in);
   f->p->transform->close(f->self);
   f->self = NULL;
@@ -50,11 +56,15 @@ static int open_with(struct fixture *f, const struct ArrowSchema *in) {
   return f->p->transform->open(&o, &f->self, &f->err);
 }
 
-/* Rows out, as text; *ret_columns (may be NULL): their schema as text. Columns and rows are released. */
-static char *masked_rows(struct fixture *f, struct ArrowSchema *in, struct ArrowArray *rows, char **ret_columns) {
+/* Rows out, as text; *ret_columns (may be NULL): their schema as text. Columns and rows are
+ * released. */
+static char *masked_rows(struct fixture *f, struct ArrowSchema *in, struct ArrowArray *rows,
+                         char **ret_columns)
+{
   struct ArrowSchema out;
   struct mr_batch give = {.size = sizeof give};
-  if (open_with(f, in) < 0) g_error("%s: %s", f->err.option, f->err.msg);
+  if (open_with(f, in) < 0)
+    g_error("%s: %s", f->err.option, f->err.msg);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_OK);
   struct mr_batch b = harness_batch(in, rows);
   b.upto = mr_position_u64(17);
@@ -62,30 +72,38 @@ static char *masked_rows(struct fixture *f, struct ArrowSchema *in, struct Arrow
   g_assert_null(b.rows.release);
   g_assert_cmpuint(mr_position_get(&give.upto), ==, 17);
   g_assert_cmpint(give.watermark_us, ==, INT64_MIN);
-  if (mr_array_check(&out, &give.rows, true, &f->err) < 0) g_error("%s", f->err.msg);
+  if (mr_array_check(&out, &give.rows, true, &f->err) < 0)
+    g_error("%s", f->err.msg);
   char *text = harness_text(&out, &give.rows);
-  if (ret_columns) *ret_columns = harness_columns(&out);
+  if (ret_columns)
+    *ret_columns = harness_columns(&out);
   mr_array_release(&give.rows);
   mr_schema_release(&out);
   mr_schema_release(in);
   return text;
 }
-static char *masked(struct fixture *f, const char *columns, const char *text, char **ret_columns) {
+static char *masked(struct fixture *f, const char *columns, const char *text, char **ret_columns)
+{
   struct ArrowSchema in = harness_schema(columns);
   struct ArrowArray rows = harness_rows(&in, text);
   return masked_rows(f, &in, &rows, ret_columns);
 }
-static void check(struct fixture *f, const char *columns, const char *text, const char *want_columns, const char *want) {
+static void check(struct fixture *f, const char *columns, const char *text,
+                  const char *want_columns, const char *want)
+{
   g_autofree char *out_columns = NULL, *out = masked(f, columns, text, &out_columns);
   g_assert_cmpstr(out_columns, ==, want_columns);
   g_assert_cmpstr(out, ==, want);
 }
-static void check_refused(struct fixture *f, const char *columns, const char *option, const char *msg) {
+static void check_refused(struct fixture *f, const char *columns, const char *option,
+                          const char *msg)
+{
   struct ArrowSchema in = harness_schema(columns);
   g_assert_cmpint(open_with(f, &in), ==, MR_BADCONF);
   g_assert_null(f->self);
   g_assert_cmpstr(f->err.option, ==, option);
-  if (!strstr(f->err.msg, msg)) g_error("`%s` does not say `%s`", f->err.msg, msg);
+  if (!strstr(f->err.msg, msg))
+    g_error("`%s` does not say `%s`", f->err.msg, msg);
   mr_schema_release(&in);
 }
 
@@ -93,7 +111,8 @@ static void check_refused(struct fixture *f, const char *columns, const char *op
  *   key = b"0123456789abcdef0123456789abcdef"
  *   id  = sha256(b"millrace-key-id:" + key).hexdigest()[:8]
  *   h1  = hmac.new(key, b"h1\0" + domain + b"\0" + value, sha256).hexdigest()
- *   t1  = base64.b32encode(hmac.new(key, b"t1\0" + domain + b"\0" + value, sha256).digest()[:16]).lower().rstrip(b"=") */
+ *   t1  = base64.b32encode(hmac.new(key, b"t1\0" + domain + b"\0" + value,
+ * sha256).digest()[:16]).lower().rstrip(b"=") */
 #define ID "6ca5308c"
 #define H_EMAIL "h1:" ID ":28ead7cde24c840d7f647f23e3db5515e6341558d413060e843cac0aa3f4bb24"
 #define H_EMPTY "h1:" ID ":8449e377b738d99dfe682155885f0974f69e2bc1a81a353dab20a37393990f8a"
@@ -103,25 +122,29 @@ static void check_refused(struct fixture *f, const char *columns, const char *op
 #define T_SSN "t1:" ID ":2lvimhvywsek2n4w6a66whvl5a"
 #define T_PATIENT_5 "t1:" ID ":qa4pb7hlxww4epu67akeliqqsi"
 
-static void test_known_answers(struct fixture *f, gconstpointer data) {
+static void test_known_answers(struct fixture *f, gconstpointer data)
+{
   check(f, "id: uint64, email: utf8, ssn: utf8, city: utf8",
         "1|ann@example.com|078-05-1120|Ulm\n2|~|~|~\n3||078-05-1120|Bonn\n",
         "id: uint64, email: utf8, ssn: utf8, city: utf8",
         "1|" H_EMAIL "|" T_SSN "|Ulm\n2|~|~|~\n3|" H_EMPTY "|" T_SSN "|Bonn\n");
 }
 
-static void test_domains(struct fixture *f, gconstpointer data) {
+static void test_domains(struct fixture *f, gconstpointer data)
+{
   rule(f, "a", "hash(mail)");
   rule(f, "b", "hash(mail)");
   rule(f, "c", "hash");
-  g_autofree char *out = masked(f, "a: utf8, b: utf8, c: utf8", "ann@example.com|ann@example.com|ann@example.com\n", NULL);
+  g_autofree char *out = masked(f, "a: utf8, b: utf8, c: utf8",
+                                "ann@example.com|ann@example.com|ann@example.com\n", NULL);
   g_auto(GStrv) cell = g_strsplit(g_strchomp(out), "|", -1);
   g_assert_cmpstr(cell[0], ==, H_MAIL);
   g_assert_cmpstr(cell[1], ==, H_MAIL);
   g_assert_cmpstr(cell[2], !=, H_MAIL);
 }
 
-static void test_key_id(struct fixture *f, gconstpointer data) {
+static void test_key_id(struct fixture *f, gconstpointer data)
+{
   f->conf.key_id = "k2026";
   g_autofree char *a = masked(f, "ssn: utf8", "078-05-1120\n", NULL);
   g_assert_cmpstr(a, ==, "t1:k2026:2lvimhvywsek2n4w6a66whvl5a\n");
@@ -133,7 +156,8 @@ static void test_key_id(struct fixture *f, gconstpointer data) {
 }
 
 /* 31 bytes are refused, by the message that names no key; 32 are enough. */
-static void test_short_key(struct fixture *f, gconstpointer data) {
+static void test_short_key(struct fixture *f, gconstpointer data)
+{
   f->conf.key = "s3cr3t-canary-0123456789abcdef!";
   g_assert_cmpuint(strlen(f->conf.key), ==, 31);
   check_refused(f, "email: utf8", "key", "at least 32 bytes");
@@ -147,30 +171,37 @@ static void test_short_key(struct fixture *f, gconstpointer data) {
 }
 
 /* Equal values of different types have equal tokens. */
-static void test_types(struct fixture *f, gconstpointer data) {
+static void test_types(struct fixture *f, gconstpointer data)
+{
   rule(f, "*", "tokenize(patient_id)");
   g_autofree char *columns = NULL;
-  g_autofree char *out = masked(f,
-                                "a: int8, b: uint64, c: utf8, d: decimal(9,2), e: float64, f: float32, g: binary, h: int32",
-                                "5|5|5|500|5|5|5|5\n", &columns);
-  g_assert_cmpstr(columns, ==, "a: utf8, b: utf8, c: utf8, d: utf8, e: utf8, f: utf8, g: utf8, h: utf8");
+  g_autofree char *out = masked(
+      f,
+      "a: int8, b: uint64, c: utf8, d: decimal(9,2), e: float64, f: float32, g: binary, h: int32",
+      "5|5|5|500|5|5|5|5\n", &columns);
+  g_assert_cmpstr(columns, ==,
+                  "a: utf8, b: utf8, c: utf8, d: utf8, e: utf8, f: utf8, g: utf8, h: utf8");
   g_auto(GStrv) cell = g_strsplit(g_strchomp(out), "|", -1);
   g_assert_cmpuint(g_strv_length(cell), ==, 8);
-  for (int i = 0; i < 8; i++) g_assert_cmpstr(cell[i], ==, T_PATIENT_5);
+  for (int i = 0; i < 8; i++)
+    g_assert_cmpstr(cell[i], ==, T_PATIENT_5);
 }
 
 /* partial over every type shows what the canonical text is. */
-static void check_canon(struct fixture *f, const char *type, const char *value, const char *shown) {
+static void check_canon(struct fixture *f, const char *type, const char *value, const char *shown)
+{
   g_autofree char *columns = g_strdup_printf("a: %s", type), *line = g_strdup_printf("%s\n", value);
   g_autofree char *out = masked(f, columns, line, NULL), *want = g_strdup_printf("***%s\n", shown);
   g_assert_cmpstr(out, ==, want);
 }
-static void test_canonical(struct fixture *f, gconstpointer data) {
+static void test_canonical(struct fixture *f, gconstpointer data)
+{
   rule(f, "a", "partial(5)");
   check_canon(f, "int64", "-9223372036854775808", "75808");
   check_canon(f, "uint64", "18446744073709551615", "51615");
   check_canon(f, "decimal(18,4)", "-1234567890100", "89.01"); /* -123456789.0100 */
-  check_canon(f, "decimal(18,4)", "1234567890000", "");       /* 123456789 has 9 characters: 5 would be too many */
+  check_canon(f, "decimal(18,4)", "1234567890000",
+              ""); /* 123456789 has 9 characters: 5 would be too many */
   check_canon(f, "decimal(38,0)", "12345678900000", "00000");
   check_canon(f, "decimal(38,12)", "-123", "00123"); /* -0.000000000123 */
   check_canon(f, "float64", "1234.5678912", "78912");
@@ -185,36 +216,46 @@ static void test_canonical(struct fixture *f, gconstpointer data) {
   check_canon(f, "bool", "true", "");
 }
 
-static void test_partial(struct fixture *f, gconstpointer data) {
+static void test_partial(struct fixture *f, gconstpointer data)
+{
   rule(f, "a", "partial(4)");
   rule(f, "b", "partial(2,4)");
   rule(f, "c", "partial(1,0)");
   check(f, "a: utf8, b: utf8, c: utf8",
-        "+49 731 5550199|+49 731 5550199|\xc3\xa4\xc3\xb6\n1234567|12345678901|\xc3\xa4\n12345678|123456789012|~\n"
-        "\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac||\n",
+        "+49 731 5550199|+49 731 "
+        "5550199|\xc3\xa4\xc3\xb6\n1234567|12345678901|\xc3\xa4\n12345678|123456789012|~\n"
+        "\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xc3\xa4\xc3\xb6\xc3\xbc"
+        "\xe2\x82\xac||\n",
         "a: utf8, b: utf8, c: utf8",
-        "***0199|+4***0199|\xc3\xa4***\n***|***|***\n***5678|12***9012|~\n***\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac|***|***\n");
+        "***0199|+4***0199|\xc3\xa4***\n***|***|***\n***5678|12***9012|~\n***"
+        "\xc3\xa4\xc3\xb6\xc3\xbc\xe2\x82\xac|***|***\n");
 }
 
-static void test_redact_null(struct fixture *f, gconstpointer data) {
+static void test_redact_null(struct fixture *f, gconstpointer data)
+{
   rule(f, "a", "redact");
   rule(f, "b", "redact(gone)");
   rule(f, "c", "null");
   rule(f, "d", "redact");
   rule(f, "e", "null");
-  check(f, "a: utf8, b: int32, c: int32, d: list<utf8>, e: struct<x: int8>", "x|1|2|[a,b]|{1}\n~|~|~|~|~\n",
-        "a: utf8, b: utf8, c: int32, d: utf8, e: struct<x: int8>", "[redacted]|gone|~|[redacted]|~\n~|~|~|~|~\n");
+  check(f, "a: utf8, b: int32, c: int32, d: list<utf8>, e: struct<x: int8>",
+        "x|1|2|[a,b]|{1}\n~|~|~|~|~\n", "a: utf8, b: utf8, c: int32, d: utf8, e: struct<x: int8>",
+        "[redacted]|gone|~|[redacted]|~\n~|~|~|~|~\n");
 }
 
-/* 2026-01-28T10:20:30.5 = 1769595630500000 us; 2026-01-28 = day 20481. Expected values from Python's datetime. */
-static void check_truncate(struct fixture *f, const char *method, const char *want) {
+/* 2026-01-28T10:20:30.5 = 1769595630500000 us; 2026-01-28 = day 20481. Expected values from
+ * Python's datetime. */
+static void check_truncate(struct fixture *f, const char *method, const char *want)
+{
   g_ptr_array_set_size(f->keys, 0);
   g_ptr_array_set_size(f->items, 0);
   rule(f, "d", strstr(method, "hour") ? "keep" : method);
   rule(f, "t", method);
-  check(f, "d: date, t: timestamp", "20481|1769595630500000\n-1|-1\n~|~\n", "d: date, t: timestamp", want);
+  check(f, "d: date, t: timestamp", "20481|1769595630500000\n-1|-1\n~|~\n", "d: date, t: timestamp",
+        want);
 }
-static void test_truncate(struct fixture *f, gconstpointer data) {
+static void test_truncate(struct fixture *f, gconstpointer data)
+{
   check_truncate(f, "truncate(year)", "20454|1767225600000000\n-365|-31536000000000\n~|~\n");
   check_truncate(f, "truncate(month)", "20454|1767225600000000\n-31|-2678400000000\n~|~\n");
   check_truncate(f, "truncate(day)", "20481|1769558400000000\n-1|-86400000000\n~|~\n");
@@ -222,15 +263,18 @@ static void test_truncate(struct fixture *f, gconstpointer data) {
 }
 
 /* Every day of 800 years against GLib's calendar. */
-static void test_truncate_calendar(struct fixture *f, gconstpointer data) {
+static void test_truncate_calendar(struct fixture *f, gconstpointer data)
+{
   struct ArrowSchema in = harness_schema("y: date, m: date");
   struct mr_column c[2];
   struct ArrowArray rows;
   enum { FROM = -150000, N = 300000 };
   rule(f, "y", "truncate(year)");
   rule(f, "m", "truncate(month)");
-  for (int k = 0; k < 2; k++) g_assert_true(mr_column_init(&c[k], in.children[k]));
-  for (int64_t i = 0; i < N; i++) g_assert_true(mr_column_int(&c[0], FROM + i) && mr_column_int(&c[1], FROM + i));
+  for (int k = 0; k < 2; k++)
+    g_assert_true(mr_column_init(&c[k], in.children[k]));
+  for (int64_t i = 0; i < N; i++)
+    g_assert_true(mr_column_int(&c[0], FROM + i) && mr_column_int(&c[1], FROM + i));
   g_assert_true(mr_rows_finish(c, 2, N, &rows));
   g_assert_cmpint(open_with(f, &in), ==, MR_OK);
   struct mr_batch b = harness_batch(&in, &rows), out = {.size = sizeof out};
@@ -249,11 +293,14 @@ static void test_truncate_calendar(struct fixture *f, gconstpointer data) {
 
 /* ---- nested values */
 
-static void test_struct(struct fixture *f, gconstpointer data) {
-  check(f, "user: struct<id: uint64, email: utf8>, n: int8", "{7,ann@example.com}|1\n~|2\n{8,~}|3\n",
-        "user: struct<id: uint64, email: utf8>, n: int8", "{7," H_USER_EMAIL "}|1\n~|2\n{8,~}|3\n");
+static void test_struct(struct fixture *f, gconstpointer data)
+{
+  check(f, "user: struct<id: uint64, email: utf8>, n: int8",
+        "{7,ann@example.com}|1\n~|2\n{8,~}|3\n", "user: struct<id: uint64, email: utf8>, n: int8",
+        "{7," H_USER_EMAIL "}|1\n~|2\n{8,~}|3\n");
   g_autofree char *columns = NULL;
-  g_autofree char *out = masked(f, "address: struct<street: utf8, city: utf8>", "{Main St,Ulm}\n{Main St,Ulm}\n{Main St,Bonn}\n", &columns);
+  g_autofree char *out = masked(f, "address: struct<street: utf8, city: utf8>",
+                                "{Main St,Ulm}\n{Main St,Ulm}\n{Main St,Bonn}\n", &columns);
   g_assert_cmpstr(columns, ==, "address: utf8");
   g_auto(GStrv) line = g_strsplit(out, "\n", -1);
   g_assert_true(g_str_has_prefix(line[0], "h1:" ID ":"));
@@ -261,24 +308,30 @@ static void test_struct(struct fixture *f, gconstpointer data) {
   g_assert_cmpstr(line[0], !=, line[2]);
 }
 
-static void test_list(struct fixture *f, gconstpointer data) {
-  check(f, "email: list<utf8>, n: list<int8>", "[ann@example.com,~]|[1,2]\n~|~\n[]|[]\n[,ann@example.com]|[3]\n",
-        "email: list<utf8>, n: list<int8>", "[" H_EMAIL ",~]|[1,2]\n~|~\n[]|[]\n[" H_EMPTY "," H_EMAIL "]|[3]\n");
+static void test_list(struct fixture *f, gconstpointer data)
+{
+  check(f, "email: list<utf8>, n: list<int8>",
+        "[ann@example.com,~]|[1,2]\n~|~\n[]|[]\n[,ann@example.com]|[3]\n",
+        "email: list<utf8>, n: list<int8>",
+        "[" H_EMAIL ",~]|[1,2]\n~|~\n[]|[]\n[" H_EMPTY "," H_EMAIL "]|[3]\n");
   check(f, "user: list<struct<id: int8, email: utf8>>", "[{1,ann@example.com},{2,~}]\n~\n[]\n",
         "user: list<struct<id: int8, email: utf8>>", "[{1," H_USER_EMAIL "},{2,~}]\n~\n[]\n");
   rule(f, "seen", "truncate(day)");
-  check(f, "seen: list<timestamp>", "[1769595630500000,~]\n", "seen: list<timestamp>", "[1769558400000000,~]\n");
+  check(f, "seen: list<timestamp>", "[1769595630500000,~]\n", "seen: list<timestamp>",
+        "[1769558400000000,~]\n");
 }
 
 /* A map's keys and a JSON text are data: without a rule they are refused, never passed. */
-static void test_unknown_inside(struct fixture *f, gconstpointer data) {
+static void test_unknown_inside(struct fixture *f, gconstpointer data)
+{
   check_refused(f, "a: int8, attrs: map<utf8, utf8>", "rules.attrs", "write a rule");
   check_refused(f, "payload: json", "rules.payload", "write a rule");
   check_refused(f, "user: struct<x: list<json>>", "rules.user.x", "write a rule");
   rule(f, "attrs", "hash");
   rule(f, "payload", "keep");
   g_autofree char *columns = NULL;
-  g_autofree char *out = masked(f, "attrs: map<utf8, utf8>, payload: json", "[{k,v}]|x\n[{k,v}]|y\n[]|z\n~|~\n", &columns);
+  g_autofree char *out = masked(f, "attrs: map<utf8, utf8>, payload: json",
+                                "[{k,v}]|x\n[{k,v}]|y\n[]|z\n~|~\n", &columns);
   g_assert_cmpstr(columns, ==, "attrs: utf8, payload: json");
   g_auto(GStrv) line = g_strsplit(out, "\n", -1);
   g_assert_cmpint(strncmp(line[0], line[1], 75), ==, 0);
@@ -286,9 +339,12 @@ static void test_unknown_inside(struct fixture *f, gconstpointer data) {
   g_assert_cmpstr(line[3], ==, "~|~");
 }
 
-/* The whole value's hash is that of its JSON, {"k":"a\"b","f":1.5,"n":[1,null],"d":"2026-01-28","u":true}. */
-static void test_nested_json(struct fixture *f, gconstpointer data) {
-  struct ArrowSchema in = harness_schema("email: struct<k: utf8, f: float64, n: list<int16>, d: date, u: bool>");
+/* The whole value's hash is that of its JSON,
+ * {"k":"a\"b","f":1.5,"n":[1,null],"d":"2026-01-28","u":true}. */
+static void test_nested_json(struct fixture *f, gconstpointer data)
+{
+  struct ArrowSchema in =
+      harness_schema("email: struct<k: utf8, f: float64, n: list<int16>, d: date, u: bool>");
   struct ArrowArray rows = harness_rows(&in, "{a\"b,1.5,[1,~],20481,true}\n");
   g_autofree char *out = masked_rows(f, &in, &rows, NULL);
   g_assert_cmpstr(out, ==, NESTED "\n");
@@ -296,11 +352,15 @@ static void test_nested_json(struct fixture *f, gconstpointer data) {
 
 /* ---- slices */
 
-static void test_slices(struct fixture *f, gconstpointer data) {
-  const char *columns = "email: utf8, tags: list<struct<phone: utf8, n: int8>>, user: struct<ssn: utf8, l: list<int8>>, b: bool, id: int8";
+static void test_slices(struct fixture *f, gconstpointer data)
+{
+  const char *columns = "email: utf8, tags: list<struct<phone: utf8, n: int8>>, user: struct<ssn: "
+                        "utf8, l: list<int8>>, b: bool, id: int8";
   struct ArrowSchema in = harness_schema(columns), out;
-  struct ArrowArray rows = harness_rows(&in, "a|[{p,1},{q,2}]|{s,[1]}|true|1\n~|~|~|~|~\nb|[]|{~,[]}|false|3\nc|[{~,3}]|{t,[4,5]}|true|4\n"
-                                             "d|[{r,4}]|{u,[6]}|false|5\n");
+  struct ArrowArray rows = harness_rows(
+      &in,
+      "a|[{p,1},{q,2}]|{s,[1]}|true|1\n~|~|~|~|~\nb|[]|{~,[]}|false|3\nc|[{~,3}]|{t,[4,5]}|true|4\n"
+      "d|[{r,4}]|{u,[6]}|false|5\n");
   g_assert_cmpint(open_with(f, &in), ==, MR_OK);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_OK);
   g_autoptr(GString) parts = g_string_new(NULL);
@@ -309,7 +369,8 @@ static void test_slices(struct fixture *f, gconstpointer data) {
       struct mr_batch b = {.size = sizeof b}, give = {.size = sizeof give};
       g_assert_true(mr_rows_slice(&rows, i, step, &b.rows));
       g_assert_cmpint(f->p->transform->apply(f->self, &b, &give, &f->err), ==, MR_OK);
-      if (mr_array_check(&out, &give.rows, true, &f->err) < 0) g_error("%s", f->err.msg);
+      if (mr_array_check(&out, &give.rows, true, &f->err) < 0)
+        g_error("%s", f->err.msg);
       g_autofree char *text = harness_text(&out, &give.rows);
       g_string_append(parts, text);
       mr_array_release(&give.rows);
@@ -317,7 +378,8 @@ static void test_slices(struct fixture *f, gconstpointer data) {
   }
   g_auto(GStrv) line = g_strsplit(parts->str, "\n", -1);
   g_assert_cmpuint(g_strv_length(line), ==, 11);
-  for (int i = 0; i < 5; i++) g_assert_cmpstr(line[i], ==, line[i + 5]);
+  for (int i = 0; i < 5; i++)
+    g_assert_cmpstr(line[i], ==, line[i + 5]);
   g_assert_cmpstr(line[1], ==, "~|~|~|~|~");
   mr_array_release(&rows);
   mr_schema_release(&in);
@@ -326,38 +388,46 @@ static void test_slices(struct fixture *f, gconstpointer data) {
 
 /* ---- schemas */
 
-static void test_system_columns(struct fixture *f, gconstpointer data) {
-  const char *columns = "email: utf8, _op: utf8, _key: binary, _headers: map<utf8, binary>, _offset: int64, _original: binary, _email: utf8",
+static void test_system_columns(struct fixture *f, gconstpointer data)
+{
+  const char *columns = "email: utf8, _op: utf8, _key: binary, _headers: map<utf8, binary>, "
+                        "_offset: int64, _original: binary, _email: utf8",
              *row = "x|insert|k|[{h,v}]|5|raw|x\n";
   g_autofree char *a_columns = NULL, *a = masked(f, columns, row, &a_columns);
-  g_assert_cmpstr(a_columns, ==, "email: utf8, _op: utf8, _offset: int64, _original: binary!phi, _email: utf8");
+  g_assert_cmpstr(a_columns, ==,
+                  "email: utf8, _op: utf8, _offset: int64, _original: binary!phi, _email: utf8");
   g_assert_null(strstr(a, "|x"));
   rule(f, "_key", "hash");
   rule(f, "_headers", "keep");
   rule(f, "_original", "null");
   g_autofree char *b_columns = NULL, *b = masked(f, columns, row, &b_columns);
   g_assert_cmpstr(b_columns, ==,
-                  "email: utf8, _op: utf8, _key: utf8, _headers: map<utf8, binary>, _offset: int64, _original: binary, _email: utf8");
+                  "email: utf8, _op: utf8, _key: utf8, _headers: map<utf8, binary>, _offset: "
+                  "int64, _original: binary, _email: utf8");
   g_assert_null(strstr(b, "raw"));
 }
 
-static void test_labels(struct fixture *f, gconstpointer data) {
+static void test_labels(struct fixture *f, gconstpointer data)
+{
   rule(f, "email", "keep");
   rule(f, "city", "keep");
   g_autofree char *columns = NULL;
-  struct ArrowSchema in = harness_schema("email: utf8, ssn: utf8, nick: utf8, city: utf8, other: utf8");
+  struct ArrowSchema in =
+      harness_schema("email: utf8, ssn: utf8, nick: utf8, city: utf8, other: utf8");
   g_assert_true(mr_schema_set_meta(in.children[2], MR_META_CLASS, "x,pii"));
   g_assert_true(mr_schema_set_meta(in.children[3], MR_META_CLASS, "phi"));
   g_assert_true(mr_schema_set_meta(in.children[4], MR_META_CLASS, "secret"));
   struct ArrowArray rows = harness_rows(&in, "a|b|c|d|e\n");
   g_autofree char *out = masked_rows(f, &in, &rows, &columns);
-  g_assert_cmpstr(columns, ==, "email: utf8!pii, ssn: utf8, nick: utf8, city: utf8!phi, other: utf8!secret");
+  g_assert_cmpstr(columns, ==,
+                  "email: utf8!pii, ssn: utf8, nick: utf8, city: utf8!phi, other: utf8!secret");
   g_assert_true(g_str_has_prefix(out, "a|t1:"));
   g_assert_nonnull(strstr(out, "|h1:"));
   g_assert_true(g_str_has_suffix(out, "|d|e\n"));
 }
 
-static void test_masked_by(struct fixture *f, gconstpointer data) {
+static void test_masked_by(struct fixture *f, gconstpointer data)
+{
   struct ArrowSchema in = harness_schema("email: utf8, when: uuid"), out;
   rule(f, "when", "tokenize");
   g_assert_cmpint(open_with(f, &in), ==, MR_OK);
@@ -369,21 +439,26 @@ static void test_masked_by(struct fixture *f, gconstpointer data) {
   mr_schema_release(&out);
 }
 
-static void test_classify_off(struct fixture *f, gconstpointer data) {
+static void test_classify_off(struct fixture *f, gconstpointer data)
+{
   f->conf.classify = 1;
   rule(f, "ssn", "redact");
-  check(f, "email: utf8, ssn: utf8, attrs: json", "a|b|c\n", "email: utf8, ssn: utf8, attrs: json", "a|[redacted]|c\n");
+  check(f, "email: utf8, ssn: utf8, attrs: json", "a|b|c\n", "email: utf8, ssn: utf8, attrs: json",
+        "a|[redacted]|c\n");
 }
 
 /* A name with * takes what no rule names: everything not listed is redacted. */
-static void test_allow_list(struct fixture *f, gconstpointer data) {
+static void test_allow_list(struct fixture *f, gconstpointer data)
+{
   rule(f, "id", "keep");
   rule(f, "*", "redact");
   check(f, "id: int8, city: utf8, n: int64, attrs: json, _offset: int64", "1|Ulm|5|x|7\n",
-        "id: int8, city: utf8, n: utf8, attrs: utf8, _offset: int64", "1|[redacted]|[redacted]|[redacted]|7\n");
+        "id: int8, city: utf8, n: utf8, attrs: utf8, _offset: int64",
+        "1|[redacted]|[redacted]|[redacted]|7\n");
 }
 
-static void test_refused(struct fixture *f, gconstpointer data) {
+static void test_refused(struct fixture *f, gconstpointer data)
+{
   rule(f, "emial", "hash");
   check_refused(f, "email: utf8", "rules.emial", "no column `emial`");
   f->items->pdata[0] = (char *)"hsah";
@@ -399,13 +474,16 @@ static void test_refused(struct fixture *f, gconstpointer data) {
 }
 
 /* Columns that appear mid-run are classified; rules for columns that went are no error then. */
-static void test_evolve(struct fixture *f, gconstpointer data) {
-  struct ArrowSchema a = harness_schema("id: int8, note: utf8"), b = harness_schema("id: int8, user_phone: utf8, city: utf8"), out;
+static void test_evolve(struct fixture *f, gconstpointer data)
+{
+  struct ArrowSchema a = harness_schema("id: int8, note: utf8"),
+                     b = harness_schema("id: int8, user_phone: utf8, city: utf8"), out;
   rule(f, "note", "redact");
   g_assert_cmpint(open_with(f, NULL), ==, MR_OK);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_IDLE);
   g_assert_cmpint(f->p->transform->start(f->self, &f->err), ==, MR_OK);
-  g_assert_cmpint(f->p->transform->evolve(f->self, &b, &f->err), ==, MR_BADCONF); /* the first schema has no note */
+  g_assert_cmpint(f->p->transform->evolve(f->self, &b, &f->err), ==,
+                  MR_BADCONF); /* the first schema has no note */
   g_assert_cmpint(f->p->transform->evolve(f->self, &a, &f->err), ==, MR_OK);
   g_assert_cmpint(f->p->transform->evolve(f->self, &b, &f->err), ==, MR_OK);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_OK);
@@ -421,10 +499,12 @@ static void test_evolve(struct fixture *f, gconstpointer data) {
   mr_schema_release(&out);
 }
 
-static void test_explain(struct fixture *f, gconstpointer data) {
+static void test_explain(struct fixture *f, gconstpointer data)
+{
   g_autoptr(GString) out = g_string_new(NULL);
-  struct ArrowSchema in = harness_schema("id: int8, email: utf8, ssn: utf8, phone: utf8, user: struct<email: utf8>, city: utf8, "
-                                         "tags: list<utf8>, _key: binary, _op: utf8, _original: binary");
+  struct ArrowSchema in = harness_schema(
+      "id: int8, email: utf8, ssn: utf8, phone: utf8, user: struct<email: utf8>, city: utf8, "
+      "tags: list<utf8>, _key: binary, _op: utf8, _original: binary");
   rule(f, "phone", "partial(2,4)");
   rule(f, "city", "hash(place)");
   struct mr_open o = harness_open(&f->h, &f->conf, &in);
@@ -446,27 +526,35 @@ static void test_explain(struct fixture *f, gconstpointer data) {
 
 /* ---- nothing readable survives */
 
-static void put_canary(struct mr_column *c, const char *s) {
+static void put_canary(struct mr_column *c, const char *s)
+{
   if (c->kind == MR_K_TEXT || c->kind == MR_K_BINARY) {
     g_assert_true(mr_column_text(c, s));
     return;
   }
-  for (int64_t k = 0; k < c->n_child; k++) put_canary(&c->child[k], s);
+  for (int64_t k = 0; k < c->n_child; k++)
+    put_canary(&c->child[k], s);
   g_assert_true(mr_column_end(c));
 }
 
-static bool holds(const struct ArrowArray *a, const struct ArrowSchema *s, const char *what) {
+static bool holds(const struct ArrowArray *a, const struct ArrowSchema *s, const char *what)
+{
   const int32_t *o = a->n_buffers == 3 ? a->buffers[1] : NULL;
-  if (o && memmem(a->buffers[2], (size_t)o[a->offset + a->length], what, strlen(what))) return true;
+  if (o && memmem(a->buffers[2], (size_t)o[a->offset + a->length], what, strlen(what)))
+    return true;
   for (int64_t i = 0; i < a->n_children; i++)
-    if (holds(a->children[i], s->children[i], what)) return true;
+    if (holds(a->children[i], s->children[i], what))
+      return true;
   return false;
 }
 
 #define CANARY "c4n4ry"
-static void run_canary(struct fixture *f, GPtrArray *values) {
-  const char *columns = "email: utf8, ssn: utf8, user_phone: utf8, notes: utf8, raw: binary, user: struct<home_address: utf8, x: "
-                        "list<struct<patient_id: binary>>>, credit_card: list<utf8>, payload: json, attrs: map<utf8, utf8>, "
+static void run_canary(struct fixture *f, GPtrArray *values)
+{
+  const char *columns = "email: utf8, ssn: utf8, user_phone: utf8, notes: utf8, raw: binary, user: "
+                        "struct<home_address: utf8, x: "
+                        "list<struct<patient_id: binary>>>, credit_card: list<utf8>, payload: "
+                        "json, attrs: map<utf8, utf8>, "
                         "_key: binary, _headers: map<utf8, utf8>, _email: utf8, gone: utf8";
   struct ArrowSchema in = harness_schema(columns), out;
   struct ArrowArray rows;
@@ -477,17 +565,21 @@ static void run_canary(struct fixture *f, GPtrArray *values) {
   rule(f, "payload", "tokenize");
   rule(f, "attrs", "hash");
   rule(f, "gone", "null");
-  for (int64_t k = 0; k < in.n_children; k++) g_assert_true(mr_column_init(&c[k], in.children[k]));
+  for (int64_t k = 0; k < in.n_children; k++)
+    g_assert_true(mr_column_init(&c[k], in.children[k]));
   for (guint i = 0; i < values->len; i++)
-    for (int64_t k = 0; k < in.n_children; k++) put_canary(&c[k], values->pdata[i]);
+    for (int64_t k = 0; k < in.n_children; k++)
+      put_canary(&c[k], values->pdata[i]);
   g_assert_true(mr_rows_finish(c, in.n_children, values->len, &rows));
-  for (int64_t k = 0; k < in.n_children; k++) mr_column_done(&c[k]);
+  for (int64_t k = 0; k < in.n_children; k++)
+    mr_column_done(&c[k]);
   g_assert_true(holds(&rows, &in, CANARY)); /* the search itself can find it */
   g_assert_cmpint(open_with(f, &in), ==, MR_OK);
   g_assert_cmpint(f->p->transform->schema(f->self, &out, &f->err), ==, MR_OK);
   struct mr_batch b = harness_batch(&in, &rows), give = {.size = sizeof give};
   g_assert_cmpint(f->p->transform->apply(f->self, &b, &give, &f->err), ==, MR_OK);
-  if (mr_array_check(&out, &give.rows, true, &f->err) < 0) g_error("%s", f->err.msg);
+  if (mr_array_check(&out, &give.rows, true, &f->err) < 0)
+    g_error("%s", f->err.msg);
   g_assert_cmpint(give.rows.length, ==, values->len);
   g_assert_false(holds(&give.rows, &out, CANARY));
   mr_array_release(&give.rows);
@@ -496,11 +588,15 @@ static void run_canary(struct fixture *f, GPtrArray *values) {
 }
 
 /* The list of naughty strings, between two canaries each; NULL: no such file. */
-static GPtrArray *naughty(void) {
+static GPtrArray *naughty(void)
+{
   const char *dir = g_getenv("MILLRACE_TEST_DATA");
-  g_autofree char *beside = g_build_filename(g_getenv("MILLRACE_SOURCE_ROOT"), "..", "shared", "data", NULL);
-  g_autofree char *path = g_build_filename(dir ? dir : beside, "blns", "blns.base64.json", NULL), *text = NULL;
-  if (!g_file_get_contents(path, &text, NULL, NULL)) return NULL;
+  g_autofree char *beside =
+      g_build_filename(g_getenv("MILLRACE_SOURCE_ROOT"), "..", "shared", "data", NULL);
+  g_autofree char *path = g_build_filename(dir ? dir : beside, "blns", "blns.base64.json", NULL),
+                  *text = NULL;
+  if (!g_file_get_contents(path, &text, NULL, NULL))
+    return NULL;
   GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
   g_auto(GStrv) part = g_strsplit(text, "\"", -1);
   for (guint i = 1; part[i] && part[i + 1]; i += 2) {
@@ -512,7 +608,8 @@ static GPtrArray *naughty(void) {
   return list;
 }
 
-static void test_naughty(struct fixture *f, gconstpointer data) {
+static void test_naughty(struct fixture *f, gconstpointer data)
+{
   g_autoptr(GPtrArray) list = naughty();
   if (!list) {
     g_test_skip("no list of naughty strings: set MILLRACE_TEST_DATA");
@@ -521,23 +618,28 @@ static void test_naughty(struct fixture *f, gconstpointer data) {
   g_assert_cmpuint(list->len, >, 500);
   run_canary(f, list);
 }
-static void test_canaries(struct fixture *f, gconstpointer data) {
+static void test_canaries(struct fixture *f, gconstpointer data)
+{
   g_autoptr(GPtrArray) list = g_ptr_array_new();
   g_ptr_array_add(list, (char *)CANARY);
   g_ptr_array_add(list, (char *)CANARY "\"\\" CANARY);
   run_canary(f, list);
 }
 
-/* A dictionary without the key finds nothing: no token equals a plain hash of its value in any usual notation. */
-static void test_no_plain_hash(struct fixture *f, gconstpointer data) {
+/* A dictionary without the key finds nothing: no token equals a plain hash of its value in any
+ * usual notation. */
+static void test_no_plain_hash(struct fixture *f, gconstpointer data)
+{
   g_autofree char *out = masked(f, "email: utf8", "ann@example.com\n", NULL);
   g_autofree char *plain = g_compute_checksum_for_string(G_CHECKSUM_SHA256, "ann@example.com", -1);
-  g_autofree char *keyed = g_compute_hmac_for_string(G_CHECKSUM_SHA256, (const guchar *)KEY, strlen(KEY), "ann@example.com", -1);
+  g_autofree char *keyed = g_compute_hmac_for_string(G_CHECKSUM_SHA256, (const guchar *)KEY,
+                                                     strlen(KEY), "ann@example.com", -1);
   g_assert_null(strstr(out, plain));
   g_assert_null(strstr(out, keyed)); /* not without the column's domain either */
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   g_test_init(&argc, &argv, NULL);
 #define ADD(path, fn) g_test_add("/mask/" path, struct fixture, NULL, setup, fn, teardown)
   ADD("values/known-answers", test_known_answers);

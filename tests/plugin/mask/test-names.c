@@ -4,44 +4,109 @@
 #include "transforms/mask/classify.h"
 #include "transforms/mask/method.h"
 
-static void check(const char *name, const char *class) {
+static void check(const char *name, const char *class)
+{
   const char *got = mask_class_name(mask_classify(name, strlen(name)));
-  if (strcmp(got, class)) g_error("%s: `%s`, not `%s`", name, got, class);
+  if (strcmp(got, class))
+    g_error("%s: `%s`, not `%s`", name, got, class);
 }
 
-static void test_pii(void) {
+static void test_pii(void)
+{
+  static const char *const names[] = {"email",
+                                      "EMAIL",
+                                      "Email",
+                                      "user_email",
+                                      "userEmail",
+                                      "email2",
+                                      "emails",
+                                      "e_mail",
+                                      "eMail",
+                                      "e-mail",
+                                      "useremail",
+                                      "emailAddress",
+                                      "phone",
+                                      "user_phone",
+                                      "userPhone",
+                                      "phone_number",
+                                      "phonenumber",
+                                      "telephone",
+                                      "PHONE1",
+                                      "phones",
+                                      "address",
+                                      "home_address",
+                                      "homeAddress",
+                                      "addresses",
+                                      "address2",
+                                      "street addr",
+                                      "credit_card",
+                                      "creditCard",
+                                      "credit_card_number",
+                                      "creditcard",
+                                      "card_number",
+                                      "ip_address",
+                                      "ipAddress",
+                                      "IPAddress",
+                                      "ipaddress",
+                                      "client_ip",
+                                      "ipv4",
+                                      "src.ip",
+                                      "iPhone"};
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+    check(names[i], "pii");
+}
+
+static void test_phi(void)
+{
+  static const char *const names[] = {"medical_record",
+                                      "medicalRecord",
+                                      "medical_record_number",
+                                      "medicalrecord",
+                                      "mrn",
+                                      "diagnosis",
+                                      "diagnoses",
+                                      "primaryDiagnosis",
+                                      "prescription",
+                                      "prescriptions",
+                                      "patient_id",
+                                      "patientId",
+                                      "PatientID",
+                                      "patientid",
+                                      "ssn",
+                                      "SSN",
+                                      "user_ssn",
+                                      "userSSN",
+                                      "social_security_number",
+                                      "ssn_email",
+                                      "email_of_patient_id"};
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+    check(names[i], "phi");
+}
+
+static void test_clear(void)
+{
   static const char *const names[] = {
-      "email", "EMAIL", "Email", "user_email", "userEmail", "email2", "emails", "e_mail", "eMail", "e-mail", "useremail", "emailAddress",
-      "phone", "user_phone", "userPhone", "phone_number", "phonenumber", "telephone", "PHONE1", "phones", "address", "home_address",
-      "homeAddress", "addresses", "address2", "street addr", "credit_card", "creditCard", "credit_card_number", "creditcard",
-      "card_number", "ip_address", "ipAddress", "IPAddress", "ipaddress", "client_ip", "ipv4", "src.ip", "iPhone"};
-  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) check(names[i], "pii");
-}
-
-static void test_phi(void) {
-  static const char *const names[] = {
-      "medical_record", "medicalRecord", "medical_record_number", "medicalrecord", "mrn", "diagnosis", "diagnoses", "primaryDiagnosis",
-      "prescription", "prescriptions", "patient_id", "patientId", "PatientID", "patientid", "ssn", "SSN", "user_ssn", "userSSN",
-      "social_security_number", "ssn_email", "email_of_patient_id"};
-  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) check(names[i], "phi");
-}
-
-static void test_clear(void) {
-  static const char *const names[] = {"",         "city",    "class_name", "classname", "price",     "trade_id",      "recipient_id",
-                                      "ship",     "zip",     "tip",        "country",   "home_mail", "subscription",  "lesson",  
-                                      "the_mail", "session", "patient",    "record",    "card",      "credit_rating", "_timestamp"};
-  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) check(names[i], "");
+      "",          "city",         "class_name",   "classname", "price",
+      "trade_id",  "recipient_id", "ship",         "zip",       "tip",
+      "country",   "home_mail",    "subscription", "lesson",    "the_mail",
+      "session",   "patient",      "record",       "card",      "credit_rating",
+      "_timestamp"};
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++)
+    check(names[i], "");
 }
 
 /* A long name hides nothing, wherever the pattern stands. */
-static void test_long(void) {
+static void test_long(void)
+{
   for (int before = 0; before < 700; before += 7) {
-    g_autofree char *pad = g_strnfill((gsize)before, 'x'), *name = g_strdup_printf("%s_patient_id_%s", pad, pad);
+    g_autofree char *pad = g_strnfill((gsize)before, 'x'),
+                    *name = g_strdup_printf("%s_patient_id_%s", pad, pad);
     check(name, "phi");
   }
 }
 
-static void check_method(const char *text, enum mask_kind kind, int first, int last) {
+static void check_method(const char *text, enum mask_kind kind, int first, int last)
+{
   struct mask_method m;
   struct mr_error err = {.size = sizeof err};
   g_assert_cmpint(mask_method_parse(text, &m, &err), ==, MR_OK);
@@ -50,7 +115,8 @@ static void check_method(const char *text, enum mask_kind kind, int first, int l
   g_assert_cmpint(m.last, ==, last);
 }
 
-static void test_methods(void) {
+static void test_methods(void)
+{
   check_method("keep", MASK_KEEP, 0, 0);
   check_method("hash", MASK_HASH, 0, 0);
   check_method("hash(mail)", MASK_HASH, 0, 0);
@@ -63,22 +129,47 @@ static void test_methods(void) {
   check_method("truncate(month)", MASK_TRUNCATE, 0, 0);
 }
 
-static void test_methods_refused(void) {
-  static const char *const texts[] = {"",          "Hash",          "hsah",         "none",          "dropped",         "hash()",
-                                      "hash(a",    "keep(1)",       "null()",       "partial",       "partial()",       "partial(0)",
-                                      "partial(-1)", "partial(65)", "partial(1,2,3)", "partial(100)", "partial(4",      "truncate",
-                                      "truncate(week)", "truncate()", "partial(4) ", "partial(0,0)", "truncate(months)", "partial(x)"};
+static void test_methods_refused(void)
+{
+  static const char *const texts[] = {"",
+                                      "Hash",
+                                      "hsah",
+                                      "none",
+                                      "dropped",
+                                      "hash()",
+                                      "hash(a",
+                                      "keep(1)",
+                                      "null()",
+                                      "partial",
+                                      "partial()",
+                                      "partial(0)",
+                                      "partial(-1)",
+                                      "partial(65)",
+                                      "partial(1,2,3)",
+                                      "partial(100)",
+                                      "partial(4",
+                                      "truncate",
+                                      "truncate(week)",
+                                      "truncate()",
+                                      "partial(4) ",
+                                      "partial(0,0)",
+                                      "truncate(months)",
+                                      "partial(x)"};
   for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
     struct mask_method m = {.kind = MASK_DROP};
     struct mr_error err = {.size = sizeof err};
-    if (mask_method_parse(texts[i], &m, &err) != MR_BADCONF) g_error("`%s` was taken", texts[i]);
+    if (mask_method_parse(texts[i], &m, &err) != MR_BADCONF)
+      g_error("`%s` was taken", texts[i]);
     g_assert_cmpint(m.kind, ==, MASK_DROP);
     g_assert_cmpint(strlen(err.msg), >, 10);
   }
 }
 
-static void test_rules(void) {
-  static const char *const keys[] = {"*_note", "city", "*", "_h*"}, *const items[] = {"redact", "keep", "hash", "null"};
+static void test_rules(void)
+{
+  static const char *const keys[] = {"*_note", "city", "*", "_h*"}, *const items[] = {
+                                                                        "redact", "keep", "hash",
+                                                                        "null"};
   struct mr_list rules = {items, keys, 4};
   size_t i;
   g_assert_cmpstr(mask_rule_find(&rules, "city", &i), ==, "keep");
@@ -90,7 +181,8 @@ static void test_rules(void) {
   g_assert_null(mask_rule_find(&rules, "_key", &i));
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/mask/names/pii", test_pii);
   g_test_add_func("/mask/names/phi", test_phi);
