@@ -4,22 +4,62 @@
 #define MR_APP_H
 #include <glib.h>
 #include "conf/spec.h"
+#include "plug/check.h"
 #include "plug/plug.h"
 
-enum { MR_EXIT_OK = 0, MR_EXIT_FAILED = 1, MR_EXIT_USAGE = 2, MR_EXIT_UNREACHABLE = 3, MR_EXIT_LETTERS = 4 };
+enum {
+  MR_EXIT_OK = 0,
+  MR_EXIT_FAILED = 1,
+  MR_EXIT_USAGE = 2,
+  MR_EXIT_UNREACHABLE = 3,
+  MR_EXIT_LETTERS = 4
+};
 
-/* Parses a command's options (argv[0] is the command). Gives its first argument (FILE), or NULL after it printed what is wrong. */
-const char *mr_app_options(int *argc, char ***argv, const char *args, const char *summary, GOptionEntry *entries);
+/* Parses a command's options (argv[0] is the command). args names what may follow them ("FILE STAGE
+ * [TABLE]"; those in brackets may be missing). Gives the first argument ("" when it may be missing
+ * and is), or NULL after it printed what is wrong. The others are (*argv)[2] and on, *argc counts
+ * them. */
+const char *mr_app_options(int *argc, char ***argv, const char *args, const char *summary,
+                           GOptionEntry *entries);
+
+/* The registry of this process: the plugins beside the executable (as a build folder has them),
+ * MILLRACE_PLUGIN_PATH, the installed ones. guarded: modules are tried in a child first. Caller
+ * frees. */
+struct mr_registry *mr_app_registry(bool guarded);
 
 /* A pipeline file with what it was read with. */
 struct mr_app_file {
   struct mr_registry *registry;
   struct mr_catalog catalog;
-  struct mr_spec *spec;
+  struct mr_spec *spec;       /* NULL: nothing could be read */
+  struct mr_checked *checked; /* NULL when spec is */
+  GPtrArray *problems;        /* struct mr_problem * */
 };
-/* Reads and checks a file (columns and types too, no server). Prints what is wrong and gives MR_EXIT_USAGE; f is always to be unloaded. */
+/* Reads and checks a file (columns and types too, no server). Prints what is wrong and gives
+ * MR_EXIT_USAGE; f is always to be unloaded. */
 int mr_app_load(struct mr_app_file *f, const char *file, const char *const *sets);
+/* The same for commands that look at a file instead of running it: modules are guarded, and with
+ * problems the parts that are not broken are there to be used. */
+int mr_app_inspect(struct mr_app_file *f, const char *file, const char *const *sets);
 void mr_app_unload(struct mr_app_file *f);
 
+/* What a sink's delivery class promises ("exactly once"). Static. */
+const char *mr_app_promise(const struct mr_plugin *p);
+/* The stage's kind as a word. Static. */
+const char *mr_app_kind(enum mr_stage_kind kind);
+
+/* One command each; argv[0] is its name. Gives the exit code. */
+int mr_cmd_check(int argc, char **argv);
+int mr_cmd_discover(int argc, char **argv);
+int mr_cmd_graph(int argc, char **argv);
+int mr_cmd_inspect(int argc, char **argv);
+int mr_cmd_schema(int argc, char **argv);
 int mr_cmd_run(int argc, char **argv);
+int mr_cmd_preview(int argc, char **argv);
+int mr_cmd_replay(int argc, char **argv);
+int mr_cmd_test(int argc, char **argv);
+int mr_cmd_status(int argc, char **argv);
+int mr_cmd_top(int argc, char **argv);
+int mr_cmd_plugin(int argc, char **argv);
+
 #endif
