@@ -12,6 +12,7 @@ COORDINATES = (
     "org.apache.kafka:connect-runtime:3.9.1",
     "org.apache.kafka:connect-json:3.9.1",
     "org.postgresql:postgresql:42.7.4",
+    "org.slf4j:slf4j-simple:1.7.36",
 )
 
 WORKER = """bootstrap.servers={brokers}
@@ -35,7 +36,7 @@ connection.password={password}
 insert.mode=insert
 primary.key.mode=none
 schema.evolution=none
-collection.name.format={table}
+table.name.format={table}
 batch.size=10000
 consumer.override.max.poll.records=10000
 consumer.override.auto.offset.reset=earliest
@@ -60,6 +61,7 @@ def command(folder, kafka, postgres, database, topic, table, user, password):
         topic=topic, pg_port=postgres.port, database=database, table=table, user=user,
         password=password))
     jars = maven.libraries("connect-3.9.1", *COORDINATES)
-    return [require_tool("java"), "-Xmx700m", "-cp", f"{jars}/*",
+    return [require_tool("java"), "-Xmx700m",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{jars}/*",
             "org.apache.kafka.connect.cli.ConnectStandalone",
             str(folder / "worker.properties"), str(folder / "sink.properties")]

@@ -8,6 +8,8 @@ import statistics
 import threading
 import time
 
+import psycopg
+
 TICK = os.sysconf("SC_CLK_TCK")
 CALIBRATION_BYTES = 16 << 20
 
@@ -114,7 +116,11 @@ class FirstByte:
     def _watch(self):
         query = f"SELECT pg_relation_size('{self.table}') > 0"
         while not self.stopped.wait(self.interval):
-            if self.connection.execute(query).fetchone()[0]:
+            try:
+                filled = self.connection.execute(query).fetchone()[0]
+            except psycopg.Error:  # the server stops: the run has failed elsewhere
+                return
+            if filled:
                 self.at = time.perf_counter()
                 return
 

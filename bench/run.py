@@ -188,7 +188,7 @@ class Bench:
         folder = self.folder / f"connect{self.numbers}"
         self.numbers += 1
         argv = connect.command(folder, self.kafka, self.postgres, "bench", "enveloped",
-                               "public.trades", pg.USER, pg.PASSWORD)
+                               "trades", pg.USER, pg.PASSWORD)
         with self.disturbance() as around:
             running = Running(argv, folder / "connect.log", dict(os.environ), folder)
             running.wait_for(lambda: self._arrived(rows), 600, f"{rows} rows by Connect")
