@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The simulation: the real engine over a fake clock, source, store and sinks. Everything that happens is drawn from one seed:
+ * which thread runs next, where a process dies or sleeps, which replies are lost, which requests land late. A seed replays exactly. */
+#ifndef SIM_H
+#define SIM_H
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "engine/engine.h"
+
+#define SIM_LANES 2
+#define SIM_MAX_ROWS 24
+#define SIM_PROCS 2
+#define SIM_IDS 4096
+
+/* Fault budgets and the shape of the data; all drawn from the seed, or set by a named test. */
+struct sim_config {
+  uint64_t seed;
+  uint32_t delivery;   /* enum mr_delivery */
+  int procs;           /* 1 or 2 */
+  int crashes, lost_replies, late_requests, forgotten, pauses, moves, breaks, schema_changes;
+  bool flaky, explode, two_sinks;
+  int rows[SIM_LANES]; /* of each lane */
+  bool trace;
+};
+
+enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
+/* A request that left its sender: it lands when it is due, whatever became of the sender. */
+struct sim_request {
+  enum sim_request_kind kind;
+  int sink;
+  int64_t due;
+  bool holds_lock; /* transaction: its lane rows are locked already; only COMMIT is outstanding */
+  char *label;
+  GArray *ids;     /* int64_t */
+  GArray *marks;   /* struct mr_mark, names copied */
+};
+struct sim_lane_row {
+  bool exists;
+  uint64_t owner, run;
+  struct mr_position position, from;
+};
+struct sim_label {
+  char *label;
+  int sink;
+  int state; /* enum mr_outcome */
+  GArray *ids;
+};
+struct sim_letter {
+  bool mark;
+  uint64_t run;
+  int64_t lane, position, upto;
+  char *sink; /* NULL: all */
+};
+/* What outlives processes. */
+struct sim_world {
+  struct sim_config c;
+  uint64_t rng;
+  int64_t now;
+  char kind[SIM_LANES][SIM_MAX_ROWS]; /* n one output, x two, d none, f refused now and then */
+  int landed[2][SIM_IDS];
+  struct sim_lane_row rows[2][SIM_LANES];
+  GPtrArray *labels, *requests, *letters;
+  /* the store's machine-wide memory */
+  struct sim_lane_row store_rows[2][SIM_LANES];
+  GPtrArray *pending;  /* struct sim_pending * */
+  GHashTable *blocks;
+  uint64_t runs, numbers[2];
+  bool ran;
+  /* group */
+  int owner_of[SIM_LANES];
+  uint64_t generation[SIM_LANES];
+  bool forgot;
+  char *violation;
+};
+struct sim_pending {
+  int sink;
+  char *label;
+  enum mr_pending_state state;
+  uint64_t run;
+  GArray *marks;
+};
+
+uint64_t sim_draw(struct sim_world *w, uint64_t n); /* 0..n-1 */
+bool sim_spend(struct sim_world *w, int *budget, unsigned one_in); /* a fault happens now? */
+void sim_trace(struct sim_world *w, const char *fmt, ...) MR_PRINTF(2, 3);
+void sim_violate(struct sim_world *w, const char *fmt, ...) MR_PRINTF(2, 3);
+
+/* os.c: coroutines as threads */
+struct sim_os;
+struct mr_os *sim_os_new(struct sim_world *w, int proc);
+void sim_yield(void);              /* another thread may run, the process may die here */
+void sim_sleep(int64_t us);
+int sim_current_proc(void);
+void sim_start(struct sim_world *w, int proc, void (*fn)(void *), void *arg);
+void sim_kill(struct sim_world *w, int proc);
+bool sim_alive(int proc);
+/* Runs until nothing is left to happen or steps are used up (false). Calls between() before each step; it gives the time of the next
+ * thing that it will do by itself, INT64_MAX: nothing. */
+bool sim_schedule(struct sim_world *w, int64_t max_steps, int64_t (*between)(struct sim_world *w));
+void sim_reset(void);
+
+/* plugins.c, target.c, store.c */
+extern const struct mr_plugin sim_source, sim_transform, sim_letters_sink;
+const struct mr_plugin *sim_sink_plugin(uint32_t delivery);
+struct sim_sink_conf { struct sim_world *w; int sink; };
+void sim_land_due(struct sim_world *w);
+struct mr_store *sim_store_new(struct sim_world *w);
+void sim_request_free(void *r);
+int64_t sim_id(int lane, uint64_t position, int element);
+GArray *sim_copy_marks(const struct mr_mark *m, size_t n);
+
+/* run.c */
+enum sim_result { SIM_OK = 0, SIM_STOPPED, SIM_VIOLATION };
+enum sim_result sim_run(const struct sim_config *c, char **ret_violation);
+void sim_config_draw(struct sim_config *c, uint64_t seed);
+#endif
