@@ -2,6 +2,7 @@
 /* The json and jsonl decoders behind the format interface. */
 #include "format/json.h"
 #include "format/formats.h"
+#include "format/json-encode.h"
 #include <stdio.h>
 
 static const char *const unknown_choices[] = {"ignore", "add", "dead_letter", NULL};
@@ -96,7 +97,7 @@ static int open_json(const void *conf, struct mr_decoder **ret, struct mr_error 
 
 const struct mr_format_desc mr_format_json = {
     .name = "json", .summary = "JSON: an object, or an array of objects, in each message", .options = mr_json_options,
-    .conf_size = sizeof(struct mr_json_conf), .decoder = &decoder};
+    .conf_size = sizeof(struct mr_json_conf), .decoder = &decoder, .encoder = &mr_json_encoder};
 const struct mr_format_desc mr_format_jsonl = {
     .name = "jsonl", .summary = "JSON lines: an object, or an array of objects, on each line", .options = mr_json_options,
-    .conf_size = sizeof(struct mr_json_conf), .framed = true, .decoder = &decoder};
+    .conf_size = sizeof(struct mr_json_conf), .framed = true, .decoder = &decoder, .encoder = &mr_jsonl_encoder};

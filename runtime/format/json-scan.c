@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/json-scan.h"
 
-const uint64_t mr_pow10[20] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull, 100000000ull,
+const uint64_t mr_u64_pow10[20] = {1ull, 10ull, 100ull, 1000ull, 10000ull, 100000ull, 1000000ull, 10000000ull, 100000000ull,
                                1000000000ull, 10000000000ull, 100000000000ull, 1000000000000ull, 10000000000000ull,
                                100000000000000ull, 1000000000000000ull, 10000000000000000ull, 100000000000000000ull,
                                1000000000000000000ull, 10000000000000000000ull};

@@ -117,7 +117,7 @@ static inline uint64_t mr_digits8(uint64_t t) {
   return ((t & 0x000000ff000000ffu) * 0x000f424000000064u + ((t >> 16 & 0x000000ff000000ffu) * 0x0000271000000001u)) >> 32;
 }
 
-extern const uint64_t mr_pow10[20]; /* 10^0 .. 10^19 */
+extern const uint64_t mr_u64_pow10[20]; /* 10^0 .. 10^19 */
 
 /* Appends the digits at p to *v. Returns the place after them; *over is set when *v no longer fits. */
 static inline const uint8_t *mr_json_digits(const uint8_t *p, const uint8_t *end, uint64_t *v, bool *over) {
@@ -126,7 +126,7 @@ static inline const uint8_t *mr_json_digits(const uint8_t *p, const uint8_t *end
     uint64_t t = mr_load8(p) ^ 0x3030303030303030u;
     int n = mr_digit_count(t);
     if (n < 8) {
-      if (n) x = x * mr_pow10[n] + mr_digits8(t << (64 - 8 * n));
+      if (n) x = x * mr_u64_pow10[n] + mr_digits8(t << (64 - 8 * n));
       *v = x;
       return p + n;
     }

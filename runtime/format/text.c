@@ -189,6 +189,13 @@ static int put_short(char *out, double v) {
   return 0;
 }
 
+/* A point or exponent, so that the text is seen to be a float. */
+static int with_point(char *out, int n) {
+  if (strpbrk(out, ".e")) return n;
+  memcpy(out + n, ".0", 2);
+  return n + 2;
+}
+
 int mr_put_f64(char *out, double v, locale_t c) {
   int n = put_short(out, v);
   if (n) return n;
@@ -198,7 +205,7 @@ int mr_put_f64(char *out, double v, locale_t c) {
     if (strtod(out, NULL) == v) break;
   }
   uselocale(old);
-  return n;
+  return with_point(out, n);
 }
 
 int mr_put_f32(char *out, float v, locale_t c) {
@@ -209,9 +216,7 @@ int mr_put_f32(char *out, float v, locale_t c) {
     if (strtof(out, NULL) == v) break;
   }
   uselocale(old);
-  if (strpbrk(out, ".e")) return n;
-  memcpy(out + n, ".0", 2);
-  return n + 2;
+  return with_point(out, n);
 }
 
 /* ---------------------------------------------------------------- bytes */
