@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <arpa/inet.h>
+#include <stdlib.h>
+#include <strings.h>
+#include "kafka.h"
+
+static const char *const members[] = {"one", "many", NULL};
+static const char *const starts[] = {"earliest", "latest", "committed", NULL};
+static const char *const gaps[] = {"fail", "continue", NULL};
+static const char *const tls_modes[] = {"auto", "on", "off", NULL};
+static const char *const mechanisms[] = {"plain", "scram_sha_256", "scram_sha_512", "gssapi",
+                                         "oauthbearer", NULL};
+static const char *const mechanism_names[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI",
+                                              "OAUTHBEARER"};
+
+#define SUB(group, field) (uint32_t)(offsetof(struct kafka_conf, group.field) - offsetof(struct kafka_conf, group))
+
+static const struct mr_opt tls_options[] = {
+    {.name = "mode",
+     .type = MR_CHOICE,
+     .offset = SUB(tls, mode),
+     .dflt = "auto",
+     .choices = tls_modes,
+     .doc = "auto: on unless every broker is on this machine"},
+    {.name = "ca",
+     .type = MR_TEXT,
+     .offset = SUB(tls, ca),
+     .doc = "File with the certificates of authorities to trust; left out: the system's"},
+    {.name = "cert",
+     .type = MR_TEXT,
+     .offset = SUB(tls, cert),
+     .doc = "File with the client's certificate (PEM)"},
+    {.name = "key",
+     .type = MR_TEXT,
+     .offset = SUB(tls, key),
+     .doc = "File with the client's private key (PEM)"},
+    {.name = "key_password",
+     .type = MR_TEXT,
+     .flags = MR_SECRET,
+     .offset = SUB(tls, key_password),
+     .doc = "Password of the private key"},
+    {.name = "verify",
+     .type = MR_BOOL,
+     .offset = SUB(tls, verify),
+     .dflt = "true",
+     .doc = "Whether the broker's certificate and name are verified"},
+    {0},
+};
+static const struct mr_opt sasl_options[] = {
+    {.name = "mechanism",
+     .type = MR_CHOICE,
+     .offset = SUB(sasl, mechanism),
+     .choices = mechanisms,
+     .doc = "How the client logs in"},
+    {.name = "user", .type = MR_TEXT, .offset = SUB(sasl, user), .doc = "User name"},
+    {.name = "password",
+     .type = MR_TEXT,
+     .flags = MR_SECRET,
+     .offset = SUB(sasl, password),
+     .doc = "Password"},
+    {0},
+};
+const struct mr_opt kafka_options[] = {
+    {.name = "brokers",
+     .type = MR_TEXT,
+     .flags = MR_REQUIRED | MR_MANY,
+     .offset = offsetof(struct kafka_conf, brokers),
+     .doc = "Addresses of one or more brokers, host:port"},
+    {.name = "topics",
+     .type = MR_TEXT,
+     .flags = MR_REQUIRED | MR_MANY,
+     .offset = offsetof(struct kafka_conf, topics),
+     .doc = "Topics to read"},
+    {.name = "group",
+     .type = MR_TEXT,
+     .offset = offsetof(struct kafka_conf, group),
+     .doc = "Consumer group: offsets are committed to it for lag tools"},
+    {.name = "members",
+     .type = MR_CHOICE,
+     .offset = offsetof(struct kafka_conf, members),
+     .dflt = "one",
+     .choices = members,
+     .doc = "many: join the group and share the partitions with other processes"},
+    {.name = "start",
+     .type = MR_CHOICE,
+     .offset = offsetof(struct kafka_conf, start),
+     .dflt = "earliest",
+     .choices = starts,
+     .doc = "Where the first run begins; committed: the group's offsets, else earliest"},
+    {.name = "start_at",
+     .type = MR_TEXT,
+     .offset = offsetof(struct kafka_conf, start_at),
+     .doc = "The first run begins at the first message of this time or later (2026-01-28T10:00:00Z)"},
+    {.name = "start_offsets",
+     .type = MR_INT,
+     .flags = MR_KEYED,
+     .offset = offsetof(struct kafka_conf, start_offsets),
+     .range = "0..",
+     .doc = "Where the first run begins, by \"topic:partition\", or \"partition\" of a single topic"},
+    {.name = "on_gap",
+     .type = MR_CHOICE,
+     .offset = offsetof(struct kafka_conf, on_gap),
+     .dflt = "fail",
+     .choices = gaps,
+     .doc = "When the broker has already deleted messages that were not read: fail, or continue behind them"},
+    {.name = "format",
+     .type = MR_FORMAT,
+     .offset = offsetof(struct kafka_conf, format),
+     .dflt = "json",
+     .doc = "Format of the message value"},
+    {.name = "key_columns",
+     .type = MR_TEXT,
+     .flags = MR_MANY,
+     .offset = offsetof(struct kafka_conf, key_columns),
+     .doc = "Columns that a tombstone's key (JSON) names: it becomes a row with these and _op = delete"},
+    {.name = "queue",
+     .type = MR_BYTES,
+     .offset = offsetof(struct kafka_conf, queue),
+     .range = "1MiB..2GiB",
+     .dflt = "32MiB",
+     .doc = "Memory for messages fetched ahead, over all partitions"},
+    {.name = "client_id",
+     .type = MR_TEXT,
+     .offset = offsetof(struct kafka_conf, client_id),
+     .doc = "Name that the broker logs; left out: millrace-PIPELINE-STAGE"},
+    {.name = "tls",
+     .type = MR_GROUP,
+     .offset = offsetof(struct kafka_conf, tls),
+     .sub_size = sizeof(((struct kafka_conf *)0)->tls),
+     .sub = tls_options,
+     .doc = "Encryption"},
+    {.name = "sasl",
+     .type = MR_GROUP,
+     .offset = offsetof(struct kafka_conf, sasl),
+     .sub_size = sizeof(((struct kafka_conf *)0)->sasl),
+     .sub = sasl_options,
+     .doc = "Log-in"},
+    {.name = "rdkafka",
+     .type = MR_TEXT,
+     .flags = MR_KEYED,
+     .offset = offsetof(struct kafka_conf, rdkafka),
+     .doc = "Any other option of librdkafka, by its own name"},
+    {.name = "options",
+     .type = MR_TEXT,
+     .flags = MR_KEYED,
+     .offset = offsetof(struct kafka_conf, options),
+     .doc = "Another name of rdkafka"},
+    {0},
+};
+
+/* What the source needs as it sets it itself. */
+static const char *const owned[] = {
+    "bootstrap.servers", "metadata.broker.list",   "group.id",
+    "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset",
+    "enable.partition.eof", "log.queue", "partition.assignment.strategy", NULL,
+};
+
+static const char *text_at(const struct mr_list *l, size_t i)
+{
+  return ((const char *const *)l->item)[i];
+}
+
+const char *kafka_brokers(const struct kafka_conf *c, char *buf, size_t size)
+{
+  size_t used = 0;
+  buf[0] = 0;
+  for (size_t i = 0; i < c->brokers.n && used < size; i++)
+    used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? "," : "",
+                             text_at(&c->brokers, i));
+  return buf;
+}
+
+/* The host of "[scheme://]host:port" or "[v6]:port". */
+static void broker_host(const char *broker, char *ret, size_t size)
+{
+  const char *s = strstr(broker, "://");
+  s = s ? s + 3 : broker;
+  bool bracket = *s == '[';
+  s += bracket;
+  size_t n = strcspn(s, bracket ? "]" : ":");
+  snprintf(ret, size, "%.*s", (int)n, s);
+}
+
+static bool is_local(const char *broker)
+{
+  char host[256];
+  struct in_addr v4;
+  broker_host(broker, host, sizeof host);
+  if (inet_pton(AF_INET, host, &v4) == 1)
+    return ntohl(v4.s_addr) >> 24 == 127;
+  return !strcasecmp(host, "localhost") || !strcmp(host, "::1");
+}
+
+static bool wants_tls(const struct kafka_conf *c)
+{
+  bool local = true;
+  for (size_t i = 0; i < c->brokers.n; i++)
+    local = local && is_local(text_at(&c->brokers, i));
+  return c->tls.mode == KAFKA_TLS_ON || (c->tls.mode != KAFKA_TLS_OFF && !local);
+}
+
+static int set(rd_kafka_conf_t *rc, const char *name, const char *value, const char *option,
+               struct mr_error *err)
+{
+  char why[256];
+  if (!value || rd_kafka_conf_set(rc, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
+    return MR_OK;
+  bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, "token") ||
+                strstr(name, ".pem") || strstr(name, "jaas");
+  return src_badconf(err, option, "librdkafka: %s: %s", name, secret ? "value refused" : why);
+}
+
+/* A setting that not every version of the library has. */
+static void set_if_known(rd_kafka_conf_t *rc, const char *name, const char *value)
+{
+  char why[256];
+  rd_kafka_conf_set(rc, name, value, why, sizeof why);
+}
+
+static int set_int(rd_kafka_conf_t *rc, const char *name, int64_t value, const char *option,
+                   struct mr_error *err)
+{
+  char text[24];
+  snprintf(text, sizeof text, "%lld", (long long)value);
+  return set(rc, name, text, option, err);
+}
+
+static bool is_given(const struct kafka_conf *c, const char *name)
+{
+  for (size_t i = 0; i < c->rdkafka.n; i++)
+    if (!strcmp(c->rdkafka.key[i], name))
+      return true;
+  for (size_t i = 0; i < c->options.n; i++)
+    if (!strcmp(c->options.key[i], name))
+      return true;
+  return false;
+}
+
+static int set_map(rd_kafka_conf_t *rc, const struct mr_list *map, const char *option,
+                   struct mr_error *err)
+{
+  for (size_t i = 0; i < map->n; i++) {
+    char path[96];
+    snprintf(path, sizeof path, "%s.%s", option, map->key[i]);
+    for (const char *const *o = owned; *o; o++)
+      if (!strcmp(*o, map->key[i]))
+        return src_badconf(err, path, "%s is set by this source itself", map->key[i]);
+    int r = set(rc, map->key[i], text_at(map, i), path, err);
+    if (r < 0)
+      return r;
+  }
+  return MR_OK;
+}
+
+/* What never changes: the runtime keeps the positions, and one process wants its first row soon. */
+static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
+{
+  static const char *const fixed[][2] = {
+      {"enable.auto.commit", "false"},
+      {"enable.auto.offset.store", "false"},
+      {"auto.offset.reset", "error"},
+      {"enable.partition.eof", "true"},
+      {"allow.auto.create.topics", "false"},
+      {"partition.assignment.strategy", "cooperative-sticky"},
+      {"check.crcs", "true"},
+      {"log.queue", "true"},
+      {"log.connection.close", "false"},
+      {"fetch.wait.max.ms", "100"},
+      {"fetch.error.backoff.ms", "100"},
+      {"fetch.max.bytes", "16777216"},
+      {"reconnect.backoff.ms", "50"},
+      {"reconnect.backoff.max.ms", "2000"},
+      {"socket.nagle.disable", "true"},
+      {"socket.keepalive.enable", "true"},
+      {"socket.connection.setup.timeout.ms", "5000"},
+      {"topic.metadata.refresh.interval.ms", "30000"},
+      {NULL, NULL},
+  };
+  for (size_t i = 0; fixed[i][0]; i++) {
+    int r = set(rc, fixed[i][0], fixed[i][1], "", err);
+    if (r < 0)
+      return r;
+  }
+  set_if_known(rc, "fetch.queue.backoff.ms", "5");
+  return MR_OK;
+}
+
+/* librdkafka's limits are for each partition: those with their own queue. */
+static int set_queue(rd_kafka_conf_t *rc, const struct kafka_conf *c, int64_t queues,
+                     struct mr_error *err)
+{
+  int64_t bytes = c->queue / (queues > 0 ? queues : 1);
+  int64_t messages = bytes / KAFKA_MESSAGE_COST;
+  int r = MR_OK;
+  if (!is_given(c, "queued.max.messages.kbytes"))
+    r = set_int(rc, "queued.max.messages.kbytes", bytes / 1024 > 64 ? bytes / 1024 : 64, "queue", err);
+  if (r == MR_OK && !is_given(c, "queued.min.messages"))
+    r = set_int(rc, "queued.min.messages", messages > 64 ? messages : 64, "queue", err);
+  return r;
+}
+
+static int set_security(rd_kafka_conf_t *rc, const struct kafka_conf *c, struct mr_error *err)
+{
+  bool tls = wants_tls(c), sasl = c->sasl.mechanism >= 0;
+  int r = set(rc, "security.protocol",
+              tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext"), "tls", err);
+  if (r == MR_OK && tls && !c->tls.verify)
+    r = set(rc, "enable.ssl.certificate.verification", "false", "tls.verify", err);
+  if (r == MR_OK && tls)
+    r = set(rc, "ssl.endpoint.identification.algorithm", c->tls.verify ? "https" : "none",
+            "tls.verify", err);
+  if (r == MR_OK)
+    r = set(rc, "ssl.ca.location", c->tls.ca, "tls.ca", err);
+  if (r == MR_OK)
+    r = set(rc, "ssl.certificate.location", c->tls.cert, "tls.cert", err);
+  if (r == MR_OK)
+    r = set(rc, "ssl.key.location", c->tls.key, "tls.key", err);
+  if (r == MR_OK)
+    r = set(rc, "ssl.key.password", c->tls.key_password, "tls.key_password", err);
+  if (r == MR_OK && sasl)
+    r = set(rc, "sasl.mechanisms", mechanism_names[c->sasl.mechanism], "sasl.mechanism", err);
+  if (r == MR_OK && sasl)
+    r = set(rc, "sasl.username", c->sasl.user, "sasl.user", err);
+  if (r == MR_OK && sasl)
+    r = set(rc, "sasl.password", c->sasl.password, "sasl.password", err);
+  return r;
+}
+
+static int set_names(rd_kafka_conf_t *rc, const struct kafka *k, struct mr_error *err)
+{
+  char brokers[4096], id[160];
+  const struct kafka_conf *c = k->conf;
+  snprintf(id, sizeof id, "millrace-%s", k->pipeline_stage);
+  int r = set(rc, "bootstrap.servers", kafka_brokers(c, brokers, sizeof brokers), "brokers", err);
+  if (r == MR_OK)
+    r = set(rc, "client.id", c->client_id ? c->client_id : id, "client_id", err);
+  /* librdkafka assigns partitions only to a handle with a group; ours stays unused unless the file names one. */
+  if (r == MR_OK)
+    r = set(rc, "group.id", c->group ? c->group : id, "group", err);
+  if (r == MR_OK)
+    r = set_int(rc, "max.poll.interval.ms", KAFKA_MAX_POLL_MS, "", err);
+  return r;
+}
+
+int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t **ret,
+                    struct mr_error *err)
+{
+  const struct kafka_conf *c = k->conf;
+  rd_kafka_conf_t *rc = rd_kafka_conf_new();
+  int r = set_fixed(rc, err);
+  if (r == MR_OK)
+    r = set_names(rc, k, err);
+  if (r == MR_OK)
+    r = set_queue(rc, c, max_queues, err);
+  if (r == MR_OK)
+    r = set_security(rc, c, err);
+  if (r == MR_OK)
+    r = set_map(rc, &c->rdkafka, "rdkafka", err);
+  if (r == MR_OK)
+    r = set_map(rc, &c->options, "options", err);
+  if (r < 0)
+    rd_kafka_conf_destroy(rc);
+  else
+    *ret = rc;
+  return r;
+}
+
+int kafka_digits(const char *s, int n)
+{
+  int v = 0;
+  for (int i = 0; i < n; i++) {
+    if (s[i] < '0' || s[i] > '9')
+      return -1;
+    v = v * 10 + (s[i] - '0');
+  }
+  return v;
+}
+
+/* Days from 1970-01-01 of a proleptic Gregorian date. */
+static int64_t days(int64_t y, int m, int d)
+{
+  y -= m <= 2;
+  int64_t era = (y >= 0 ? y : y - 399) / 400, yoe = y - era * 400;
+  int64_t doy = (153 * (m + (m > 2 ? -3 : 9)) + 2) / 5 + d - 1;
+  return era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+/* "Z", "+hh:mm", "-hh:mm" or nothing, to the end of the text. */
+static bool zone(const char *s, int64_t *ret_minutes)
+{
+  *ret_minutes = 0;
+  if (!*s || !strcmp(s, "Z"))
+    return true;
+  if ((*s != '+' && *s != '-') || strlen(s) != 6 || s[3] != ':')
+    return false;
+  int h = kafka_digits(s + 1, 2), m = kafka_digits(s + 4, 2);
+  *ret_minutes = (*s == '-' ? -1 : 1) * (int64_t)(h * 60 + m);
+  return h >= 0 && h < 15 && m >= 0 && m < 60;
+}
+
+/* ".123456": milliseconds of it; what is finer is cut. */
+static const char *fraction(const char *s, int *ret_ms)
+{
+  int scale = 100;
+  *ret_ms = 0;
+  if (*s != '.' || s[1] < '0' || s[1] > '9')
+    return s;
+  for (s++; *s >= '0' && *s <= '9'; s++, scale /= 10)
+    *ret_ms += (*s - '0') * scale;
+  return s;
+}
+
+/* "hh:mm:ss[.sss]" */
+static bool clock_ms(const char *s, const char **ret_rest, int64_t *ret_ms)
+{
+  int h = kafka_digits(s, 2), m = h < 0 || s[2] != ':' ? -1 : kafka_digits(s + 3, 2);
+  int sec = m < 0 || s[5] != ':' ? -1 : kafka_digits(s + 6, 2), ms;
+  if (h < 0 || h > 23 || m < 0 || m > 59 || sec < 0 || sec > 59)
+    return false;
+  *ret_rest = fraction(s + 8, &ms);
+  *ret_ms = ((h * 60 + m) * 60 + sec) * INT64_C(1000) + ms;
+  return true;
+}
+
+bool kafka_time(const char *s, int64_t *ret_ms)
+{
+  size_t n = strlen(s);
+  if (n < 10)
+    return false;
+  int y = kafka_digits(s, 4), m = s[4] == '-' ? kafka_digits(s + 5, 2) : -1;
+  int d = s[7] == '-' ? kafka_digits(s + 8, 2) : -1;
+  int64_t ms = 0, minutes = 0;
+  const char *rest = s + 10;
+  if (y < 0 || m < 1 || m > 12 || d < 1 || d > 31)
+    return false;
+  if (n > 10 && ((s[10] != 'T' && s[10] != ' ') || n < 19 || !clock_ms(s + 11, &rest, &ms)))
+    return false;
+  if (!zone(rest, &minutes))
+    return false;
+  *ret_ms = days(y, m, d) * INT64_C(86400000) + ms - minutes * 60000;
+  return true;
+}
+
+static int validate_topics(const struct kafka_conf *c, struct mr_error *err)
+{
+  for (size_t i = 0; i < c->topics.n; i++) {
+    const char *t = text_at(&c->topics, i);
+    if (*t == '^' || strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+                         strlen(t) || !*t || strlen(t) > 249)
+      return src_badconf(err, "topics", "%.100s is not a topic name", t);
+    for (size_t j = 0; j < i; j++)
+      if (!strcmp(t, text_at(&c->topics, j)))
+        return src_badconf(err, "topics", "topic %s is named twice", t);
+  }
+  return MR_OK;
+}
+
+/* "topic:partition" or "partition" of one of the topics. */
+static int validate_offsets(const struct kafka_conf *c, struct mr_error *err)
+{
+  for (size_t i = 0; i < c->start_offsets.n; i++) {
+    const char *key = c->start_offsets.key[i], *colon = strrchr(key, ':');
+    const char *number = colon ? colon + 1 : key;
+    bool known = !colon && c->topics.n == 1;
+    for (size_t t = 0; colon && t < c->topics.n; t++)
+      known = known || (!strncmp(key, text_at(&c->topics, t), (size_t)(colon - key)) &&
+                        strlen(text_at(&c->topics, t)) == (size_t)(colon - key));
+    size_t n = strlen(number);
+    if (!known || !n || n > 9 || kafka_digits(number, (int)n) < 0)
+      return src_badconf(err, "start_offsets", "\"%.80s\" is not topic:partition of a topic read here",
+                         key);
+  }
+  return MR_OK;
+}
+
+int kafka_validate(const void *conf, struct mr_error *err)
+{
+  const struct kafka_conf *c = conf;
+  int64_t ms;
+  if (c->members == KAFKA_MANY && !c->group)
+    return src_badconf(err, "group", "members: many needs a group");
+  if (c->start == KAFKA_COMMITTED && !c->group)
+    return src_badconf(err, "group", "start: committed needs a group");
+  if (c->start_at && !kafka_time(c->start_at, &ms))
+    return src_badconf(err, "start_at", "not a time; write it as 2026-01-28T10:00:00Z");
+  if (c->sasl.mechanism < 0 && (c->sasl.user || c->sasl.password))
+    return src_badconf(err, "sasl.mechanism", "a user or password needs a mechanism");
+  int r = validate_topics(c, err);
+  if (r == MR_OK)
+    r = validate_offsets(c, err);
+  if (r < 0)
+    return r;
+  struct kafka k = {.conf = c, .pipeline_stage = (char *)"check"};
+  rd_kafka_conf_t *rc;
+  r = kafka_conf_make(&k, KAFKA_QUEUES, &rc, err);
+  if (r == MR_OK)
+    rd_kafka_conf_destroy(rc);
+  return r;
+}
