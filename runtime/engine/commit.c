@@ -291,7 +291,14 @@ static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *
   return st ? st : send_block(s, u, data, len, err);
 }
 
-bool mr_commit_recover(struct mr_stage *s) {
+static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n) {
+  for (uint32_t i = 0; i < u->n; i++)
+    for (size_t k = 0; k < n; k++)
+      if (!strcmp(u->mark[i].source, source) && !strcmp(u->mark[i].name, lane[k])) return true;
+  return false;
+}
+
+bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n, bool *ret_finished) {
   struct mr_error err = MR_ERROR_INIT;
   uint32_t class = vt(s)->delivery;
   if (class != MR_TWO_PHASE && class != MR_IDEMPOTENT) return true;
@@ -299,6 +306,8 @@ bool mr_commit_recover(struct mr_stage *s) {
   int st = STORE_CALL(s, &err, store(s)->pending(store(s), s->spec->name, on_pending, pending, &err));
   for (guint i = 0; !st && i < pending->len; i++) {
     struct copied *c = pending->pdata[i];
+    if (!concerns(&c->u, source, lane, n)) continue;
+    *ret_finished = true;
     c->u.pipeline = s->p->spec->name;
     c->u.sink = s->spec->name;
     if (c->state == MR_PENDING_SEALED) st = finish_block(s, &c->u, &err);

@@ -27,7 +27,8 @@ struct mr_lane {
 /* What one sink instance knows of one lane. Sink's thread, but `stored`, `has_row`, `answered`: also under mr_pipeline.lock. */
 struct mr_sink_lane {
   struct mr_lane *lane;
-  bool answered, has_row, owned;
+  bool answered, has_row, owned; /* owned: cleared by the source's thread, under mr_pipeline.lock */
+  bool mine;                   /* sink's thread: what it last saw of owned */
   uint64_t owner;
   struct mr_position stored;   /* durable: under mr_pipeline.lock where others read it */
   struct mr_position at;       /* where the stream of this attempt stands */
@@ -236,6 +237,8 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why);
 /* Marks the row that err names as dead, or turns to careful mode. */
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err);
+/* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be written again. */
+bool mr_unit_purge(struct mr_stage *s);
 /* Forgets the unit; done: it is durable; else it is aborted at the sink. */
 void mr_unit_clear(struct mr_stage *s, bool done);
 
@@ -245,8 +248,9 @@ int mr_label_next(struct mr_stage *s);
 /* ---- commit.c: one unit, by delivery class. 0: done; > 0: enum mr_commit; < 0: enum mr_status, final */
 enum mr_commit { MR_COMMIT_DONE = 0, MR_COMMIT_REWRITE = 1, MR_COMMIT_AGAIN = 2, MR_COMMIT_STOPPED = 3 };
 int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err);
-/* What a predecessor left pending is finished, before anything else. false: failed or stopped. */
-bool mr_commit_recover(struct mr_stage *s);
+/* What a predecessor left pending on these lanes is finished, by the record alone; the lanes are taken already. false: failed or
+ * stopped. */
+bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n, bool *ret_finished);
 
 /* ---- letters.c */
 struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, int64_t row, const char *code, const char *msg,

@@ -129,27 +129,60 @@ int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, st
 
 /* What the sinks' rows say of a lane. */
 struct known {
-  bool some, all, need_start, earliest;
+  bool some, all;
   struct mr_position lowest;
-  const char *sink;
+  GPtrArray *without; /* struct mr_stage *: sinks that have no row */
 };
 static void each_known(void *out, struct mr_stage *sink, struct mr_sink_lane *sl) {
   struct known *k = out;
   if (!sl->has_row) {
     k->all = false;
-    if (!sink->spec->start) k->need_start = true, k->sink = sink->spec->name;
-    else if (!strcmp(sink->spec->start, "earliest")) k->earliest = true;
+    g_ptr_array_add(k->without, sink);
     return;
   }
   if (!k->some || mr_position_cmp(&sl->stored, &k->lowest) < 0) k->lowest = sl->stored;
   k->some = true;
 }
 static struct known known(struct mr_stage *s, const struct mr_lane *l) {
-  struct known k = {.all = true};
+  struct known k = {.all = true, .without = g_ptr_array_new()};
   pthread_mutex_lock(&s->p->lock);
   mr_lanes_each(s->p, l, each_known, &k);
   pthread_mutex_unlock(&s->p->lock);
   return k;
+}
+
+/* Whether this source's lanes were once all founded for the sink; set: they are now. */
+static int ran(struct mr_stage *s, const struct mr_stage *sink, bool set, bool *ret, struct mr_error *err) {
+  g_autofree char *key = g_strconcat(s->spec->name, "/", sink->spec->name, NULL);
+  return s->p->store->ran(s->p->store, key, set, ret, err);
+}
+
+static int any_ran(struct mr_stage *s, bool *ret, struct mr_error *err) {
+  *ret = false;
+  for (guint i = 0; !*ret && i < s->p->stages->len; i++) {
+    struct mr_stage *sink = s->p->stages->pdata[i];
+    if (sink->spec->kind != MR_STAGE_SINK || !mr_stage_reaches(s, sink)) continue;
+    int st = ran(s, sink, false, ret, err);
+    if (st < 0) return st;
+  }
+  return MR_OK;
+}
+
+/* Others have positions, these sinks none: either the first start did not get to them (they begin where the others stand, nothing was
+ * read yet), or they were added to the file later and say where they begin. ret_earliest: one of them at the lane's beginning. */
+static int look_at_new_sinks(struct mr_stage *s, const GPtrArray *without, bool *ret_earliest, struct mr_error *err) {
+  *ret_earliest = false;
+  bool some_ran;
+  int st = any_ran(s, &some_ran, err);
+  for (guint i = 0; st >= 0 && some_ran && i < without->len; i++) {
+    struct mr_stage *sink = without->pdata[i];
+    bool this_ran;
+    if ((st = ran(s, sink, false, &this_ran, err)) < 0 || this_ran) continue;
+    if (!sink->spec->start)
+      return mr_fail(err, MR_BADCONF, "sink `%s` has no position but others have: say `start: earliest` or `start: now` for it", sink->spec->name);
+    *ret_earliest |= !strcmp(sink->spec->start, "earliest");
+  }
+  return st;
 }
 
 struct begin {
@@ -176,18 +209,19 @@ static void lane_begin(struct mr_stage *s, struct mr_lane *l, const struct mr_po
 int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
                   struct mr_error *err) {
   struct mr_lane *l = lane_of(s, name);
-  bool ran = false;
+  bool before, earliest;
   int st = l ? MR_OK : mr_lanes_announce(s, &name, 1, err);
   if (st < 0) return st;
   l = lane_of(s, name);
-  if ((st = s->p->store->ran(s->p->store, s->spec->name, false, &ran, err)) < 0) return st;
+  if ((st = any_ran(s, &before, err)) < 0) return st;
   struct known k = known(s, l);
-  if (!k.some && !first) return ran ? MR_LANE_LATER : MR_LANE_NEW;
-  if (k.some && !k.all && ran && k.need_start)
-    return mr_fail(err, MR_BADCONF, "sink `%s` has no position but others have: say `start: earliest` or `start: now` for it", k.sink);
-  if (k.some && !k.all && ran && k.earliest && !first) return MR_LANE_LATER;
+  g_autoptr(GPtrArray) without = k.without;
+  if (!k.some && !first) return before ? MR_LANE_LATER : MR_LANE_NEW;
+  st = k.some && !k.all ? look_at_new_sinks(s, without, &earliest, err) : (earliest = false, MR_OK);
+  if (st < 0) return st;
+  if (earliest && !first) return MR_LANE_LATER;
   struct mr_position fresh = first ? *first : k.lowest, at = k.some ? k.lowest : fresh;
-  if (k.some && !(ran && k.earliest)) fresh = k.lowest;
+  if (k.some && !earliest) fresh = k.lowest;
   if (mr_position_cmp(&fresh, &at) < 0) at = fresh;
   lane_begin(s, l, &at, &fresh, k.all);
   *ret = l->id;
@@ -197,13 +231,16 @@ int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position
 
 bool mr_lanes_found(struct mr_stage *s) {
   struct mr_error err = MR_ERROR_INIT;
-  bool ran;
   if (s->src.to_found->len) {
     ask(s, s->src.to_found, true);
     if (!await(s, s->src.to_found, true)) return false;
     g_ptr_array_set_size(s->src.to_found, 0);
   }
-  if (s->src.lanes->len && s->p->store->ran(s->p->store, s->spec->name, true, &ran, &err) < 0) {
+  for (guint i = 0; s->src.lanes->len && i < s->p->stages->len; i++) {
+    struct mr_stage *sink = s->p->stages->pdata[i];
+    bool was;
+    if (sink->spec->kind != MR_STAGE_SINK || sink->instance || !mr_stage_reaches(s, sink)) continue;
+    if (ran(s, sink, true, &was, &err) >= 0) continue;
     mr_pipeline_fail(s->p, s, MR_FATAL, &err);
     return false;
   }
@@ -216,6 +253,7 @@ struct taking {
   struct mr_stage *sink;
   struct mr_request *r;
   GPtrArray *got; /* struct mr_sink_lane *, as many as lanes in the request */
+  GArray *rows;   /* struct mr_mark: the rows as they were */
 };
 
 static void on_mark(void *out, const struct mr_mark *m) {
@@ -227,14 +265,42 @@ static void on_mark(void *out, const struct mr_mark *m) {
     sl->has_row = true;
     sl->owner = m->owner;
     sl->stored = m->upto;
+    struct mr_mark row = *m;
+    row.source = l->source->spec->name;
+    row.name = l->name;
+    g_array_append_val(t->rows, row);
   }
+}
+
+/* The last commit may have died before its mark: it is written again. */
+static bool repeat_marks(struct mr_stage *s, const GArray *rows) {
+  for (guint i = 0; i < rows->len; i++) {
+    const struct mr_mark *m = &g_array_index(rows, struct mr_mark, i);
+    struct mr_unit u = {.size = sizeof u, .n = 1, .run = m->run, .pipeline = s->p->spec->name, .sink = s->spec->name, .mark = m};
+    s->snk.lettered = true;
+    if (m->run && !mr_letters_mark(s, &u)) return false;
+  }
+  s->snk.lettered = false;
+  return true;
+}
+
+/* Lanes whose rows live in the store: the owner is raised, then what a predecessor left pending on them is finished, then the rows
+ * are as they stay. */
+static int take_from_store(struct mr_stage *s, struct taking *t, const char *source, const char *const *names, size_t n, struct mr_error *err) {
+  struct mr_store *st = s->p->store;
+  int status = st->take(st, s->spec->name, source, names, n, on_mark, t, err);
+  bool finished = false;
+  if (status < 0 || !mr_commit_recover(s, source, names, n, &finished)) return status < 0 ? status : MR_RETRY;
+  if (!finished) return status;
+  g_array_set_size(t->rows, 0);
+  return st->take(st, s->spec->name, source, names, n, on_mark, t, err);
 }
 
 static int take_rows(struct mr_stage *s, struct taking *t, const char *const *names, size_t n, struct mr_error *err) {
   const struct mr_sink *v = s->spec->plugin->sink;
   const char *source = t->r->source->spec->name;
   if (v->delivery == MR_TRANSACTIONAL) return v->take(s->self, source, names, n, on_mark, NULL, t, err);
-  return s->p->store->take(s->p->store, s->spec->name, source, names, n, on_mark, t, err);
+  return take_from_store(s, t, source, names, n, err);
 }
 
 static int found_rows(struct mr_stage *s, struct mr_request *r, const struct mr_mark *marks, struct mr_error *err) {
@@ -247,7 +313,7 @@ static int found_rows(struct mr_stage *s, struct mr_request *r, const struct mr_
 static bool serve_take(struct mr_stage *s, struct mr_request *r) {
   struct mr_error err = MR_ERROR_INIT;
   g_autofree const char **names = g_new0(const char *, r->lanes->len + 1);
-  struct taking t = {s, r, g_ptr_array_new()};
+  struct taking t = {s, r, g_ptr_array_new(), g_array_new(FALSE, TRUE, sizeof(struct mr_mark))};
   for (guint i = 0; i < r->lanes->len; i++) {
     struct mr_sink_lane *sl = g_new0(struct mr_sink_lane, 1);
     sl->lane = r->lanes->pdata[i];
@@ -255,16 +321,21 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r) {
     g_ptr_array_add(t.got, sl);
   }
   int st, tries = 1;
-  while ((st = take_rows(s, &t, names, r->lanes->len, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err)) mr_error_clear(&err);
+  while ((st = take_rows(s, &t, names, r->lanes->len, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err)) {
+    mr_error_clear(&err);
+    g_array_set_size(t.rows, 0);
+  }
+  if (st >= 0 && !repeat_marks(s, t.rows)) st = MR_RETRY;
   if (st < 0 && st != MR_RETRY) mr_pipeline_fail(s->p, s, st, &err);
   pthread_mutex_lock(&s->p->lock);
   for (guint i = 0; i < t.got->len; i++) {
     struct mr_sink_lane *sl = t.got->pdata[i];
-    sl->answered = sl->owned = st >= 0;
+    sl->answered = sl->owned = sl->mine = st >= 0;
     g_ptr_array_add(s->snk.lanes, sl);
   }
   pthread_mutex_unlock(&s->p->lock);
   g_ptr_array_unref(t.got);
+  g_array_unref(t.rows);
   return st >= 0;
 }
 

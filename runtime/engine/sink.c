@@ -51,7 +51,7 @@ static void go_adrift(struct mr_stage *s) {
 
 static bool on_batch(struct mr_stage *s, struct mr_message *m) {
   struct mr_sink_lane *sl = mr_sink_lane(s, m->batch.lane);
-  if (s->snk.adrift || !sl || !sl->owned) {
+  if (s->snk.adrift || !sl || !sl->mine) {
     mr_message_unref(m);
     return true;
   }
@@ -100,7 +100,7 @@ static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, 
   uint32_t n = 0;
   for (size_t i = 0; i < m->n_lanes; i++) {
     struct mr_sink_lane *sl = mr_sink_lane(s, m->lanes[i].lane);
-    if (!sl || !sl->owned || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0) continue;
+    if (!sl || !sl->mine || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0) continue;
     marks[n++] = (struct mr_mark){.source = sl->lane->source->spec->name, .name = sl->lane->name, .lane = sl->lane->id,
                                   .from = sl->stored, .upto = m->lanes[i].position, .owner = sl->owner, .rows = (uint64_t)sl->rows,
                                   .run = s->snk.now.run};
@@ -147,6 +147,8 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
   struct mr_unit u = s->snk.now;
   int st, tries = 1;
   u.run = s->p->run << 16 | (s->attempt & 0xffff);
+  u.pipeline = s->p->spec->name;
+  u.sink = s->spec->name;
   u.mark = marks;
   u.n = n;
   do {
@@ -169,11 +171,12 @@ static bool on_barrier(struct mr_stage *s, struct mr_message *m) {
     return true;
   }
   uint32_t n;
+  int st = mr_unit_purge(s) ? mr_unit_rewrite(s, NULL) : MR_COMMIT_DONE;
   g_autofree struct mr_mark *marks = marks_of(s, m, &n);
   mr_message_unref(m);
-  if (!n) return true;
+  if (st || !n) return !st;
   bool empty = !s->snk.unit->len && !s->snk.letters->len && vt(s)->delivery != MR_TRANSACTIONAL;
-  int st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
+  st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
   if (st == MR_COMMIT_AGAIN) go_adrift(s);
   return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;
 }
@@ -235,7 +238,7 @@ static bool handle(struct mr_stage *s, struct mr_message *m) {
 void mr_sink_run(void *stage) {
   struct mr_stage *s = stage;
   struct mr_pipeline *p = s->p;
-  bool go = mr_stage_start(s) && mr_commit_recover(s);
+  bool go = mr_stage_start(s);
   while (go && mr_stopping(p) != MR_ABORT) {
     uint32_t seen = mr_event_seen(&s->event);
     mr_lanes_serve(s);

@@ -175,6 +175,38 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take) {
   return st == MR_COMMIT_REWRITE ? mr_unit_rewrite(s, NULL) : st;
 }
 
+/* Notices lanes that were taken away since the last look. */
+static bool notice_lost(struct mr_stage *s) {
+  bool lost = false;
+  pthread_mutex_lock(&s->p->lock);
+  for (guint i = 0; i < s->snk.lanes->len; i++) {
+    struct mr_sink_lane *sl = s->snk.lanes->pdata[i];
+    lost |= sl->mine && !sl->owned;
+    sl->mine = sl->owned;
+  }
+  pthread_mutex_unlock(&s->p->lock);
+  return lost;
+}
+
+bool mr_unit_purge(struct mr_stage *s) {
+  guint kept = 0;
+  if (!notice_lost(s)) return false;
+  for (guint i = 0; i < s->snk.unit->len; i++) {
+    struct mr_kept *k = kept_at(s, i);
+    if (mr_sink_lane(s, k->m->batch.lane)->mine) {
+      *kept_at(s, kept++) = *k;
+      continue;
+    }
+    s->snk.unit_bytes -= k->m->bytes;
+    s->snk.unit_rows -= k->m->batch.rows.length;
+    mr_message_unref(k->m);
+    g_free(k->dead);
+  }
+  bool some = kept < s->snk.unit->len;
+  g_array_set_size(s->snk.unit, kept);
+  return some;
+}
+
 void mr_unit_clear(struct mr_stage *s, bool done) {
   if (!done) call_abort(s);
   for (guint i = 0; i < s->snk.unit->len; i++) {

@@ -66,7 +66,7 @@ struct sim_world {
   GPtrArray *pending;  /* struct sim_pending * */
   GHashTable *blocks;
   uint64_t runs, numbers[2];
-  bool ran;
+  bool ran[2];
   /* group */
   int owner_of[SIM_LANES];
   uint64_t generation[SIM_LANES];

@@ -19,8 +19,9 @@ static int st_run(struct mr_store *s, uint64_t *ret, struct mr_error *err) {
 }
 static int st_ran(struct mr_store *s, const char *source, bool set, bool *ret, struct mr_error *err) {
   sim_yield();
-  w_of(s)->ran |= set;
-  *ret = w_of(s)->ran;
+  bool *ran = &w_of(s)->ran[g_str_has_suffix(source, "/a") ? 0 : 1];
+  *ran |= set;
+  *ret = *ran;
   return MR_OK;
 }
 static int st_take(struct mr_store *s, const char *sink, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark, void *out,
