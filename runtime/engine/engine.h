@@ -191,6 +191,8 @@ void mr_stage_close(struct mr_stage *s);
 bool mr_stage_reaches(const struct mr_stage *source, const struct mr_stage *to);
 /* Rejects that plugins reported since the last call count now (ok) or are dropped. */
 void mr_stage_settle(struct mr_stage *s, bool ok);
+/* What letters and marks carry: the process's run and its attempt. */
+uint64_t mr_stage_run(const struct mr_stage *s);
 static inline int mr_stopping(struct mr_pipeline *p) { return atomic_load_explicit(&p->stop, memory_order_acquire); }
 
 /* ---- the loops */

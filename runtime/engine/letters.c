@@ -120,7 +120,7 @@ static struct mr_letter *letter(struct mr_stage *s, uint32_t lane, const char *c
   l->code = g_strdup(code && *code ? code : "rejected");
   l->message = g_strdup(msg);
   l->column = g_strdup(column);
-  l->run = s->p->run << 16 | (s->attempt & 0xffff);
+  l->run = mr_stage_run(s);
   l->element = l->row = -1;
   return l;
 }

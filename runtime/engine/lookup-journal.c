@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "data/array.h"
@@ -243,8 +244,11 @@ static int read_rows(struct mr_journal *j, struct cursor *c, mr_journal_rows_fn 
   const void *token = get(c, len);
   int64_t n = get_i64(c), has_deleted = get_i64(c);
   const uint8_t *deleted = has_deleted ? get(c, n < 0 || n > RECORD_MAX ? -1 : (n + 7) / 8) : NULL;
-  if (c->bad || len > (int64_t)sizeof upto.token || !mr_array_init(&rows, n, 1, j->columns.n_children))
+  if (c->bad || len > (int64_t)sizeof upto.token ||
+      !mr_array_init(&rows, n, 1, j->columns.n_children)) {
+    mr_array_release(&rows);
     return MR_IDLE;
+  }
   upto.len = (uint16_t)len;
   memcpy(upto.token, token, (size_t)len);
   for (int64_t i = 0; !c->bad && i < rows.n_children; i++)

@@ -19,6 +19,8 @@ void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fm
   g_free(old);
 }
 
+uint64_t mr_stage_run(const struct mr_stage *s) { return s->p->run << 16 | (s->attempt & 0xffff); }
+
 /* ---- receiving */
 
 static size_t open_inputs(const struct mr_stage *s, bool *ret_all_blocked) {
