@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "common/sql-text.h"
+#include <math.h>
+
+__extension__ typedef unsigned __int128 u128; /* the only spelling the compiler knows */
+
+void sql_text_decimal(struct sql_buf *out, uint64_t lo, int64_t hi, int scale)
+{
+  char digits[48];
+  int n = 0;
+  u128 v = (u128)(uint64_t)hi << 64 | lo;
+  bool minus = hi < 0;
+  if (minus)
+    v = ~v + 1;
+  do {
+    digits[n++] = (char)('0' + (int)(v % 10));
+    v /= 10;
+  } while (v);
+  while (n <= scale && n < 47)
+    digits[n++] = '0';
+  if (minus)
+    sql_buf_byte(out, '-');
+  while (n > 0) {
+    if (n == scale)
+      sql_buf_byte(out, '.');
+    sql_buf_byte(out, digits[--n]);
+  }
+  for (; scale < 0; scale++)
+    sql_buf_byte(out, '0');
+}
+
+/* Howard Hinnant's civil_from_days, proleptic Gregorian calendar. */
+static void civil(int64_t days, int64_t *year, int *month, int *day)
+{
+  days += 719468;
+  int64_t era = (days >= 0 ? days : days - 146096) / 146097;
+  int64_t doe = days - era * 146097;
+  int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+  int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+  int64_t mp = (5 * doy + 2) / 153;
+  *day = (int)(doy - (153 * mp + 2) / 5 + 1);
+  *month = (int)(mp < 10 ? mp + 3 : mp - 9);
+  *year = yoe + era * 400 + (*month <= 2);
+}
+
+/* true: the year is before 1, so " BC" belongs at the end. */
+static bool date(struct sql_buf *out, int64_t days)
+{
+  int64_t y;
+  int m, d;
+  civil(days, &y, &m, &d);
+  bool bc = y < 1;
+  sql_buf_fmt(out, "%04lld-%02d-%02d", (long long)(bc ? 1 - y : y), m, d);
+  return bc;
+}
+
+void sql_text_date(struct sql_buf *out, int64_t days)
+{
+  if (date(out, days))
+    sql_buf_str(out, " BC");
+}
+
+void sql_text_time(struct sql_buf *out, int64_t us)
+{
+  int64_t s = us / 1000000, f = us % 1000000;
+  sql_buf_fmt(out, "%02d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
+  if (f)
+    sql_buf_fmt(out, ".%06d", (int)f);
+}
+
+void sql_text_timestamp(struct sql_buf *out, int64_t us, char sep, const char *zone)
+{
+  const int64_t day = 86400000000;
+  int64_t days = us / day, rest = us % day;
+  if (rest < 0) {
+    rest += day;
+    days--;
+  }
+  bool bc = date(out, days);
+  sql_buf_byte(out, sep);
+  sql_text_time(out, rest);
+  sql_buf_str(out, zone);
+  if (bc)
+    sql_buf_str(out, " BC");
+}
+
+void sql_text_double(struct sql_buf *out, double v, bool single)
+{
+  char text[40];
+  if (isnan(v) || isinf(v)) {
+    sql_buf_str(out, isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
+    return;
+  }
+  for (int digits = single ? 6 : 15; digits <= 17; digits++) {
+    snprintf(text, sizeof text, "%.*g", digits, v);
+    if (single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
+      break;
+  }
+  sql_buf_str(out, text);
+}
+
+void sql_text_hex(struct sql_buf *out, const uint8_t *p, size_t n)
+{
+  static const char digit[] = "0123456789abcdef";
+  if (!sql_buf_reserve(out, 2 * n))
+    return;
+  for (size_t i = 0; i < n; i++) {
+    out->p[out->len++] = (uint8_t)digit[p[i] >> 4];
+    out->p[out->len++] = (uint8_t)digit[p[i] & 15];
+  }
+}
+
+void sql_text_uuid(struct sql_buf *out, const uint8_t *p)
+{
+  static const int cut[] = {0, 4, 6, 8, 10, 16};
+  for (int i = 0; i < 5; i++) {
+    if (i)
+      sql_buf_byte(out, '-');
+    sql_text_hex(out, p + cut[i], (size_t)(cut[i + 1] - cut[i]));
+  }
+}
+
+static int hex_digit(char c)
+{
+  if (c >= '0' && c <= '9')
+    return c - '0';
+  c |= 32;
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool sql_uuid_parse(const char *s, int64_t n, uint8_t ret[16])
+{
+  uint8_t out[16];
+  int digits = 0;
+  if (n >= 2 && s[0] == '{' && s[n - 1] == '}') {
+    s++;
+    n -= 2;
+  }
+  for (int64_t i = 0; i < n; i++) {
+    if (s[i] == '-' && digits > 0 && digits % 4 == 0 && i + 1 < n && s[i + 1] != '-')
+      continue;
+    int d = hex_digit(s[i]);
+    if (d < 0 || digits == 32)
+      return false;
+    out[digits / 2] = (uint8_t)(digits % 2 ? out[digits / 2] | d : d << 4);
+    digits++;
+  }
+  if (digits != 32)
+    return false;
+  memcpy(ret, out, 16);
+  return true;
+}
+
+static void decimal_value(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  const uint8_t *p = (const uint8_t *)mr_view_fixed(v, i);
+  uint64_t lo;
+  int64_t hi;
+  int precision, scale;
+  memcpy(&lo, p, 8);
+  memcpy(&hi, p + 8, 8);
+  mr_decimal_of(v->schema, &precision, &scale);
+  sql_text_decimal(out, lo, hi, scale);
+}
+
+bool sql_text_value(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  int64_t n;
+  const char *s;
+  switch (v->kind) {
+  case MR_K_BOOL: sql_buf_str(out, mr_view_bool(v, i) ? "true" : "false"); return true;
+  case MR_K_UINT64: sql_buf_fmt(out, "%llu", (unsigned long long)mr_view_int(v, i)); return true;
+  case MR_K_FLOAT32:
+  case MR_K_FLOAT64: sql_text_double(out, mr_view_f64(v, i), v->kind == MR_K_FLOAT32); return true;
+  case MR_K_DECIMAL: decimal_value(out, v, i); return true;
+  case MR_K_DATE: sql_text_date(out, mr_view_int(v, i)); return true;
+  case MR_K_TIME: sql_text_time(out, mr_view_int(v, i)); return true;
+  case MR_K_TIMESTAMP:
+    sql_text_timestamp(out, mr_view_int(v, i), ' ', *mr_zone_of(v->schema) ? "+00" : "");
+    return true;
+  case MR_K_TEXT:
+    s = mr_view_bytes(v, i, &n);
+    sql_buf_bytes(out, s, (size_t)n);
+    return true;
+  case MR_K_BINARY:
+    s = mr_view_bytes(v, i, &n);
+    sql_buf_str(out, "\\x");
+    sql_text_hex(out, (const uint8_t *)s, (size_t)n);
+    return true;
+  case MR_K_FIXED: sql_text_uuid(out, (const uint8_t *)mr_view_fixed(v, i)); return true;
+  case MR_K_LIST:
+  case MR_K_MAP:
+  case MR_K_STRUCT: return sql_text_json(out, v, i);
+  case MR_K_NONE:
+  case MR_K_NULL: return false;
+  default: sql_buf_fmt(out, "%lld", (long long)mr_view_int(v, i)); return true;
+  }
+}
+
+static void json_string(struct sql_buf *out, const char *s, int64_t n)
+{
+  sql_buf_byte(out, '"');
+  for (int64_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)s[i];
+    if (c == '"' || c == '\\') {
+      sql_buf_byte(out, '\\');
+      sql_buf_byte(out, (char)c);
+    } else if (c < 0x20) {
+      sql_buf_fmt(out, "\\u%04x", c);
+    } else {
+      sql_buf_byte(out, (char)c);
+    }
+  }
+  sql_buf_byte(out, '"');
+}
+
+static bool json_list(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  struct mr_view item;
+  int64_t from, to;
+  sql_view_child(v, 0, &item);
+  mr_view_range(v, i, &from, &to);
+  sql_buf_byte(out, '[');
+  for (int64_t k = from; k < to; k++) {
+    if (k > from)
+      sql_buf_byte(out, ',');
+    if (!sql_text_json(out, &item, k))
+      return false;
+  }
+  sql_buf_byte(out, ']');
+  return true;
+}
+
+static bool json_struct(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  sql_buf_byte(out, '{');
+  for (int64_t c = 0; c < v->schema->n_children; c++) {
+    struct mr_view child;
+    sql_view_child(v, c, &child);
+    if (c)
+      sql_buf_byte(out, ',');
+    json_string(out, child.schema->name, (int64_t)strlen(child.schema->name));
+    sql_buf_byte(out, ':');
+    if (!sql_text_json(out, &child, v->offset + i))
+      return false;
+  }
+  sql_buf_byte(out, '}');
+  return true;
+}
+
+static bool json_map(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  struct mr_view entry, key, value;
+  int64_t from, to;
+  sql_view_child(v, 0, &entry);
+  sql_view_child(&entry, 0, &key);
+  sql_view_child(&entry, 1, &value);
+  mr_view_range(v, i, &from, &to);
+  sql_buf_byte(out, '{');
+  for (int64_t k = entry.offset + from; k < entry.offset + to; k++) {
+    struct sql_buf name = {0};
+    if (k > entry.offset + from)
+      sql_buf_byte(out, ',');
+    bool ok = sql_text_value(&name, &key, k);
+    json_string(out, (const char *)name.p, (int64_t)name.len);
+    out->failed |= name.failed;
+    sql_buf_done(&name);
+    sql_buf_byte(out, ':');
+    if (!ok || !sql_text_json(out, &value, k))
+      return false;
+  }
+  sql_buf_byte(out, '}');
+  return true;
+}
+
+static bool json_scalar(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  if (mr_kind_is_int(v->kind) || v->kind == MR_K_DECIMAL || v->kind == MR_K_BOOL ||
+      (v->kind == MR_K_TEXT && mr_schema_is_json(v->schema)))
+    return sql_text_value(out, v, i);
+  if (v->kind == MR_K_FLOAT32 || v->kind == MR_K_FLOAT64) {
+    double d = mr_view_f64(v, i);
+    if (isfinite(d))
+      return sql_text_value(out, v, i);
+    sql_buf_str(out, "null");
+    return true;
+  }
+  if (v->kind == MR_K_TEXT) {
+    int64_t n;
+    const char *s = mr_view_bytes(v, i, &n);
+    json_string(out, s, n);
+    return true;
+  }
+  struct sql_buf text = {0};
+  bool ok = sql_text_value(&text, v, i);
+  json_string(out, (const char *)text.p, (int64_t)text.len);
+  out->failed |= text.failed;
+  sql_buf_done(&text);
+  return ok;
+}
+
+bool sql_text_json(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  if (mr_view_null(v, i)) {
+    sql_buf_str(out, "null");
+    return true;
+  }
+  switch (v->kind) {
+  case MR_K_LIST: return json_list(out, v, i);
+  case MR_K_STRUCT: return json_struct(out, v, i);
+  case MR_K_MAP: return json_map(out, v, i);
+  default: return json_scalar(out, v, i);
+  }
+}
+
+static void array_element(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  struct sql_buf text = {0};
+  sql_text_value(&text, v, i);
+  sql_buf_byte(out, '"');
+  for (size_t k = 0; k < text.len; k++) {
+    if (text.p[k] == '"' || text.p[k] == '\\')
+      sql_buf_byte(out, '\\');
+    sql_buf_byte(out, (char)text.p[k]);
+  }
+  sql_buf_byte(out, '"');
+  out->failed |= text.failed;
+  sql_buf_done(&text);
+}
+
+bool sql_text_pg_array(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  struct mr_view item;
+  int64_t from, to;
+  sql_view_child(v, 0, &item);
+  if (item.kind == MR_K_LIST || item.kind == MR_K_MAP || item.kind == MR_K_STRUCT)
+    return false;
+  mr_view_range(v, i, &from, &to);
+  sql_buf_byte(out, '{');
+  for (int64_t k = from; k < to; k++) {
+    if (k > from)
+      sql_buf_byte(out, ',');
+    if (mr_view_null(&item, k))
+      sql_buf_str(out, "NULL");
+    else
+      array_element(out, &item, k);
+  }
+  sql_buf_byte(out, '}');
+  return true;
+}

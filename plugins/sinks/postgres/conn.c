@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One connection through libpq's non-blocking calls: every wait has a deadline and looks at the
+ * runtime's wake_fd. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+#include "postgres.h"
+
+#define GRACE_MS 1000 /* how long a call that should end now may go on to finish cleanly */
+#define PARAMETERS_MAX 64
+#define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+
+int64_t pg_now_ms(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---------------------------------------------------------------- parameters */
+
+struct parameters {
+  const char *key[PARAMETERS_MAX + 1], *value[PARAMETERS_MAX + 1];
+  int n;
+  PQconninfoOption *parsed;
+  char port[16], timeout[24];
+};
+
+static const char *get(const struct parameters *p, const char *key)
+{
+  for (int i = 0; i < p->n; i++)
+    if (!strcmp(p->key[i], key))
+      return p->value[i];
+  return NULL;
+}
+
+static void set(struct parameters *p, const char *key, const char *value)
+{
+  if (!value || p->n == PARAMETERS_MAX)
+    return;
+  for (int i = 0; i < p->n; i++)
+    if (!strcmp(p->key[i], key)) {
+      p->value[i] = value;
+      return;
+    }
+  p->key[p->n] = key;
+  p->value[p->n++] = value;
+}
+
+static void set_default(struct parameters *p, const char *key, const char *value)
+{
+  if (!get(p, key))
+    set(p, key, value);
+}
+
+static void parameters_done(struct parameters *p)
+{
+  PQconninfoFree(p->parsed);
+}
+
+static bool is_loopback(const char *host)
+{
+  return !host || !*host || *host == '/' || *host == '@' || !strcmp(host, "localhost") ||
+         !strncmp(host, "127.", 4) || !strcmp(host, "::1");
+}
+
+static void set_tls(struct parameters *p, const struct pg_conf *c)
+{
+  static const char *const mode[] = {"disable", "prefer", "require", "verify-ca", "verify-full"};
+  const char *host = get(p, "hostaddr") ? get(p, "hostaddr") : get(p, "host");
+  if (c->tls >= 0)
+    set(p, "sslmode", mode[c->tls]);
+  else if (!get(p, "service"))
+    set_default(p, "sslmode", is_loopback(host) ? "prefer" : "verify-full");
+  if (c->tls_ca)
+    set(p, "sslrootcert", c->tls_ca);
+  const char *now = get(p, "sslmode");
+  if (now && !strncmp(now, "verify", 6) && !get(p, "sslrootcert") && !access(CA_FILE, R_OK))
+    set(p, "sslrootcert", CA_FILE);
+}
+
+/* libpq's own message would repeat pieces of the URL, and the password may be one. */
+static bool parse_url(struct parameters *p, const char *url)
+{
+  char *message = NULL;
+  p->parsed = PQconninfoParse(url, &message);
+  if (message)
+    PQfreemem(message);
+  for (PQconninfoOption *o = p->parsed; o && o->keyword; o++)
+    if (o->val)
+      set(p, o->keyword, o->val);
+  return p->parsed != NULL;
+}
+
+static int collect(struct pg_sink *s, struct parameters *p, struct mr_error *err)
+{
+  const struct pg_conf *c = s->conf;
+  memset(p, 0, sizeof *p);
+  if (c->url && !parse_url(p, c->url)) {
+    snprintf(err->option, sizeof err->option, "url");
+    return pg_fail(err, MR_BADCONF, "", "not a URL or connection string that libpq understands");
+  }
+  set(p, "host", c->host);
+  set(p, "dbname", c->database);
+  set(p, "user", c->user);
+  set(p, "password", c->password);
+  if (c->port != INT64_MIN) {
+    snprintf(p->port, sizeof p->port, "%d", (int)c->port);
+    set(p, "port", p->port);
+  }
+  set_tls(p, c);
+  snprintf(p->timeout, sizeof p->timeout, "%lld", (long long)c->commit_timeout_ms);
+  set_default(p, "gssencmode", "disable");
+  set_default(p, "keepalives", "1");
+  set_default(p, "keepalives_idle", "10");
+  set_default(p, "keepalives_interval", "5");
+  set_default(p, "keepalives_count", "3");
+  set_default(p, "tcp_user_timeout", p->timeout);
+  set_default(p, "client_encoding", "UTF8");
+  set(p, "client_encoding", "UTF8");
+  return MR_OK;
+}
+
+int pg_conn_describe(struct pg_sink *s, struct mr_error *err)
+{
+  struct parameters p;
+  struct sql_buf text = {0};
+  int status = collect(s, &p, err);
+  if (status < 0)
+    return status;
+  const char *host = get(&p, "host") ? get(&p, "host") : get(&p, "hostaddr");
+  const char *port = get(&p, "port"), *base = get(&p, "dbname"), *user = get(&p, "user");
+  sql_buf_fmt(&text, " at %s:%s", host && *host ? host : "local socket", port ? port : "5432");
+  if (base)
+    sql_buf_fmt(&text, ", database %s", base);
+  if (user)
+    sql_buf_fmt(&text, ", user %s", user);
+  parameters_done(&p);
+  sql_buf_text(&text);
+  free(s->where);
+  s->where = (char *)text.p;
+  return s->where ? MR_OK : pg_no_memory(err);
+}
+
+/* ---------------------------------------------------------------- waiting */
+
+int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience)
+{
+  struct pollfd fd[2] = {{.fd = PQsocket(s->pg), .events = events},
+                         {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
+  for (;;) {
+    int64_t left = deadline - pg_now_ms();
+    if (left < 0)
+      left = 0;
+    int n = poll(fd, 2, left > INT32_MAX ? INT32_MAX : (int)left);
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0 || fd[0].revents)
+      return 1; /* libpq finds out what is wrong with the socket */
+    if (n == 0)
+      return 0;
+    if (patience == PG_GIVE_UP)
+      return -1;
+    fd[1].fd = -1;
+    if (deadline > pg_now_ms() + GRACE_MS)
+      deadline = pg_now_ms() + GRACE_MS;
+  }
+}
+
+static int gave_up(struct pg_sink *s, int waited, const char *what, int64_t timeout,
+                   struct mr_error *err)
+{
+  char why[80] = "stopped waiting because the run is to end";
+  if (waited == 0)
+    snprintf(why, sizeof why, "no answer within %lld ms", (long long)timeout);
+  int status = pg_lost(s, what, why, err);
+  err->unreachable = waited == 0;
+  return status;
+}
+
+/* ---------------------------------------------------------------- connecting */
+
+static void notice(void *ctx, const PGresult *res)
+{
+  struct pg_sink *s = ctx;
+  const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+  pg_log(s, MR_DEBUG, "server: %s", text ? text : "");
+}
+
+static int poll_connection(struct pg_sink *s, struct mr_error *err)
+{
+  int64_t deadline = pg_now_ms() + s->conf->connect_timeout_ms;
+  PostgresPollingStatusType state = PGRES_POLLING_WRITING;
+  while (state != PGRES_POLLING_OK) {
+    if (state == PGRES_POLLING_FAILED)
+      return pg_lost(s, "connect", NULL, err);
+    int ready = pg_wait(s, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, PG_GIVE_UP);
+    if (ready <= 0)
+      return gave_up(s, ready, "connect", s->conf->connect_timeout_ms, err);
+    state = PQconnectPoll(s->pg);
+  }
+  return MR_OK;
+}
+
+static int open_connection(struct pg_sink *s, struct mr_error *err)
+{
+  struct parameters p;
+  char name[PG_NAME_MAX + 1];
+  int status = collect(s, &p, err);
+  if (status < 0)
+    return status;
+  snprintf(name, sizeof name, "millrace/%s/%s", s->pipeline, s->stage);
+  if (s->conf->application_name)
+    set(&p, "application_name", s->conf->application_name);
+  set_default(&p, "application_name", name);
+  s->pg = PQconnectStartParams(p.key, p.value, 0);
+  parameters_done(&p);
+  if (!s->pg)
+    return pg_no_memory(err);
+  if (PQstatus(s->pg) == CONNECTION_BAD)
+    return pg_lost(s, "connect", NULL, err);
+  PQsetNoticeReceiver(s->pg, notice, s);
+  return poll_connection(s, err);
+}
+
+/* Is this PostgreSQL itself? Others say so in version(), or fail at it. */
+static void learn_server(struct pg_sink *s)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  PGresult *res = NULL;
+  s->genuine = false;
+  if (pg_query(s, "SELECT version()", "SELECT version()", &res, &ignored) < 0)
+    return;
+  const char *text = PQntuples(res) == 1 ? PQgetvalue(res, 0, 0) : "";
+  s->genuine = !strncmp(text, "PostgreSQL ", 11) && !strstr(text, "QuestDB") &&
+               !strstr(text, "Redshift") && !strstr(text, "Cockroach") && !strstr(text, "H2");
+  PQclear(res);
+  s->multi = s->genuine;
+}
+
+/* A session that was cut off may still hold lane rows: it is ended, if it still is that session. */
+static void end_old_session(struct pg_sink *s)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  PGresult *res = NULL;
+  struct sql_buf sql = {0};
+  int pid = s->old_pid;
+  s->old_pid = 0;
+  if (!pid || !s->genuine)
+    return;
+  sql_buf_fmt(&sql,
+              "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %d AND"
+              " usename = current_user AND datname = current_database() AND"
+              " application_name = current_setting('application_name')",
+              pid);
+  if (pg_query(s, sql_buf_text(&sql), "SELECT pg_terminate_backend", &res, &ignored) >= 0)
+    PQclear(res);
+  sql_buf_done(&sql);
+}
+
+static int prepare_session(struct pg_sink *s, struct mr_error *err)
+{
+  learn_server(s);
+  if (!s->pg)
+    return pg_fail(err, MR_RETRY, "08006", "connect: connection lost%s", s->where);
+  if (!s->genuine)
+    return MR_OK;
+  int status = pg_run(s,
+                      "SET statement_timeout = 0; SET client_min_messages = warning;"
+                      " SET timezone = 'UTC'; SET bytea_output = 'hex'; SET datestyle = 'ISO'",
+                      "SET", s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
+  if (status >= 0)
+    end_old_session(s);
+  return s->pg ? status : MR_RETRY;
+}
+
+int pg_connect(struct pg_sink *s, struct mr_error *err)
+{
+  if (s->pg && PQstatus(s->pg) == CONNECTION_OK)
+    return MR_OK;
+  pg_close(s);
+  int status = open_connection(s, err);
+  if (status < 0)
+    return status;
+  if (PQsetnonblocking(s->pg, 1))
+    return pg_lost(s, "connect", NULL, err);
+  status = prepare_session(s, err);
+  if (status < 0)
+    err->unreachable = true;
+  return status;
+}
+
+void pg_close(struct pg_sink *s)
+{
+  if (s->pg) {
+    s->old_pid = s->in_tx ? PQbackendPID(s->pg) : 0;
+    PQfinish(s->pg);
+  }
+  s->pg = NULL;
+  s->in_tx = s->copying = s->staged = s->dirty = s->savepoint = false;
+  s->connection_batches = 0;
+}
+
+/* ---------------------------------------------------------------- statements */
+
+/* Sends everything that libpq holds back. */
+static int send_all(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
+                    struct mr_error *err)
+{
+  int64_t deadline = pg_now_ms() + timeout;
+  int left;
+  while ((left = PQflush(s->pg)) > 0) {
+    int ready = pg_wait(s, POLLOUT | POLLIN, deadline, patience);
+    if (ready <= 0)
+      return gave_up(s, ready, what, timeout, err);
+    if (!PQconsumeInput(s->pg))
+      break;
+  }
+  return left < 0 ? pg_lost(s, what, NULL, err) : MR_OK;
+}
+
+/* The next result, or NULL at the end. */
+static int next_result(struct pg_sink *s, const char *what, int64_t timeout,
+                       enum pg_patience patience, PGresult **ret, struct mr_error *err)
+{
+  int64_t deadline = pg_now_ms() + timeout;
+  while (PQisBusy(s->pg)) {
+    int ready = pg_wait(s, POLLIN, deadline, patience);
+    if (ready <= 0)
+      return gave_up(s, ready, what, timeout, err);
+    if (!PQconsumeInput(s->pg))
+      return pg_lost(s, what, NULL, err);
+  }
+  *ret = PQgetResult(s->pg);
+  return MR_OK;
+}
+
+static bool is_copy(const PGresult *res)
+{
+  return PQresultStatus(res) == PGRES_COPY_IN || PQresultStatus(res) == PGRES_COPY_OUT;
+}
+
+static bool is_error(const PGresult *res)
+{
+  ExecStatusType t = PQresultStatus(res);
+  return t == PGRES_FATAL_ERROR || t == PGRES_BAD_RESPONSE || t == PGRES_NONFATAL_ERROR;
+}
+
+int pg_take_results(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
+                    pg_result_fn *each, void *ctx, struct mr_error *err)
+{
+  int failed = MR_OK, status = send_all(s, what, timeout, patience, err);
+  if (status < 0)
+    return status;
+  for (;;) {
+    PGresult *res = NULL;
+    status = next_result(s, what, timeout, patience, &res, err);
+    if (status < 0)
+      return status;
+    if (!res)
+      break;
+    bool copy = is_copy(res);
+    if (is_error(res) && failed == MR_OK)
+      failed = pg_refused(s, res, what, err);
+    else if (failed == MR_OK && each)
+      each(ctx, res);
+    PQclear(res);
+    if (copy)
+      break;
+  }
+  if (PQstatus(s->pg) == CONNECTION_BAD)
+    return pg_lost(s, what, failed < 0 ? err->msg : NULL, err);
+  return failed;
+}
+
+int pg_run(struct pg_sink *s, const char *sql, const char *what, int64_t timeout,
+           enum pg_patience patience, pg_result_fn *each, void *ctx, struct mr_error *err)
+{
+  if (!s->pg)
+    return pg_lost(s, what, "not connected", err);
+  if (!PQsendQuery(s->pg, sql))
+    return pg_lost(s, what, NULL, err);
+  return pg_take_results(s, what, timeout, patience, each, ctx, err);
+}
+
+int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
+                  const char *what, struct mr_error *err)
+{
+  if (!PQsendQueryParams(s->pg, sql, n, NULL, value, NULL, NULL, 0))
+    return pg_lost(s, what, NULL, err);
+  return pg_take_results(s, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+}
+
+static void keep_result(void *ctx, PGresult *res)
+{
+  PGresult **kept = ctx;
+  PQclear(*kept);
+  *kept = PQcopyResult(res, PG_COPYRES_ATTRS | PG_COPYRES_TUPLES);
+}
+
+int pg_query(struct pg_sink *s, const char *sql, const char *what, PGresult **ret,
+             struct mr_error *err)
+{
+  PGresult *kept = NULL;
+  int status =
+      pg_run(s, sql, what, s->conf->statement_timeout_ms, PG_GIVE_UP, keep_result, &kept, err);
+  if (status >= 0 && !kept)
+    status = pg_fail(err, MR_RETRY, "08P01", "%s: the server gave no result%s", what, s->where);
+  if (status < 0)
+    PQclear(kept);
+  else
+    *ret = kept;
+  return status;
+}
+
+void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text)
+{
+  char *quoted = PQescapeLiteral(s->pg, text, strlen(text));
+  if (quoted)
+    sql_buf_str(out, quoted);
+  else
+    out->failed = true;
+  PQfreemem(quoted);
+}
+
+void pg_hex_literal(struct sql_buf *out, const struct mr_position *p)
+{
+  sql_buf_str(out, "decode('");
+  for (int i = 0; i < p->len; i++)
+    sql_buf_fmt(out, "%02x", p->token[i]);
+  sql_buf_str(out, "', 'hex')");
+}
+
+bool pg_position(const PGresult *res, int row, int column, struct mr_position *ret)
+{
+  size_t n = 0;
+  memset(ret, 0, sizeof *ret);
+  if (PQgetisnull(res, row, column))
+    return false;
+  unsigned char *p = PQunescapeBytea((const unsigned char *)PQgetvalue(res, row, column), &n);
+  bool ok = p && n <= sizeof ret->token;
+  if (ok) {
+    memcpy(ret->token, p, n);
+    ret->len = (uint16_t)n;
+  }
+  PQfreemem(p);
+  return ok;
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows by COPY FROM STDIN, sent as they come. */
+#include <poll.h>
+#include "postgres.h"
+
+#define CHUNK (64 * 1024) /* bytes of encoded rows that go to libpq at once */
+
+/* ---------------------------------------------------------------- what both ways of writing need
+ */
+
+bool pg_is_staged(const struct pg_sink *s)
+{
+  return s->conf->mode == MODE_UPSERT && s->use_temp;
+}
+
+void pg_write_target(const struct pg_sink *s, struct sql_buf *out)
+{
+  sql_buf_str(out, pg_is_staged(s) ? PG_STAGE : s->target);
+}
+
+void pg_column_list(const struct pg_sink *s, const char *prefix, struct sql_buf *out)
+{
+  for (int i = 0; i < s->n_fields; i++) {
+    sql_buf_str(out, i ? ", " : "");
+    sql_buf_str(out, prefix);
+    sql_ident(out, s->column[s->field_column[i]].name);
+  }
+}
+
+static bool keep_skip(struct pg_sent *e, int64_t row)
+{
+  if (e->n_skip == e->cap_skip) {
+    int64_t cap = e->cap_skip ? 2 * e->cap_skip : 16;
+    int64_t *grown = realloc(e->skip, (size_t)cap * sizeof *grown);
+    if (!grown)
+      return false;
+    e->skip = grown;
+    e->cap_skip = cap;
+  }
+  e->skip[e->n_skip++] = row;
+  return true;
+}
+
+/* A row that the table can never take goes to the dead letters from here, before the server sees
+ * it. */
+static int bad_row(void *ctx, int64_t row, int field, const char *code, const char *msg)
+{
+  struct pg_sink *s = ctx;
+  const char *column = field < s->n_fields ? s->column[s->field_column[field]].name : NULL;
+  struct mr_reject r = {.size = sizeof r,
+                        .lane = s->batch->lane,
+                        .batch = s->batch,
+                        .batch_id = s->batch->id,
+                        .row = row,
+                        .code = code,
+                        .msg = msg,
+                        .column = column};
+  if (!keep_skip(&s->sent[s->n_sent - 1], row))
+    return MR_FATAL;
+  return s->host->reject(s->host->ctx, &r);
+}
+
+bool pg_is_delete(const struct mr_view *op, int64_t i)
+{
+  int64_t n;
+  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
+    return false;
+  const char *text = mr_view_bytes(op, i, &n);
+  return n == 6 && !memcmp(text, "delete", 6);
+}
+
+/* Fills the staging table's own columns for a batch: a number for each row, a bit for deletes. */
+static bool make_columns(struct pg_sink *s, const struct mr_batch *b)
+{
+  int64_t n = b->rows.length, bits = n * 8;
+  struct mr_view op = {0};
+  if (!mr_buf_reserve(&s->made, &s->made_cap, 0, bits + n / 8 + 1))
+    return false;
+  memset(s->made + bits, 0, (size_t)(n / 8 + 1));
+  if (s->op_source >= 0)
+    mr_view_column(&op, b->schema ? b->schema : &s->in, &b->rows, s->op_source);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t number = s->sequence++;
+    memcpy(s->made + i * 8, &number, 8);
+    if (s->op_source >= 0 && pg_is_delete(&op, i)) {
+      mr_bit_set(s->made + bits, i, true);
+      s->has_delete = true;
+    }
+  }
+  struct pg_field *number = &s->field[s->n_fields], *deleted = number + 1;
+  *number = (struct pg_field){.op = PG_OP_SAME8, .data = s->made};
+  number->v = (struct mr_view){.kind = MR_K_INT64, .width = 8, .length = n, .data = s->made};
+  *deleted = (struct pg_field){.op = PG_OP_BOOL};
+  deleted->v = (struct mr_view){.kind = MR_K_BOOL, .length = n, .data = s->made + bits};
+  return true;
+}
+
+int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, bool text, struct pg_rows *ret,
+               struct mr_error *err)
+{
+  const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
+  s->batch = b;
+  for (int i = 0; i < s->n_fields; i++) {
+    int32_t at = s->column[s->field_column[i]].source;
+    pg_field_bind(&s->field[i], schema->children[at], b->rows.children[at]);
+  }
+  *ret =
+      (struct pg_rows){.field = s->field, .n = s->n_fields, .text = text, .bad = bad_row, .ctx = s};
+  if (!pg_is_staged(s))
+    return MR_OK;
+  s->dirty = true;
+  ret->n += 2;
+  return make_columns(s, b) ? MR_OK : pg_no_memory(err);
+}
+
+/* ---------------------------------------------------------------- COPY */
+
+static void name_copy(const struct pg_sink *s, char *out, size_t size)
+{
+  snprintf(out, size, "COPY %s", s->shown);
+}
+
+static int open_copy(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  char what[160];
+  name_copy(s, what, sizeof what);
+  sql_buf_str(&sql, "COPY ");
+  pg_write_target(s, &sql);
+  sql_buf_str(&sql, " (");
+  pg_column_list(s, "", &sql);
+  if (pg_is_staged(s))
+    sql_buf_str(&sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_DELETED);
+  sql_buf_str(&sql, s->form == FORM_BINARY ? ") FROM STDIN (FORMAT binary)" : ") FROM STDIN");
+  int status =
+      pg_run(s, sql_buf_text(&sql), what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+  sql_buf_done(&sql);
+  if (status < 0)
+    return status;
+  s->copying = true;
+  s->input_seen = false;
+  sql_buf_clear(&s->out);
+  if (s->form == FORM_BINARY)
+    pg_copy_header(&s->out);
+  return MR_OK;
+}
+
+/* Gives a chunk to libpq and waits until the socket has taken it; *hurry: no waiting any more,
+ * libpq keeps what is left. */
+static int put(struct pg_sink *s, bool *hurry, struct mr_error *err)
+{
+  char what[160];
+  int64_t deadline = pg_now_ms() + s->conf->statement_timeout_ms;
+  int left = 1;
+  name_copy(s, what, sizeof what);
+  if (s->out.len && PQputCopyData(s->pg, (const char *)s->out.p, (int)s->out.len) != 1)
+    return pg_lost(s, what, NULL, err);
+  sql_buf_clear(&s->out);
+  while (!*hurry && (left = PQflush(s->pg)) > 0) {
+    int ready = pg_wait(s, POLLOUT | POLLIN, deadline, PG_GIVE_UP);
+    if (ready == 0)
+      return pg_lost(s, what, "the server takes no data within the statement timeout", err);
+    *hurry = ready < 0;
+    struct pollfd in = {.fd = PQsocket(s->pg), .events = POLLIN};
+    if (ready > 0 && poll(&in, 1, 0) > 0) {
+      s->input_seen = true;
+      if (!PQconsumeInput(s->pg))
+        return pg_lost(s, what, NULL, err);
+    }
+  }
+  return left < 0 ? pg_lost(s, what, NULL, err) : MR_OK;
+}
+
+/* During COPY the server speaks up only when something is wrong (or to send a notice). */
+static bool has_spoken(struct pg_sink *s)
+{
+  struct pollfd in = {.fd = PQsocket(s->pg), .events = POLLIN};
+  return s->input_seen || poll(&in, 1, 0) > 0;
+}
+
+int pg_copy_ready(struct pg_sink *s, struct mr_error *err)
+{
+  int status = MR_OK;
+  if (s->copying && has_spoken(s)) {
+    status = pg_copy_end(s, err);
+    for (int i = 0; i < s->n_sent; i++)
+      free(s->sent[i].skip);
+    s->n_sent = 0; /* the next COPY counts its lines from 1 */
+    s->lines = 0;
+  }
+  return status >= 0 && !s->copying ? open_copy(s, err) : status;
+}
+
+int pg_copy_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err)
+{
+  struct pg_rows rows;
+  bool hurry = false;
+  int64_t at = 0;
+  int status = pg_rows_of(s, b, s->form == FORM_TEXT, &rows, err);
+  while (status >= 0 && at < b->rows.length) {
+    int64_t n = pg_rows_encode(&rows, at, b->rows.length, CHUNK, &s->out, &at);
+    if (n < 0)
+      return n == MR_FATAL ? pg_no_memory(err) : pg_fail(err, (int)n, "", "a rejected row");
+    status = put(s, &hurry, err);
+  }
+  return status;
+}
+
+int pg_copy_end(struct pg_sink *s, struct mr_error *err)
+{
+  char what[160];
+  name_copy(s, what, sizeof what);
+  s->copying = false;
+  if (s->form == FORM_BINARY)
+    pg_copy_trailer(&s->out);
+  if (s->out.len && PQputCopyData(s->pg, (const char *)s->out.p, (int)s->out.len) != 1)
+    return pg_lost(s, what, NULL, err);
+  sql_buf_clear(&s->out);
+  if (PQputCopyEnd(s->pg, NULL) != 1)
+    return pg_lost(s, what, NULL, err);
+  return pg_take_results(s, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+}
+
+void pg_copy_cancel(struct pg_sink *s)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  s->copying = false;
+  if (!s->pg)
+    return;
+  if (PQputCopyEnd(s->pg, "given up") != 1)
+    pg_close(s);
+  else
+    pg_take_results(s, "COPY", s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, &ignored);
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What went wrong, in words without secrets and without values of rows. */
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include "postgres.h"
+
+#define UNCLASSIFIED_MAX 5 /* errors without a code that are tried again before giving up */
+
+int pg_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+{
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+  va_end(ap);
+  snprintf(err->code, sizeof err->code, "%s", code);
+  return status;
+}
+
+int pg_no_memory(struct mr_error *err)
+{
+  return pg_fail(err, MR_FATAL, "53200", "out of memory");
+}
+
+void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
+{
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (s->host && s->host->log)
+    s->host->log(s->host->ctx, level, text);
+}
+
+static bool is_class(const char *state, const char *classes)
+{
+  for (; *classes; classes += 3)
+    if (!strncmp(state, classes, 2))
+      return true;
+  return false;
+}
+
+static int status_of(const char *state)
+{
+  if (!strcmp(state, "55P03") || !strcmp(state, "55006") || !strcmp(state, "25P03") ||
+      !strcmp(state, "25006") || is_class(state, "08 40 53 57 58"))
+    return MR_RETRY;
+  if (is_class(state, "22 23 44 P0 09"))
+    return MR_REJECT;
+  if (is_class(state, "28 3D 3F 42"))
+    return MR_BADCONF;
+  return MR_FATAL;
+}
+
+/* One line, without what the server put between double quotes when that may be a value of a row. */
+static void clean(char *out, size_t size, const char *text, bool hide)
+{
+  size_t n = 0;
+  bool quoted = false;
+  for (; *text && n + 6 < size; text++) {
+    char c = *text == '\n' || *text == '\r' || *text == '\t' ? ' ' : *text;
+    if (hide && c == '"') {
+      if (!quoted)
+        n += (size_t)snprintf(out + n, size - n, "\"…\"");
+      quoted = !quoted;
+      continue;
+    }
+    if (!quoted && !(c == ' ' && n && out[n - 1] == ' '))
+      out[n++] = c;
+  }
+  while (n && out[n - 1] == ' ')
+    n--;
+  out[n] = 0;
+}
+
+/* "COPY t, line 17, column x: …" -> 17, or -1. */
+static int64_t line_of(const char *context)
+{
+  const char *at = context ? strstr(context, ", line ") : NULL;
+  if (!at || !strstr(context, "COPY "))
+    return -1;
+  int64_t n = 0;
+  for (at += 7; isdigit((unsigned char)*at) && n < INT64_MAX / 20; at++)
+    n = n * 10 + (*at - '0');
+  return n;
+}
+
+/* The column that the server names, or the one in COPY's context. */
+static void column_of(const PGresult *res, const char *context, char *out, size_t size)
+{
+  const char *name = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
+  const char *at = context ? strstr(context, ", column ") : NULL;
+  out[0] = 0;
+  if (name) {
+    snprintf(out, size, "%s", name);
+  } else if (at) {
+    at += 9;
+    snprintf(out, size, "%.*s", (int)strcspn(at, ":\n"), at);
+  }
+}
+
+static int unclassified(struct pg_sink *s)
+{
+  return ++s->unclassified <= UNCLASSIFIED_MAX ? MR_RETRY : MR_FATAL;
+}
+
+int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct mr_error *err)
+{
+  const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+  const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+  const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+  char text[300], column[130], place[200];
+  bool known = state && strlen(state) == 5 && strcmp(state, "00000");
+  int status = known ? status_of(state) : unclassified(s);
+  int64_t line = line_of(context), row = -1;
+  uint64_t batch = 0;
+  if (known)
+    s->unclassified = 0;
+  if (status == MR_REJECT && line > 0 && pg_sent_find(s, line, &batch, &row)) {
+    err->batch = batch;
+    err->row = row;
+  }
+  clean(text, sizeof text, primary ? primary : PQresultErrorMessage(res),
+        !known || !is_class(state, "08 23 28 3D 3F 42 53 57"));
+  column_of(res, context, column, sizeof column);
+  int n = snprintf(place, sizeof place, "%s%s", *column ? ", column " : "", column);
+  if (row >= 0)
+    snprintf(place + n, sizeof place - (size_t)n, ", row %lld", (long long)row);
+  pg_fail(err, status, known ? state : "", "%s: %s (SQLSTATE %s%s)%s", what, text,
+          known ? state : "not given", place, s->where);
+  err->unit_lost = s->in_tx;
+  return status;
+}
+
+int pg_lost(struct pg_sink *s, const char *what, const char *why, struct mr_error *err)
+{
+  char text[300];
+  clean(text, sizeof text, why ? why : s->pg ? PQerrorMessage(s->pg) : "not connected", false);
+  pg_fail(err, MR_RETRY, "08006", "%s: %s%s", what, *text ? text : "connection lost", s->where);
+  err->unit_lost = s->in_unit;
+  err->unreachable = true;
+  pg_close(s);
+  return MR_RETRY;
+}

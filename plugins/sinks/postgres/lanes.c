@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* millrace_offsets: how far each lane is, in the same database and the same transactions as the
+ * rows.
+ *
+ * A lane row changes only by UPDATE … WHERE owner = mine AND position = from, and each such
+ * statement must count exactly one row. It is made by found() alone, so a row that has vanished is
+ * an error and never a fresh start. */
+#include "postgres.h"
+
+#define LANES_AT_ONCE 200 /* statements in one query string */
+
+static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from";
+
+static const char create_sql[] =
+    " (pipeline text NOT NULL, sink text NOT NULL, source text NOT NULL, lane text NOT NULL,"
+    " position bytea NOT NULL, owner bigint NOT NULL, rows_total bigint NOT NULL,"
+    " last_run bigint NOT NULL, last_from bytea NOT NULL,"
+    " updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " PRIMARY KEY (pipeline, sink, source, lane))";
+
+static int try_read(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  PGresult *res = NULL;
+  sql_buf_fmt(&sql, "SELECT %s FROM %s WHERE 1 = 0", columns_sql, s->offsets_name);
+  int status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  PQclear(res);
+  sql_buf_done(&sql);
+  return status;
+}
+
+/* Two instances that create it at once: one of them gets a unique violation, and finds the table a
+ * moment later. */
+static int create_offsets(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  sql_buf_fmt(&sql, "CREATE TABLE IF NOT EXISTS %s%s", s->offsets_name, create_sql);
+  int status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE millrace_offsets",
+                      s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
+  sql_buf_done(&sql);
+  if (status < 0 && (!strcmp(err->code, "23505") || !strcmp(err->code, "42P07")))
+    status = MR_OK;
+  return status;
+}
+
+int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)
+{
+  int status = try_read(s, err);
+  bool absent = status < 0 && s->pg && status != MR_RETRY;
+  if (absent && s->genuine && strcmp(err->code, "42P01"))
+    return status;
+  if (absent && !s->conf->create_offsets) {
+    snprintf(err->option, sizeof err->option, "create_offsets");
+    return pg_fail(err, MR_BADCONF, "42P01",
+                   "table millrace_offsets does not exist%s, and create_offsets is false",
+                   s->where);
+  }
+  if (absent)
+    status = create_offsets(s, err);
+  return absent && status >= 0 ? try_read(s, err) : status;
+}
+
+/* " WHERE pipeline = … AND sink = … AND source = …" */
+static void where_source(struct pg_sink *s, struct sql_buf *sql, const char *source)
+{
+  sql_buf_str(sql, " WHERE pipeline = ");
+  pg_literal(s, sql, s->pipeline);
+  sql_buf_str(sql, " AND sink = ");
+  pg_literal(s, sql, s->stage);
+  sql_buf_str(sql, " AND source = ");
+  pg_literal(s, sql, source);
+}
+
+static void where_lane(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m)
+{
+  where_source(s, sql, m->source);
+  sql_buf_str(sql, " AND lane = ");
+  pg_literal(s, sql, m->name);
+}
+
+/* ---------------------------------------------------------------- take */
+
+static void where_lanes(struct pg_sink *s, struct sql_buf *sql, const char *source,
+                        const char *const *name, size_t n)
+{
+  where_source(s, sql, source);
+  sql_buf_str(sql, " AND lane IN (");
+  for (size_t i = 0; i < n; i++) {
+    sql_buf_str(sql, i ? ", " : "");
+    pg_literal(s, sql, name[i]);
+  }
+  sql_buf_byte(sql, ')');
+}
+
+static uint64_t number(const PGresult *res, int row, int column)
+{
+  return strtoull(PQgetvalue(res, row, column), NULL, 10);
+}
+
+static int give_lanes(struct pg_sink *s, const PGresult *res, const char *source, mr_mark_fn *mark,
+                      void *out, struct mr_error *err)
+{
+  for (int i = 0; i < PQntuples(res); i++) {
+    struct mr_mark m = {.source = source, .name = PQgetvalue(res, i, 0)};
+    if (!pg_position(res, i, 1, &m.upto) || !pg_position(res, i, 5, &m.from))
+      return pg_fail(err, MR_FATAL, "",
+                     "millrace_offsets: lane %.100s has an unreadable position%s", m.name,
+                     s->where);
+    m.owner = number(res, i, 2);
+    m.rows = number(res, i, 3);
+    m.run = number(res, i, 4);
+    mark(out, &m);
+  }
+  return MR_OK;
+}
+
+/* Servers without UPDATE … RETURNING: the same in a transaction, the update's lock first. */
+static int take_in_two(struct pg_sink *s, const char *where, PGresult **ret, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int64_t timeout = s->conf->statement_timeout_ms;
+  int status = pg_run(s, "BEGIN", "BEGIN", timeout, PG_GIVE_UP, NULL, NULL, err);
+  sql_buf_fmt(&sql, "UPDATE %s SET owner = owner + 1%s", s->offsets_name, where);
+  if (status >= 0)
+    status = pg_run(s, sql_buf_text(&sql), "UPDATE millrace_offsets", timeout, PG_GIVE_UP, NULL,
+                    NULL, err);
+  sql_buf_clear(&sql);
+  sql_buf_fmt(&sql, "SELECT %s FROM %s%s", columns_sql, s->offsets_name, where);
+  if (status >= 0)
+    status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", ret, err);
+  if (status >= 0)
+    status = pg_run(s, "COMMIT", "COMMIT", timeout, PG_GIVE_UP, NULL, NULL, err);
+  else if (s->pg)
+    pg_run(s, "ROLLBACK", "ROLLBACK", timeout, PG_GIVE_UP, NULL, NULL,
+           &(struct mr_error){.size = sizeof(struct mr_error)});
+  sql_buf_done(&sql);
+  return status;
+}
+
+int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
+            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  struct sql_buf sql = {0}, where = {0};
+  PGresult *res = NULL;
+  int status = pg_connect(s, err);
+  if (status < 0 || n == 0)
+    return status;
+  where_lanes(s, &where, source, lane_name, n);
+  sql_buf_fmt(&sql, "UPDATE %s SET owner = owner + 1%s RETURNING %s", s->offsets_name,
+              sql_buf_text(&where), columns_sql);
+  if (s->genuine)
+    status = pg_query(s, sql_buf_text(&sql), "UPDATE millrace_offsets", &res, err);
+  else
+    status = take_in_two(s, sql_buf_text(&where), &res, err);
+  if (status >= 0)
+    status = give_lanes(s, res, source, mark, out, err);
+  PQclear(res);
+  sql_buf_done(&sql);
+  sql_buf_done(&where);
+  return status;
+}
+
+/* ---------------------------------------------------------------- found */
+
+static void insert_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m)
+{
+  const char *const names[] = {s->pipeline, s->stage, m->source, m->name};
+  sql_buf_fmt(sql,
+              "INSERT INTO %s (pipeline, sink, source, lane, position, owner, rows_total, last_run,"
+              " last_from) VALUES (",
+              s->offsets_name);
+  for (int i = 0; i < 4; i++) {
+    pg_literal(s, sql, names[i]);
+    sql_buf_str(sql, ", ");
+  }
+  pg_hex_literal(sql, &m->upto);
+  sql_buf_str(sql, ", 1, 0, 0, ");
+  pg_hex_literal(sql, &m->upto);
+  sql_buf_byte(sql, ')');
+}
+
+static int simple(struct pg_sink *s, const char *sql, const char *what, struct mr_error *err)
+{
+  return pg_run(s, sql, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+}
+
+static void give_up_transaction(struct pg_sink *s)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  if (s->pg)
+    simple(s, "ROLLBACK", "ROLLBACK", &ignored);
+}
+
+/* All or none; outside any unit. */
+int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  struct sql_buf sql = {0};
+  int status = pg_connect(s, err);
+  if (status >= 0)
+    status = simple(s, "BEGIN", "BEGIN", err);
+  for (size_t i = 0; status >= 0 && i < n; i++) {
+    sql_buf_clear(&sql);
+    insert_sql(s, &sql, &lend[i]);
+    status = simple(s, sql_buf_text(&sql), "INSERT INTO millrace_offsets", err);
+  }
+  sql_buf_done(&sql);
+  if (status >= 0)
+    status = simple(s, "COMMIT", "COMMIT", err);
+  else
+    give_up_transaction(s);
+  if (status == MR_REJECT && !strcmp(err->code, "23505"))
+    status = MR_FENCED; /* the row is there: another process was first, or our own lost answer */
+  else if (status == MR_REJECT)
+    status = MR_FATAL;
+  return status;
+}
+
+/* ---------------------------------------------------------------- compare and set */
+
+static void set_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m, uint64_t run)
+{
+  sql_buf_fmt(sql, "UPDATE %s SET position = ", s->offsets_name);
+  pg_hex_literal(sql, &m->upto);
+  sql_buf_fmt(sql, ", rows_total = rows_total + %llu, last_run = %llu, last_from = ",
+              (unsigned long long)m->rows, (unsigned long long)(m->run ? m->run : run));
+  pg_hex_literal(sql, &m->from);
+  sql_buf_str(sql, ", updated_at = CURRENT_TIMESTAMP");
+  where_lane(s, sql, m);
+  sql_buf_fmt(sql, " AND owner = %llu AND position = ", (unsigned long long)m->owner);
+  pg_hex_literal(sql, &m->from);
+}
+
+struct counts {
+  const struct mr_mark *mark, *missed; /* mark: of the next answer */
+};
+
+static void count_row(void *ctx, PGresult *res)
+{
+  struct counts *c = ctx;
+  if (strcmp(PQcmdTuples(res), "1") && !c->missed)
+    c->missed = c->mark;
+  c->mark++;
+}
+
+/* Why a lane did not count: the owner, the position, or no row. */
+static int miss(struct pg_sink *s, const struct mr_mark *m, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  PGresult *res = NULL;
+  sql_buf_fmt(&sql, "SELECT owner FROM %s", s->offsets_name);
+  where_lane(s, &sql, m);
+  int status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  sql_buf_done(&sql);
+  if (status < 0)
+    return status;
+  bool gone = PQntuples(res) == 0;
+  uint64_t owner = gone ? 0 : number(res, 0, 0);
+  PQclear(res);
+  if (gone)
+    return pg_fail(err, MR_FATAL, "vanished",
+                   "lane %s of %s has no row in millrace_offsets any more%s", m->name, m->source,
+                   s->where);
+  if (owner != m->owner)
+    return pg_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu%s",
+                   m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner,
+                   s->where);
+  return pg_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began%s",
+                 m->name, m->source, s->where);
+}
+
+static int set_some(struct pg_sink *s, const struct mr_unit *u, uint32_t from, uint32_t to,
+                    const struct mr_mark **ret_missed, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  struct counts c = {.mark = &u->mark[from]};
+  for (uint32_t i = from; i < to; i++) {
+    sql_buf_str(&sql, i > from ? "; " : "");
+    set_sql(s, &sql, &u->mark[i], u->run);
+  }
+  int status = pg_run(s, sql_buf_text(&sql), "UPDATE millrace_offsets", s->conf->commit_timeout_ms,
+                      PG_GO_ON, count_row, &c, err);
+  sql_buf_done(&sql);
+  if (status >= 0 && !c.missed && c.mark != &u->mark[to])
+    c.missed = &u->mark[from]; /* fewer answers than statements */
+  *ret_missed = c.missed;
+  return status;
+}
+
+int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *err)
+{
+  uint32_t step = s->multi ? LANES_AT_ONCE : 1;
+  for (uint32_t i = 0; i < u->n; i += step) {
+    const struct mr_mark *missed = NULL;
+    uint32_t to = u->n - i < step ? u->n : i + step;
+    int status = set_some(s, u, i, to, &missed, err);
+    if (status < 0)
+      return status == MR_REJECT ? MR_FATAL : status;
+    if (missed)
+      return miss(s, missed, err);
+  }
+  return MR_OK;
+}

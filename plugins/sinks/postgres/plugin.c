@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The postgres sink: rows and positions in one transaction of a PostgreSQL server, or of one that
+ * speaks its protocol. */
+#include "postgres.h"
+
+#define OPT(field_, name_, type_, ...)                                                    \
+  {                                                                                       \
+    .name = name_, .type = type_, .offset = offsetof(struct pg_conf, field_), __VA_ARGS__ \
+  }
+
+static const char *const tls_choices[] = {"disable",   "prefer",      "require",
+                                          "verify-ca", "verify-full", NULL};
+static const char *const mode_choices[] = {"append", "upsert", NULL};
+static const char *const evolve_choices[] = {"none", "add", "full", NULL};
+static const char *const method_choices[] = {"auto", "copy", "insert", NULL};
+
+static const struct mr_opt connection_options[] = {
+    {.name = "max_batches",
+     .type = MR_INT,
+     .offset = offsetof(struct pg_conf_connection, max_batches),
+     .range = "0..",
+     .dflt = "0",
+     .doc = "Batches before a new connection is made at the next unit; 0: never"},
+    {0},
+};
+
+static const struct mr_opt options[] = {
+    OPT(url, "url", MR_TEXT, .flags = MR_SECRET,
+        .doc = "postgresql://user:password@host:port/database, or key=value text of libpq"),
+    OPT(host, "host", MR_TEXT, .doc = "Server name, address or socket folder; wins over url"),
+    OPT(port, "port", MR_INT, .range = "1..65535", .doc = "Server port"),
+    OPT(database, "database", MR_TEXT, .doc = "Database name"),
+    OPT(user, "user", MR_TEXT, .doc = "User name"),
+    OPT(password, "password", MR_TEXT, .flags = MR_SECRET, .doc = "Password"),
+    OPT(tls, "tls", MR_CHOICE, .choices = tls_choices,
+        .doc = "Encryption; left out: verify-full, on loopback prefer"),
+    OPT(tls_ca, "tls_ca", MR_TEXT, .doc = "File of certificate authorities"),
+    OPT(table, "table", MR_TEXT, .flags = MR_REQUIRED, .doc = "Target table, schema.name"),
+    OPT(mode, "mode", MR_CHOICE, .choices = mode_choices, .dflt = "append",
+        .doc = "append inserts every row; upsert keeps one row for each key"),
+    OPT(key, "key", MR_TEXT, .flags = MR_MANY | MR_PARTITION,
+        .doc = "Columns of the unique key, for mode upsert and create"),
+    OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
+    OPT(create_offsets, "create_offsets", MR_BOOL, .dflt = "true",
+        .doc = "Create the table millrace_offsets when it does not exist"),
+    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
+        .doc = "add: new columns are added; full: types are widened too"),
+    OPT(columns, "columns", MR_COLUMNS,
+        .doc = "Column types of the target, for servers whose catalog cannot be read"),
+    OPT(method, "method", MR_CHOICE, .choices = method_choices, .dflt = "auto",
+        .doc = "How rows are written; auto: COPY, or INSERT where COPY is refused"),
+    OPT(insert_rows, "insert_rows", MR_INT, .range = "1..65535", .dflt = "1000",
+        .doc = "Rows of one INSERT statement"),
+    OPT(connect_timeout_ms, "connect_timeout", MR_TIME_MS, .range = "1ms..1h", .dflt = "10s",
+        .doc = "Deadline for a connection"),
+    OPT(statement_timeout_ms, "statement_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "30s",
+        .doc = "Deadline for an answer of the server to anything but COMMIT"),
+    OPT(commit_timeout_ms, "commit_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "30s",
+        .doc = "Deadline for the answer to COMMIT"),
+    OPT(connection, "connection", MR_GROUP, .sub_size = sizeof(struct pg_conf_connection),
+        .sub = connection_options, .doc = "How long a connection is used"),
+    OPT(application_name, "application_name", MR_TEXT,
+        .doc = "Shown in pg_stat_activity; left out: millrace/PIPELINE/STAGE"),
+    {0},
+};
+
+static int bad_option(struct mr_error *err, const char *option, const char *why)
+{
+  snprintf(err->option, sizeof err->option, "%s", option);
+  return pg_fail(err, MR_BADCONF, "", "%s", why);
+}
+
+static int validate(const void *conf, struct mr_error *err)
+{
+  const struct pg_conf *c = conf;
+  struct sql_name name;
+  const char *why = NULL;
+  const char *const *key = c->key.item;
+  if (!sql_name_parse(c->table, PG_NAME_MAX, &name, &why))
+    return bad_option(err, "table", why);
+  sql_name_done(&name);
+  if (c->mode == MODE_UPSERT && c->key.n == 0)
+    return bad_option(err, "key", "mode upsert needs the key columns");
+  for (size_t i = 0; i < c->key.n; i++)
+    if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
+      return bad_option(err, "key", "a column name is empty or longer than 63 bytes");
+  if (c->url) {
+    PQconninfoOption *parsed = PQconninfoParse(c->url, NULL);
+    if (!parsed)
+      return bad_option(err, "url", "not a URL or connection string that libpq understands");
+    PQconninfoFree(parsed);
+  }
+  return MR_OK;
+}
+
+/* Names longer than the server keeps would be cut, and two of them could become one. */
+static int check_names(const struct pg_sink *s, struct mr_error *err)
+{
+  for (int64_t i = 0; i < s->in.n_children; i++)
+    if (strlen(s->in.children[i]->name) > PG_NAME_MAX)
+      return pg_fail(err, MR_BADCONF, "42622", "column name is longer than 63 bytes: %.80s…",
+                     s->in.children[i]->name);
+  return MR_OK;
+}
+
+static char *quoted_name(const struct sql_name *n)
+{
+  struct sql_buf b = {0};
+  sql_name_quoted(&b, n);
+  sql_buf_text(&b);
+  return (char *)b.p;
+}
+
+static int fill(struct pg_sink *s, const struct mr_open *o, struct mr_error *err)
+{
+  const char *why = NULL;
+  s->pipeline = strdup(o->pipeline ? o->pipeline : "");
+  s->stage = strdup(o->stage ? o->stage : "");
+  s->shown = strdup(s->conf->table);
+  if (!s->pipeline || !s->stage || !s->shown)
+    return pg_no_memory(err);
+  if (o->in && !mr_schema_copy(o->in, &s->in))
+    return pg_no_memory(err);
+  if (!sql_name_parse(s->conf->table, PG_NAME_MAX, &s->table, &why))
+    return bad_option(err, "table", why);
+  s->offsets.schema = s->table.schema ? strdup(s->table.schema) : NULL;
+  s->offsets.table = strdup("millrace_offsets");
+  s->target = quoted_name(&s->table);
+  s->offsets_name = s->offsets.table ? quoted_name(&s->offsets) : NULL;
+  if (!s->target || !s->offsets_name)
+    return pg_no_memory(err);
+  int status = check_names(s, err);
+  return status < 0 ? status : pg_conn_describe(s, err);
+}
+
+int pg_open(const struct mr_open *o, void **self, struct mr_error *err)
+{
+  struct pg_sink *s = calloc(1, sizeof *s);
+  if (!s)
+    return pg_no_memory(err);
+  s->host = o->host;
+  s->conf = o->conf;
+  s->op_source = s->set_source = -1;
+  int status = fill(s, o, err);
+  if (status < 0)
+    pg_free(s);
+  else
+    *self = s;
+  return status;
+}
+
+void pg_free(void *self)
+{
+  struct pg_sink *s = self;
+  if (!s)
+    return;
+  pg_close(s);
+  pg_target_forget(s);
+  for (int i = 0; i < s->n_sent; i++)
+    free(s->sent[i].skip);
+  free(s->sent);
+  free(s->made);
+  sql_buf_done(&s->out);
+  mr_schema_release(&s->in);
+  sql_name_done(&s->table);
+  sql_name_done(&s->offsets);
+  free(s->target);
+  free(s->offsets_name);
+  free(s->shown);
+  free(s->where);
+  free(s->pipeline);
+  free(s->stage);
+  free(s);
+}
+
+static const struct mr_sink sink = {
+    .size = sizeof(struct mr_sink),
+    .delivery = MR_TRANSACTIONAL,
+    .open = pg_open,
+    .start = pg_start,
+    .take = pg_take,
+    .found = pg_found,
+    .begin = pg_begin,
+    .write = pg_write,
+    .flush = pg_flush,
+    .commit = pg_commit,
+    .abort = pg_abort,
+    .evolve = pg_evolve,
+    .close = pg_free,
+};
+
+const struct mr_plugin mr_plugin_desc = {
+    .abi = MR_ABI,
+    .size = sizeof(struct mr_plugin),
+    .conf_size = sizeof(struct pg_conf),
+    .opt_size = sizeof(struct mr_opt),
+    .name = "postgres",
+    .version = MILLRACE_VERSION,
+    .license = "Apache-2.0",
+    .summary = "Writes rows to a PostgreSQL table, exactly once",
+    .options = options,
+    .sink = &sink,
+    .validate = validate,
+    .check = pg_check,
+    .discover = pg_discover,
+};

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The postgres sink's own parts: one instance, one connection, one thread.
+ *
+ * conn.c    connecting, waiting with deadlines, running statements      error.c   what a failure
+ * means target.c  what the table looks like, creating it                      evolve.c  new and
+ * wider columns lanes.c   millrace_offsets                                            unit.c begin,
+ * write, flush, commit, abort copy.c    rows by COPY                 insert.c  rows by INSERT
+ * merge.c   upserts from a staging table */
+#ifndef POSTGRES_SINK_H
+#define POSTGRES_SINK_H
+#include <libpq-fe.h>
+#include "common/pg-encode.h"
+#include "common/sql-ident.h"
+#include "millrace/plugin.h"
+
+#define PG_STAGE "millrace_stage" /* the session's own temporary table */
+#define PG_STAGE_NUMBER "_millrace_number"
+#define PG_STAGE_DELETED "_millrace_deleted"
+#define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
+
+enum { TLS_DISABLE, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
+enum { MODE_APPEND, MODE_UPSERT };
+enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
+enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
+
+struct pg_conf_connection {
+  int64_t max_batches;
+};
+struct pg_conf {
+  const char *url, *host, *database, *user, *password, *tls_ca, *table, *application_name;
+  int64_t port, connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
+  int32_t tls, mode, evolve, method;
+  bool create, create_offsets;
+  struct mr_list key;
+  const struct ArrowSchema *columns;
+  struct pg_conf_connection connection;
+};
+
+/* A column of the target table. */
+struct pg_column {
+  char *name, *shown; /* shown: the type as the server writes it */
+  struct pg_type type;
+  bool generated, has_default, is_key;
+  int32_t source; /* index in the input, -1: nothing fills it */
+};
+
+/* A batch of the COPY (or INSERTs) in progress, to find a row again from the server's line number.
+ */
+struct pg_sent {
+  uint64_t batch;
+  int64_t first_line, rows; /* lines count from 1; rows that went out */
+  int64_t *skip;            /* rows that were left out, ascending */
+  int64_t n_skip, cap_skip;
+};
+
+enum pg_form { FORM_BINARY, FORM_TEXT, FORM_INSERT };
+
+struct pg_sink {
+  const struct mr_host *host;
+  const struct pg_conf *conf;
+  char *pipeline, *stage;
+  struct ArrowSchema in;
+  struct sql_name table, offsets;
+  char *target, *offsets_name; /* quoted */
+  char *shown;                 /* the table as the file names it, for messages */
+  char *where;                 /* " at HOST:PORT, database D, user U" */
+
+  PGconn *pg;
+  int old_pid; /* backend of a connection that was lost, 0: none */
+  int64_t connection_batches;
+  bool lenient;                 /* columns that the table has not are left out: they came later */
+  bool learned, genuine, multi; /* multi: several statements in one query string are understood */
+  bool warned_form;
+  int unclassified; /* errors without a usable SQLSTATE in a row */
+
+  struct pg_column *column;
+  int n_columns;
+  enum pg_form form;
+  struct pg_field *field; /* of the columns that are written, in the table's order */
+  int *field_column;      /* index in column */
+  int n_fields;
+  int op_source, set_source;   /* index of _op and _set in the input, -1: none */
+  bool use_temp, use_conflict; /* upsert: what the server can do */
+
+  bool in_unit;     /* begin was called */
+  bool in_tx;       /* BEGIN was sent */
+  bool copying;     /* COPY is open */
+  bool careful;     /* flush was called lately: a savepoint before each stretch */
+  bool savepoint;   /* the stretch has one */
+  bool flushed;     /* this unit had a flush */
+  bool staged;      /* the staging table exists on this connection */
+  bool dirty;       /* the staging table has rows of the stretch */
+  bool has_delete;  /* one of them is a delete */
+  int64_t sequence; /* of staged rows */
+  struct sql_buf out;
+  struct pg_sent *sent;
+  int n_sent, cap_sent;
+  int64_t lines;                /* of the COPY in progress */
+  int64_t writes;               /* batches of the stretch */
+  bool input_seen;              /* the server said something during COPY */
+  const struct mr_batch *batch; /* that is being encoded */
+  /* staged rows have two more columns, made here: their number and whether they are deletes */
+  uint8_t *made;
+  int64_t made_cap;
+};
+
+/* ---- error.c. All fill err and return its status. what: the statement's kind and object, "COPY
+ * public.t". */
+int pg_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+int pg_no_memory(struct mr_error *err);
+/* The server answered res with an error; the connection is alive. Does not clear res. */
+int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct mr_error *err);
+/* The connection is gone (or is given up here: it is closed). why: "no answer within 30000 ms", or
+ * NULL for libpq's words. */
+int pg_lost(struct pg_sink *s, const char *what, const char *why, struct mr_error *err);
+void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- conn.c */
+int64_t pg_now_ms(void); /* monotonic */
+/* Makes the texts that name the server; no I/O. MR_BADCONF: url is not one. */
+int pg_conn_describe(struct pg_sink *s, struct mr_error *err);
+/* Connects if there is no living connection, and prepares the session. MR_RETRY with
+ * err->unreachable. */
+int pg_connect(struct pg_sink *s, struct mr_error *err);
+void pg_close(struct pg_sink *s);
+/* What a wait may do when the runtime wants the call to return: give up (MR_RETRY), or go on a
+ * little. */
+enum pg_patience { PG_GIVE_UP, PG_GO_ON };
+/* Sends sql and takes every result. each (may be NULL) sees each result, in order; the first error
+ * ends in pg_refused after the rest was taken. timeout in ms. A COPY started by sql ends the
+ * taking: the connection is then in COPY. */
+typedef void pg_result_fn(void *ctx, PGresult *res);
+int pg_run(struct pg_sink *s, const char *sql, const char *what, int64_t timeout,
+           enum pg_patience patience, pg_result_fn *each, void *ctx, struct mr_error *err);
+/* The same for one statement; gives its result (caller clears). */
+int pg_query(struct pg_sink *s, const char *sql, const char *what, PGresult **ret,
+             struct mr_error *err);
+/* Sends what libpq still holds back, then takes every result. */
+int pg_take_results(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
+                    pg_result_fn *each, void *ctx, struct mr_error *err);
+/* Waits for the socket: events of poll(). 1: ready; 0: deadline (pg_now_ms) passed; -1: woken. */
+int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience);
+/* One statement with n parameters in text form (NULL: null). */
+int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
+                  const char *what, struct mr_error *err);
+/* Appends a quoted literal that the connected server understands. */
+void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text);
+void pg_hex_literal(struct sql_buf *out, const struct mr_position *p);
+/* Decodes a bytea result in hex or escape form. */
+bool pg_position(const PGresult *res, int row, int column, struct mr_position *ret);
+
+/* ---- target.c */
+/* Reads the table's columns (creating it when the options say so) and plans the encoders. */
+int pg_target_learn(struct pg_sink *s, struct mr_error *err);
+/* Matches the input with the columns that are known, and plans the encoders. */
+int pg_target_plan(struct pg_sink *s, struct mr_error *err);
+/* Reads columns only. MR_BADCONF when there is no such table; code 42P01. */
+int pg_target_columns(struct pg_sink *s, struct mr_error *err);
+void pg_target_forget(struct pg_sink *s);
+int pg_column_find(const struct pg_sink *s, const char *name);
+/* What the server can do, tried out: on servers that are not PostgreSQL itself. */
+int pg_probe(struct pg_sink *s, struct mr_error *err);
+
+/* ---- evolve.c */
+int pg_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
+/* Adds the input's columns that the table has not. */
+int pg_evolve_add(struct pg_sink *s, struct mr_error *err);
+
+/* ---- lanes.c */
+int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err);
+int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
+            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
+int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
+/* The compare-and-set of every mark, inside the open transaction. MR_FENCED after a ROLLBACK. */
+int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *err);
+
+/* ---- unit.c */
+int pg_start(void *self, struct mr_error *err);
+int pg_begin(void *self, const struct mr_unit *u, struct mr_error *err);
+int pg_write(void *self, const struct mr_batch *b, struct mr_error *err);
+int pg_flush(void *self, struct mr_error *err);
+int pg_commit(void *self, const struct mr_unit *u, struct mr_error *err);
+int pg_abort(void *self, const struct mr_unit *u, struct mr_error *err);
+/* Opens the transaction (and the stretch's savepoint) when that has not happened. */
+int pg_unit_open(struct pg_sink *s, struct mr_error *err);
+/* Finds batch and row of a line of the running stretch. */
+bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, int64_t *ret_row);
+
+/* ---- copy.c, insert.c, merge.c */
+/* A COPY is open afterwards; what the server said in an open one is looked at first. */
+int pg_copy_ready(struct pg_sink *s, struct mr_error *err);
+int pg_copy_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err);
+int pg_copy_end(struct pg_sink *s, struct mr_error *err);
+/* Ends an open COPY without its rows; the transaction is then to be rolled back. */
+void pg_copy_cancel(struct pg_sink *s);
+int pg_insert_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err);
+/* Points the fields at the batch and gives the encoder's view of it; text: by the text forms. */
+int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, bool text, struct pg_rows *ret,
+               struct mr_error *err);
+/* The quoted table that rows go to (the target, or the staging table), and the columns, quoted,
+ * with commas. */
+void pg_write_target(const struct pg_sink *s, struct sql_buf *out);
+void pg_column_list(const struct pg_sink *s, const char *prefix, struct sql_buf *out);
+bool pg_is_staged(const struct pg_sink *s);
+bool pg_is_delete(const struct mr_view *op, int64_t i); /* of the column _op */
+int pg_stage_prepare(struct pg_sink *s, struct mr_error *err);
+int pg_merge(struct pg_sink *s, struct mr_error *err);
+
+/* ---- discover.c */
+int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int pg_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
+                struct mr_error *err);
+/* ---- plugin.c */
+int pg_open(const struct mr_open *o, void **self, struct mr_error *err);
+void pg_free(void *self);
+
+#endif

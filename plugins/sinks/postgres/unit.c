@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A unit is one transaction: rows as they come, at the end the compare-and-set of its lanes, then
+ * COMMIT. */
+#include <stdio.h>
+#include "postgres.h"
+
+#define TAG_MAX 32 /* bytes of a command tag */
+
+static int simple(struct pg_sink *s, const char *sql, struct mr_error *err)
+{
+  return pg_run(s, sql, sql, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+}
+
+int pg_start(void *self, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  int status = pg_connect(s, err);
+  if (status < 0)
+    return status;
+  if (s->learned)
+    return MR_OK;
+  status = pg_target_learn(s, err);
+  if (status >= 0)
+    status = pg_lanes_prepare(s, err);
+  if (status < 0)
+    s->learned = false;
+  return status == MR_REJECT ? MR_FATAL : status;
+}
+
+/* ---------------------------------------------------------------- stretches: what one flush
+ * answers for */
+
+static void forget_sent(struct pg_sink *s)
+{
+  for (int i = 0; i < s->n_sent; i++)
+    free(s->sent[i].skip);
+  s->n_sent = 0;
+  s->lines = s->writes = 0;
+}
+
+/* Row of the k-th line of a batch. */
+static int64_t row_of(const struct pg_sent *b, int64_t k)
+{
+  for (int64_t i = 0; i < b->n_skip && b->skip[i] <= k; i++)
+    k++;
+  return k;
+}
+
+bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, int64_t *ret_row)
+{
+  for (int i = 0; i < s->n_sent; i++) {
+    const struct pg_sent *b = &s->sent[i];
+    if (line < b->first_line || line >= b->first_line + b->rows)
+      continue;
+    *ret_batch = b->batch;
+    *ret_row = row_of(b, line - b->first_line);
+    return true;
+  }
+  return false;
+}
+
+int pg_unit_open(struct pg_sink *s, struct mr_error *err)
+{
+  int status = MR_OK;
+  if (!s->pg)
+    return pg_lost(s, "write", "connection lost earlier in this unit", err);
+  if (!s->in_tx) {
+    status = simple(s, "BEGIN", err);
+    s->in_tx = status >= 0;
+  }
+  if (status >= 0 && s->careful && !s->savepoint) {
+    status = simple(s, "SAVEPOINT millrace_stretch", err);
+    s->savepoint = status >= 0;
+  }
+  return status;
+}
+
+/* What the target looks like may be another thing than what was read at start. */
+static bool says_changed(const char *code)
+{
+  return !strncmp(code, "42", 2) || !strcmp(code, "08P01") || !strcmp(code, "22P03") ||
+         !strncmp(code, "0A", 2);
+}
+
+/* The stretch is gone: back to its savepoint if that can save the rest of the unit, else the unit
+ * is lost. */
+static int drop_stretch(struct pg_sink *s, int status, bool may_keep, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  bool keep = may_keep && s->pg && s->savepoint && status == MR_REJECT;
+  if (s->copying)
+    pg_copy_cancel(s);
+  s->dirty = s->has_delete = false;
+  forget_sent(s);
+  s->careful |= status == MR_REJECT;
+  s->learned = s->learned && !says_changed(err->code);
+  if (keep && s->pg && simple(s, "ROLLBACK TO SAVEPOINT millrace_stretch", &ignored) >= 0) {
+    err->unit_lost = false;
+    return status;
+  }
+  err->unit_lost = true;
+  if (s->pg && s->in_tx && simple(s, "ROLLBACK", &ignored) < 0)
+    pg_close(s);
+  s->in_tx = s->savepoint = false;
+  return status;
+}
+
+/* Ends the stretch: the server has accepted every row of it. */
+static int end_stretch(struct pg_sink *s, bool may_keep, struct mr_error *err)
+{
+  int status = s->copying ? pg_copy_end(s, err) : MR_OK;
+  if (status >= 0 && s->dirty)
+    status = pg_merge(s, err);
+  if (status >= 0 && s->savepoint) {
+    status = simple(s, "RELEASE SAVEPOINT millrace_stretch", err);
+    s->savepoint = false;
+  }
+  if (status < 0)
+    return drop_stretch(s, status, may_keep, err);
+  forget_sent(s);
+  return status;
+}
+
+/* ---------------------------------------------------------------- the vtable's calls */
+
+static bool used_up(const struct pg_sink *s)
+{
+  int64_t most = s->conf->connection.max_batches;
+  return most > 0 && s->connection_batches >= most;
+}
+
+int pg_begin(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  if (used_up(s))
+    pg_close(s);
+  int status = pg_start(s, err);
+  if (status < 0)
+    return status;
+  if (pg_is_staged(s))
+    status = pg_stage_prepare(s, err);
+  if (status < 0)
+    return status == MR_REJECT ? MR_FATAL : status;
+  forget_sent(s);
+  s->in_unit = true;
+  s->flushed = false;
+  return MR_OK;
+}
+
+/* Makes the batch findable by the server's line numbers. */
+static bool remember(struct pg_sink *s, const struct mr_batch *b)
+{
+  if (s->n_sent == s->cap_sent) {
+    int cap = s->cap_sent ? 2 * s->cap_sent : 16;
+    struct pg_sent *grown = realloc(s->sent, (size_t)cap * sizeof *grown);
+    if (!grown)
+      return false;
+    s->sent = grown;
+    s->cap_sent = cap;
+  }
+  s->sent[s->n_sent++] =
+      (struct pg_sent){.batch = b->id, .first_line = s->lines + 1, .rows = b->rows.length};
+  return true;
+}
+
+int pg_write(void *self, const struct mr_batch *b, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  if (b->rows.length == 0)
+    return MR_OK;
+  int status = pg_unit_open(s, err);
+  if (status >= 0)
+    status = s->form == FORM_INSERT ? MR_OK : pg_copy_ready(s, err);
+  if (status >= 0 && !remember(s, b))
+    status = pg_no_memory(err);
+  s->writes++;
+  s->connection_batches++;
+  if (status >= 0)
+    status = s->form == FORM_INSERT ? pg_insert_write(s, b, err) : pg_copy_write(s, b, err);
+  if (status < 0)
+    return drop_stretch(s, status, s->writes == 1, err);
+  struct pg_sent *e = &s->sent[s->n_sent - 1];
+  e->rows -= e->n_skip;
+  s->lines += e->rows;
+  return MR_OK;
+}
+
+int pg_flush(void *self, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  s->careful = s->flushed = true;
+  return end_stretch(s, true, err);
+}
+
+static void keep_tag(void *ctx, PGresult *res)
+{
+  snprintf(ctx, TAG_MAX, "%s", PQcmdStatus(res));
+}
+
+/* COMMIT has one good answer; an answer that does not come leaves it open. */
+static int send_commit(struct pg_sink *s, struct mr_error *err)
+{
+  char tag[TAG_MAX] = "";
+  int status =
+      pg_run(s, "COMMIT", "COMMIT", s->conf->commit_timeout_ms, PG_GO_ON, keep_tag, tag, err);
+  s->in_unit = s->in_tx = false;
+  s->dirty = s->has_delete = false;
+  if (status >= 0 && !strcmp(tag, "COMMIT")) {
+    s->careful = s->flushed;
+    return MR_OK;
+  }
+  err->unit_lost = true;
+  if (status >= 0)
+    return pg_fail(err, MR_RETRY, "25P02", "COMMIT: the server rolled back%s", s->where);
+  return s->pg ? status : MR_UNSURE;
+}
+
+static int roll_back(struct pg_sink *s, int status, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  err->unit_lost = true;
+  if (s->copying)
+    pg_copy_cancel(s);
+  if (s->pg && s->in_tx && simple(s, "ROLLBACK", &ignored) < 0)
+    pg_close(s);
+  s->in_tx = s->savepoint = s->dirty = s->has_delete = false;
+  forget_sent(s);
+  return status;
+}
+
+int pg_commit(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  int status = s->in_unit ? pg_unit_open(s, err) : MR_OK;
+  if (status >= 0)
+    status = end_stretch(s, false, err);
+  if (status >= 0)
+    status = pg_lanes_set(s, u, err);
+  if (status < 0)
+    return roll_back(s, status, err);
+  return send_commit(s, err);
+}
+
+int pg_abort(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  roll_back(s, MR_OK, err);
+  s->in_unit = false;
+  err->unit_lost = false;
+  return MR_OK;
+}
