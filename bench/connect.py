@@ -26,7 +26,7 @@ plugin.discovery=only_scan
 connector.client.config.override.policy=All
 """
 
-SINK = """name=bench
+SINK = """name={name}
 connector.class=io.debezium.connector.jdbc.JdbcSinkConnector
 tasks.max=2
 topics={topic}
@@ -53,12 +53,13 @@ def enveloped(count):
 
 
 def command(folder, kafka, postgres, database, topic, table, user, password):
-    """Writes the two property files and returns the command line."""
+    """Writes the two property files and returns the command line; the folder's name is the
+    connector's, so that each run begins at the beginning."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "worker.properties").write_text(WORKER.format(
         brokers=kafka.brokers, folder=folder, port=free_port()))
     (folder / "sink.properties").write_text(SINK.format(
-        topic=topic, pg_port=postgres.port, database=database, table=table, user=user,
+        name=folder.name, topic=topic, pg_port=postgres.port, database=database, table=table, user=user,
         password=password))
     jars = maven.libraries("connect-3.9.1", *COORDINATES)
     return [require_tool("java"), "-Xmx700m",
