@@ -96,12 +96,14 @@ static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr
 
 static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state state, struct mr_error *err) {
   struct mr_pending p = {.sink = s->spec->name, .label = u->label, .state = state, .recorded_us = s->p->os->wall_us(s->p->os),
-                         .run = u->run, .n = u->n, .mark = u->mark};
-  return STORE_CALL(s, err, store(s)->record(store(s), &p, err));
+                         .n = u->n, .mark = u->mark};
+  int st = STORE_CALL(s, err, store(s)->record(store(s), &p, err));
+  if (!st) s->snk.begun = false; /* a recorded label is never rolled back */
+  return st;
 }
 
 static int done(struct mr_stage *s, const struct mr_unit *u, const char *label, struct mr_error *err) {
-  return STORE_CALL(s, err, store(s)->done(store(s), s->spec->name, label, u->run, u->mark, u->n, err));
+  return STORE_CALL(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
 }
 
 static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
@@ -279,7 +281,7 @@ static int on_pending(void *out, const struct mr_pending *p, struct mr_error *er
   c->label = g_strdup(p->label);
   c->state = p->state;
   c->recorded_us = p->recorded_us;
-  c->u = (struct mr_unit){.size = sizeof c->u, .n = (uint32_t)p->n, .run = p->run, .label = c->label, .mark = c->marks};
+  c->u = (struct mr_unit){.size = sizeof c->u, .n = (uint32_t)p->n, .label = c->label, .mark = c->marks};
   g_ptr_array_add(out, c);
   return MR_OK;
 }

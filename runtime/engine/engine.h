@@ -153,7 +153,7 @@ struct mr_pipeline {
   _Atomic int64_t next_barrier_us;
   _Atomic uint64_t attempt;  /* raised to have everything read again */
   _Atomic int32_t sources_left, sinks_left;
-  uint64_t run;
+  uint64_t run;              /* drawn at random: of this process */
   bool once;
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
@@ -191,8 +191,8 @@ void mr_stage_close(struct mr_stage *s);
 bool mr_stage_reaches(const struct mr_stage *source, const struct mr_stage *to);
 /* Rejects that plugins reported since the last call count now (ok) or are dropped. */
 void mr_stage_settle(struct mr_stage *s, bool ok);
-/* What letters and marks carry: the process's run and its attempt. */
-uint64_t mr_stage_run(const struct mr_stage *s);
+/* What letters and marks of a lane carry: unique for each process, assignment of the lane, and attempt. */
+uint64_t mr_stage_run(const struct mr_stage *s, uint32_t lane);
 static inline int mr_stopping(struct mr_pipeline *p) { return atomic_load_explicit(&p->stop, memory_order_acquire); }
 
 /* ---- the loops */

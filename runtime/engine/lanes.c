@@ -151,38 +151,28 @@ static struct known known(struct mr_stage *s, const struct mr_lane *l) {
   return k;
 }
 
-/* Whether this source's lanes were once all founded for the sink; set: they are now. */
-static int ran(struct mr_stage *s, const struct mr_stage *sink, bool set, bool *ret, struct mr_error *err) {
-  g_autofree char *key = g_strconcat(s->spec->name, "/", sink->spec->name, NULL);
-  return s->p->store->ran(s->p->store, key, set, ret, err);
-}
-
-static int any_ran(struct mr_stage *s, bool *ret, struct mr_error *err) {
-  *ret = false;
-  for (guint i = 0; !*ret && i < s->p->stages->len; i++) {
-    struct mr_stage *sink = s->p->stages->pdata[i];
-    if (sink->spec->kind != MR_STAGE_SINK || !mr_stage_reaches(s, sink)) continue;
-    int st = ran(s, sink, false, ret, err);
-    if (st < 0) return st;
-  }
-  return MR_OK;
+/* Whether this source's lanes were once all founded for its sinks (by their index in the file); set: they are now. */
+static int ran(struct mr_stage *s, bool set, bool *ret, bool *ret_any, struct mr_error *err) {
+  const GPtrArray *specs = s->p->spec->stages;
+  g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+  for (guint i = 0; i < specs->len; i++)
+    g_ptr_array_add(keys, g_strconcat(s->spec->name, "/", ((struct mr_stage_spec *)specs->pdata[i])->name, NULL));
+  int st = s->p->store->ran(s->p->store, (const char *const *)keys->pdata, keys->len, set, ret, err);
+  for (guint i = 0; ret_any && i < specs->len; i++) *ret_any |= st >= 0 && ret[i];
+  return st;
 }
 
 /* Others have positions, these sinks none: either the first start did not get to them (they begin where the others stand, nothing was
  * read yet), or they were added to the file later and say where they begin. ret_earliest: one of them at the lane's beginning. */
-static int look_at_new_sinks(struct mr_stage *s, const GPtrArray *without, bool *ret_earliest, struct mr_error *err) {
-  *ret_earliest = false;
-  bool some_ran;
-  int st = any_ran(s, &some_ran, err);
-  for (guint i = 0; st >= 0 && some_ran && i < without->len; i++) {
+static int look_at_new_sinks(const bool *before, const GPtrArray *without, bool *ret_earliest, struct mr_error *err) {
+  for (guint i = 0; i < without->len; i++) {
     struct mr_stage *sink = without->pdata[i];
-    bool this_ran;
-    if ((st = ran(s, sink, false, &this_ran, err)) < 0 || this_ran) continue;
+    if (before[sink->index]) continue;
     if (!sink->spec->start)
       return mr_fail(err, MR_BADCONF, "sink `%s` has no position but others have: say `start: earliest` or `start: now` for it", sink->spec->name);
     *ret_earliest |= !strcmp(sink->spec->start, "earliest");
   }
-  return st;
+  return MR_OK;
 }
 
 struct begin {
@@ -209,16 +199,16 @@ static void lane_begin(struct mr_stage *s, struct mr_lane *l, const struct mr_po
 int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
                   struct mr_error *err) {
   struct mr_lane *l = lane_of(s, name);
-  bool before, earliest;
+  g_autofree bool *before = g_new0(bool, s->p->spec->stages->len + 1);
+  bool any = false, earliest = false;
   int st = l ? MR_OK : mr_lanes_announce(s, &name, 1, err);
   if (st < 0) return st;
   l = lane_of(s, name);
-  if ((st = any_ran(s, &before, err)) < 0) return st;
+  if ((st = ran(s, false, before, &any, err)) < 0) return st;
   struct known k = known(s, l);
   g_autoptr(GPtrArray) without = k.without;
-  if (!k.some && !first) return before ? MR_LANE_LATER : MR_LANE_NEW;
-  st = k.some && !k.all ? look_at_new_sinks(s, without, &earliest, err) : (earliest = false, MR_OK);
-  if (st < 0) return st;
+  if (!k.some && !first) return any ? MR_LANE_LATER : MR_LANE_NEW;
+  if (any && k.some && !k.all && (st = look_at_new_sinks(before, without, &earliest, err)) < 0) return st;
   if (earliest && !first) return MR_LANE_LATER;
   struct mr_position fresh = first ? *first : k.lowest, at = k.some ? k.lowest : fresh;
   if (k.some && !earliest) fresh = k.lowest;
@@ -236,15 +226,10 @@ bool mr_lanes_found(struct mr_stage *s) {
     if (!await(s, s->src.to_found, true)) return false;
     g_ptr_array_set_size(s->src.to_found, 0);
   }
-  for (guint i = 0; s->src.lanes->len && i < s->p->stages->len; i++) {
-    struct mr_stage *sink = s->p->stages->pdata[i];
-    bool was;
-    if (sink->spec->kind != MR_STAGE_SINK || sink->instance || !mr_stage_reaches(s, sink)) continue;
-    if (ran(s, sink, true, &was, &err) >= 0) continue;
-    mr_pipeline_fail(s->p, s, MR_FATAL, &err);
-    return false;
-  }
-  return true;
+  g_autofree bool *before = g_new0(bool, s->p->spec->stages->len + 1);
+  if (!s->src.lanes->len || ran(s, true, before, NULL, &err) >= 0) return true;
+  mr_pipeline_fail(s->p, s, MR_FATAL, &err);
+  return false;
 }
 
 /* ---- the sink's side */
@@ -276,7 +261,7 @@ static void on_mark(void *out, const struct mr_mark *m) {
 static bool repeat_marks(struct mr_stage *s, const GArray *rows) {
   for (guint i = 0; i < rows->len; i++) {
     const struct mr_mark *m = &g_array_index(rows, struct mr_mark, i);
-    struct mr_unit u = {.size = sizeof u, .n = 1, .run = m->run, .pipeline = s->p->spec->name, .sink = s->spec->name, .mark = m};
+    struct mr_unit u = {.size = sizeof u, .n = 1, .pipeline = s->p->spec->name, .sink = s->spec->name, .mark = m};
     s->snk.lettered = true;
     if (m->run && !mr_letters_mark(s, &u)) return false;
   }

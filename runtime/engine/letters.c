@@ -120,7 +120,7 @@ static struct mr_letter *letter(struct mr_stage *s, uint32_t lane, const char *c
   l->code = g_strdup(code && *code ? code : "rejected");
   l->message = g_strdup(msg);
   l->column = g_strdup(column);
-  l->run = mr_stage_run(s);
+  l->run = mr_stage_run(s, lane);
   l->element = l->row = -1;
   return l;
 }
@@ -192,7 +192,7 @@ static void put_letter(struct mr_letters *ls, struct mr_column *c, const struct 
 }
 
 static void put_mark(struct mr_letters *ls, struct mr_column *c, const struct mr_unit *u, const struct mr_mark *m) {
-  put_common(ls, c, "mark", u->run);
+  put_common(ls, c, "mark", m->run);
   put_text(&c[C_STAGE], NULL);
   put_text(&c[C_SINK], u->sink);
   put_text(&c[C_SOURCE], m->source);

@@ -79,20 +79,21 @@ static void clear_wake(struct mr_lookup_source *s)
 
 /* ---- feeds: the tables under construction */
 
-static void feed_free(void *p)
+void mr_lookup_feed_free(void *p)
 {
   struct mr_lookup_feed *f = p;
   mr_table_unref(f->table);
-  g_array_unref(f->pick);
+  g_free(f->pick);
   g_free(f->read);
   g_free(f);
 }
 
-/* The columns of a view as a schema; under lock. */
-static bool view_schema(struct mr_lookup_source *s, const struct mr_lookup_view *v, struct ArrowSchema *ret)
+/* The first n columns of a view as a schema. */
+static bool view_schema(struct mr_lookup_source *s, const struct mr_lookup_view *v, int64_t n,
+                        struct ArrowSchema *ret)
 {
   bool ok = mr_schema_struct(ret);
-  for (guint i = 0; ok && i < v->columns->len; i++) {
+  for (int64_t i = 0; ok && i < n; i++) {
     struct ArrowSchema c;
     int64_t at = mr_schema_find(&s->columns, v->columns->pdata[i]);
     ok = mr_schema_copy(s->columns.children[at], &c) && mr_schema_add(ret, &c);
@@ -102,19 +103,20 @@ static bool view_schema(struct mr_lookup_source *s, const struct mr_lookup_view 
   return ok;
 }
 
-static struct mr_lookup_feed *feed_new(struct mr_lookup_source *s, struct mr_lookup_view *v)
+static struct mr_lookup_feed *feed_new(struct mr_lookup_source *s, struct mr_lookup_view *v, int64_t n)
 {
   struct ArrowSchema schema;
   struct mr_lookup_feed *f = g_new0(struct mr_lookup_feed, 1);
   f->view = v;
-  f->pick = g_array_new(FALSE, FALSE, sizeof(int64_t));
-  f->read = g_new0(struct mr_view, v->columns->len);
-  if (view_schema(s, v, &schema))
+  f->n = n;
+  f->pick = g_new0(int64_t, n);
+  f->read = g_new0(struct mr_view, n);
+  if (view_schema(s, v, n, &schema))
     f->table = mr_table_new(&schema, v->n_keys, s->seed);
   mr_schema_release(&schema);
   if (f->table)
     return f;
-  feed_free(f);
+  mr_lookup_feed_free(f);
   return NULL;
 }
 
@@ -127,7 +129,8 @@ static int make_feeds(struct mr_lookup_source *s, struct mr_error *err)
   s->reload = false;
   clear_wake(s);
   for (guint i = 0; rc >= 0 && i < s->views->len; i++) {
-    struct mr_lookup_feed *f = feed_new(s, s->views->pdata[i]);
+    struct mr_lookup_view *v = s->views->pdata[i];
+    struct mr_lookup_feed *f = feed_new(s, v, v->columns->len);
     if (f)
       g_ptr_array_add(s->feeds, f);
     else
@@ -142,12 +145,9 @@ static void pick_columns(struct mr_lookup_source *s, const struct ArrowSchema *f
 {
   for (guint i = 0; i < s->feeds->len; i++) {
     struct mr_lookup_feed *f = s->feeds->pdata[i];
-    g_array_set_size(f->pick, 0);
-    pthread_mutex_lock(&s->lock);
-    for (guint k = 0; k < f->view->columns->len; k++) {
-      int64_t at = mr_schema_find(from, f->view->columns->pdata[k]);
-      g_array_append_val(f->pick, at);
-    }
+    pthread_mutex_lock(&s->lock); /* the list grows in other threads */
+    for (int64_t k = 0; k < f->n; k++)
+      f->pick[k] = mr_schema_find(from, f->view->columns->pdata[k]);
     pthread_mutex_unlock(&s->lock);
   }
 }
@@ -159,8 +159,8 @@ static int feed_rows(struct mr_lookup_source *s, const struct mr_view *column, c
   int rc = MR_OK;
   for (guint i = 0; rc >= 0 && i < s->feeds->len; i++) {
     struct mr_lookup_feed *f = s->feeds->pdata[i];
-    for (guint k = 0; k < f->pick->len; k++)
-      f->read[k] = column[g_array_index(f->pick, int64_t, k)];
+    for (int64_t k = 0; k < f->n; k++)
+      f->read[k] = column[f->pick[k]];
     if (f->shown)
       mr_table_write(f->table);
     rc = mr_table_apply(f->table, f->read, deleted, n, err);
@@ -178,7 +178,7 @@ static void show(struct mr_lookup_source *s)
     struct mr_lookup_feed *f = s->feeds->pdata[i];
     mr_table_unref(f->view->table);
     f->view->table = mr_table_ref(f->table);
-    f->view->table_columns = f->pick->len;
+    f->view->table_columns = f->n;
     f->shown = true;
   }
   s->ready = true;
@@ -291,7 +291,9 @@ static int journal_copy(void *out, const struct mr_view *column, const int64_t *
   struct mr_lookup_feed *f = s->feeds->pdata[0];
   struct ArrowSchema schema;
   struct mr_position none = {0};
-  bool ok = view_schema(s, f->view, &schema);
+  pthread_mutex_lock(&s->lock);
+  bool ok = view_schema(s, f->view, f->n, &schema);
+  pthread_mutex_unlock(&s->lock);
   int rc = ok ? mr_journal_rows(s->journal, "", &none, &schema, column, row, n, NULL, err)
               : mr_fail(err, MR_FATAL, "out of memory");
   mr_schema_release(&schema);
@@ -303,7 +305,9 @@ static int journal_rewrite(struct mr_lookup_source *s, struct mr_error *err)
 {
   struct mr_lookup_feed *f = s->feeds->pdata[0];
   struct ArrowSchema schema;
-  bool ok = view_schema(s, f->view, &schema);
+  pthread_mutex_lock(&s->lock);
+  bool ok = view_schema(s, f->view, f->n, &schema);
+  pthread_mutex_unlock(&s->lock);
   int rc = ok ? mr_journal_begin(s->journal, &schema, s->os->wall_us(s->os), true, err)
               : mr_fail(err, MR_FATAL, "out of memory");
   if (rc >= 0)
@@ -329,7 +333,7 @@ static int copy_rows(void *out, const struct mr_view *column, const int64_t *row
     int64_t run = 1; /* rows that stand next to each other go in one call */
     while (i + run < n && row[i + run] == row[i] + run)
       run++;
-    for (guint k = 0; k < f->pick->len; k++) {
+    for (int64_t k = 0; k < f->n; k++) {
       f->read[k] = column[k];
       f->read[k].offset += row[i];
     }
@@ -342,11 +346,10 @@ static int copy_rows(void *out, const struct mr_view *column, const int64_t *row
 static int compact(struct mr_lookup_source *s, struct mr_lookup_feed *f, struct mr_error *err)
 {
   pthread_mutex_lock(&s->lock);
-  struct mr_lookup_feed *to = feed_new(s, f->view);
+  struct mr_lookup_feed *to = feed_new(s, f->view, f->n);
   pthread_mutex_unlock(&s->lock);
   if (!to)
     return mr_fail(err, MR_FATAL, "out of memory");
-  g_array_append_vals(to->pick, f->pick->data, f->pick->len);
   int rc = mr_table_each(f->table, copy_rows, to, err); /* only this thread writes: no lock */
   if (rc >= 0) {
     mr_table_trim(to->table);
@@ -354,7 +357,7 @@ static int compact(struct mr_lookup_source *s, struct mr_lookup_feed *f, struct 
     f->table = to->table;
     to->table = old;
   }
-  feed_free(to);
+  mr_lookup_feed_free(to);
   return rc;
 }
 
@@ -491,11 +494,21 @@ static int read_all(struct mr_lookup_source *s, struct mr_error *err)
   return MR_IDLE;
 }
 
+static void answered(struct mr_lookup_source *s)
+{
+  pthread_mutex_lock(&s->lock);
+  s->unreachable = false;
+  pthread_mutex_unlock(&s->lock);
+  tell_progress(s, true);
+}
+
 /* open and start, as often as it takes. MR_IDLE: interrupted. */
 static int begin_source(struct mr_lookup_source *s, bool bounded, struct mr_error *err)
 {
   int rc = s->self && s->bounded == bounded ? MR_OK : mr_lookup_connect(s, bounded, err);
-  for (int tries = 1; rc >= 0; tries++) {
+  if (rc < 0)
+    return rc;
+  for (int tries = 1;; tries++) {
     mr_error_clear(err);
     rc = mr_lookup_vt(s)->start(s->self, err);
     if (rc != MR_RETRY)
@@ -503,9 +516,12 @@ static int begin_source(struct mr_lookup_source *s, bool bounded, struct mr_erro
     trouble(s, tries, err);
     if (interrupted(s))
       return MR_IDLE;
-    rc = MR_OK;
   }
-  return rc < 0 ? rc : learn(s, err) < 0 ? MR_FATAL : MR_OK;
+  if (rc < 0)
+    return rc;
+  answered(s);
+  rc = learn(s, err);
+  return rc < 0 ? rc : MR_OK; /* MR_IDLE: read will say MR_SCHEMA */
 }
 
 /* ---- the life of a lookup */

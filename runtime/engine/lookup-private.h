@@ -19,7 +19,8 @@ struct mr_lookup_view {
 struct mr_lookup_feed {
   struct mr_lookup_view *view;
   struct mr_table *table;
-  GArray *pick;         /* int64_t: the source's column of each of the table's */
+  int64_t n;            /* the table's columns: the first n of the view's */
+  int64_t *pick;        /* the source's column of each of them */
   struct mr_view *read; /* room for as many views */
   bool shown;
 };
@@ -90,5 +91,6 @@ void mr_lookup_wake(struct mr_lookup_source *s); /* any thread: the running call
 
 /* ---- lookup-load.c */
 void mr_lookup_run(void *source); /* the thread */
+void mr_lookup_feed_free(void *feed);
 
 #endif

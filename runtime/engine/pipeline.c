@@ -194,12 +194,13 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->budget.limit = spec->settings.memory / SOURCE_MEMORY_SHARE;
   p->budget.freed = on_freed;
   p->budget.ctx = p;
+  p->run = (p->os->random(p->os) << 33 ^ p->os->random(p->os) << 24) & INT64_MAX & ~UINT64_C(0xffffff);
   compute_reach(p);
   add_stages(p);
   connect_all(p);
   p->letters = mr_letters_new(p, err);
   if (spec->dead_letter && !p->letters) *ret_stage = spec->dead_letter->name;
-  else if (p->store->run(p->store, &p->run, err) >= 0 && open_all(p, o)) return p;
+  else if (open_all(p, o)) return p;
   if (p->failed_text) {
     snprintf(err->msg, sizeof err->msg, "%s", p->failed_text);
     *ret_stage = NULL;

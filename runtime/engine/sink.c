@@ -35,7 +35,7 @@ int mr_label_next(struct mr_stage *s) {
   }
   g_free(s->snk.label);
   s->snk.label = label_text(s, s->snk.label_number);
-  s->snk.now = (struct mr_unit){.size = sizeof s->snk.now, .run = mr_stage_run(s), .pipeline = s->p->spec->name,
+  s->snk.now = (struct mr_unit){.size = sizeof s->snk.now, .run = s->p->run, .pipeline = s->p->spec->name,
                                 .sink = s->spec->name, .label = s->snk.label};
   return MR_COMMIT_DONE;
 }
@@ -103,7 +103,7 @@ static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, 
     if (!sl || !sl->mine || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0) continue;
     marks[n++] = (struct mr_mark){.source = sl->lane->source->spec->name, .name = sl->lane->name, .lane = sl->lane->id,
                                   .from = sl->stored, .upto = m->lanes[i].position, .owner = sl->owner, .rows = (uint64_t)sl->rows,
-                                  .run = mr_stage_run(s)};
+                                  .run = mr_stage_run(s, sl->lane->id)};
   }
   *ret_n = n;
   return marks;
@@ -146,14 +146,14 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
   struct mr_error err = MR_ERROR_INIT;
   struct mr_unit u = s->snk.now;
   int st, tries = 1;
-  u.run = mr_stage_run(s);
+  u.run = s->p->run;
   u.pipeline = s->p->spec->name;
   u.sink = s->spec->name;
   u.mark = marks;
   u.n = n;
   do {
     mr_error_clear(&err);
-    st = s->p->store->done(s->p->store, s->spec->name, NULL, u.run, marks, n, &err);
+    st = s->p->store->done(s->p->store, s->spec->name, NULL, marks, n, &err);
   } while (st == MR_RETRY && mr_stage_backoff(s, tries++, &err));
   if (st == MR_RETRY) return MR_COMMIT_STOPPED;
   if (st < 0) {

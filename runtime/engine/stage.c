@@ -19,7 +19,9 @@ void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fm
   g_free(old);
 }
 
-uint64_t mr_stage_run(const struct mr_stage *s) { return s->p->run << 16 | (s->attempt & 0xffff); }
+uint64_t mr_stage_run(const struct mr_stage *s, uint32_t lane) {
+  return s->p->run | (uint64_t)(lane & 0xfff) << 12 | (s->attempt & 0xfff);
+}
 
 /* ---- receiving */
 

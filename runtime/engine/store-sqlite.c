@@ -27,10 +27,10 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS lanes(sink TEXT, source TEXT, lane TEXT, position BLOB NOT NULL, owner INTEGER NOT NULL,"
     " rows_total INTEGER NOT NULL DEFAULT 0, last_run INTEGER NOT NULL DEFAULT 0, last_from BLOB NOT NULL,"
     " PRIMARY KEY(sink, source, lane)) WITHOUT ROWID;"
-    "CREATE TABLE IF NOT EXISTS pending(sink TEXT, label TEXT, state INTEGER, recorded_us INTEGER, run INTEGER,"
+    "CREATE TABLE IF NOT EXISTS pending(sink TEXT, label TEXT, state INTEGER, recorded_us INTEGER,"
     " PRIMARY KEY(sink, label)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS pending_lanes(sink TEXT, label TEXT, source TEXT, lane TEXT, id INTEGER, position_from BLOB,"
-    " position_to BLOB, owner INTEGER, rows INTEGER, PRIMARY KEY(sink, label, source, lane)) WITHOUT ROWID;";
+    " position_to BLOB, owner INTEGER, rows INTEGER, run INTEGER, PRIMARY KEY(sink, label, source, lane)) WITHOUT ROWID;";
 
 static struct sqlite_store *self_of(struct mr_store *st) { return (struct sqlite_store *)st; }
 
@@ -106,20 +106,27 @@ static int counter(struct sqlite_store *s, const char *key, int64_t add, uint64_
   return end(s, MR_OK, err);
 }
 
-static int st_run(struct mr_store *st, uint64_t *ret, struct mr_error *err) { return counter(self_of(st), "run", 1, ret, err); }
-
 static int st_number(struct mr_store *st, const char *sink, uint64_t *ret, struct mr_error *err) {
   g_autofree char *key = g_strconcat("label:", sink, NULL);
   return counter(self_of(st), key, 1, ret, err);
 }
 
-static int st_ran(struct mr_store *st, const char *source, bool set, bool *ret, struct mr_error *err) {
-  g_autofree char *key = g_strconcat("ran:", source, NULL);
-  uint64_t v = 0;
-  int status = counter(self_of(st), key, 0, &v, err);
-  if (status >= 0 && set && !v) status = counter(self_of(st), key, 1, &v, err);
-  *ret = v > 0;
-  return status;
+static int ran_one(struct sqlite_store *s, const char *key, bool set, bool *ret, struct mr_error *err) {
+  g_autofree char *name = g_strconcat("ran:", key, NULL);
+  sqlite3_stmt *q = query(s, "SELECT 1 FROM meta WHERE key=?", "t", name);
+  if (!q) return fail(s, err);
+  *ret = sqlite3_step(q) == SQLITE_ROW;
+  sqlite3_finalize(q);
+  if (!set || *ret) return MR_OK;
+  return run(s, query(s, "INSERT INTO meta VALUES(?,1)", "t", name), NULL) ? MR_OK : fail(s, err);
+}
+
+static int st_ran(struct mr_store *st, const char *const *key, size_t n, bool set, bool *ret, struct mr_error *err) {
+  struct sqlite_store *s = self_of(st);
+  int status = MR_OK;
+  if (!begin(s)) return end(s, fail(s, err), err);
+  for (size_t i = 0; status >= 0 && i < n; i++) status = ran_one(s, key[i], set, &ret[i], err);
+  return end(s, status, err);
 }
 
 static int take_one(struct sqlite_store *s, const char *sink, const char *source, const char *lane, mr_mark_fn *mark, void *out,
@@ -160,17 +167,6 @@ static int st_found(struct mr_store *st, const char *sink, const struct mr_mark 
   return end(s, status, err);
 }
 
-static int st_known(struct mr_store *st, const char *sink, bool *ret, struct mr_error *err) {
-  struct sqlite_store *s = self_of(st);
-  pthread_mutex_lock(&s->lock);
-  sqlite3_stmt *q = query(s, "SELECT 1 FROM lanes WHERE sink=? LIMIT 1", "t", sink);
-  int status = q ? MR_OK : fail(s, err);
-  if (q) *ret = sqlite3_step(q) == SQLITE_ROW;
-  sqlite3_finalize(q);
-  pthread_mutex_unlock(&s->lock);
-  return status;
-}
-
 /* Tests owner (and from, when positions move) of one lane. */
 static int lane_is(struct sqlite_store *s, const char *sink, const struct mr_mark *m, bool position_too, struct mr_error *err) {
   sqlite3_stmt *q = query(s, "SELECT owner,position FROM lanes WHERE sink=? AND source=? AND lane=?", "ttt", sink, m->source, m->name);
@@ -187,8 +183,8 @@ static int lane_is(struct sqlite_store *s, const char *sink, const struct mr_mar
 static int record_lane(struct sqlite_store *s, const struct mr_pending *p, const struct mr_mark *m, struct mr_error *err) {
   int status = lane_is(s, p->sink, m, true, err);
   if (status < 0) return status;
-  return run(s, query(s, "INSERT INTO pending_lanes VALUES(?,?,?,?,?,?,?,?,?)", "ttttippii", p->sink, p->label, m->source, m->name,
-                      (int64_t)m->lane, &m->from, &m->upto, (int64_t)m->owner, (int64_t)m->rows), NULL) ? MR_OK : fail(s, err);
+  return run(s, query(s, "INSERT INTO pending_lanes VALUES(?,?,?,?,?,?,?,?,?,?)", "ttttippiii", p->sink, p->label, m->source, m->name,
+                      (int64_t)m->lane, &m->from, &m->upto, (int64_t)m->owner, (int64_t)m->rows, (int64_t)m->run), NULL) ? MR_OK : fail(s, err);
 }
 
 static int st_record(struct mr_store *st, const struct mr_pending *p, struct mr_error *err) {
@@ -196,8 +192,8 @@ static int st_record(struct mr_store *st, const struct mr_pending *p, struct mr_
   int status = MR_OK;
   if (!begin(s)) return end(s, fail(s, err), err);
   for (size_t i = 0; status >= 0 && i < p->n; i++) status = record_lane(s, p, &p->mark[i], err);
-  if (status >= 0 && !run(s, query(s, "INSERT INTO pending VALUES(?,?,?,?,?)", "ttiii", p->sink, p->label, (int64_t)p->state,
-                                   p->recorded_us, (int64_t)p->run), NULL))
+  if (status >= 0 && !run(s, query(s, "INSERT INTO pending VALUES(?,?,?,?)", "ttii", p->sink, p->label, (int64_t)p->state,
+                                   p->recorded_us), NULL))
     status = fail(s, err);
   return end(s, status, err);
 }
@@ -209,23 +205,23 @@ static bool forget(struct sqlite_store *s, const char *sink, const char *label) 
 
 /* With a record, the record is the claim: it was fenced when it was written, and the owner may have been raised by the process
  * that finishes it. Without one, owner and position are compared. */
-static int move_lane(struct sqlite_store *s, const char *sink, uint64_t run_id, const struct mr_mark *m, bool recorded, struct mr_error *err) {
+static int move_lane(struct sqlite_store *s, const char *sink, const struct mr_mark *m, bool recorded, struct mr_error *err) {
   int status = recorded ? MR_OK : lane_is(s, sink, m, true, err), changes = 0;
   if (status < 0) return status;
   if (!run(s, query(s, "UPDATE lanes SET position=?, rows_total=rows_total+?, last_run=?, last_from=? WHERE sink=? AND source=? AND lane=?"
-                    " AND position=?", "piiptttp", &m->upto, (int64_t)m->rows, (int64_t)run_id, &m->from, sink, m->source, m->name, &m->from),
+                    " AND position=?", "piiptttp", &m->upto, (int64_t)m->rows, (int64_t)m->run, &m->from, sink, m->source, m->name, &m->from),
            &changes))
     return fail(s, err);
   if (changes == 1) return MR_OK;
   return mr_fail_code(err, MR_FENCED, "position", "lane %s/%s has moved", m->source, m->name);
 }
 
-static int st_done(struct mr_store *st, const char *sink, const char *label, uint64_t run_id, const struct mr_mark *m, size_t n,
+static int st_done(struct mr_store *st, const char *sink, const char *label, const struct mr_mark *m, size_t n,
                    struct mr_error *err) {
   struct sqlite_store *s = self_of(st);
   int status = MR_OK;
   if (!begin(s)) return end(s, fail(s, err), err);
-  for (size_t i = 0; status >= 0 && i < n; i++) status = move_lane(s, sink, run_id, &m[i], label != NULL, err);
+  for (size_t i = 0; status >= 0 && i < n; i++) status = move_lane(s, sink, &m[i], label != NULL, err);
   if (status >= 0 && label && !forget(s, sink, label)) status = fail(s, err);
   return end(s, status, err);
 }
@@ -239,7 +235,7 @@ static int st_drop(struct mr_store *st, const char *sink, const char *label, str
 static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending_fn *each, void *out, struct mr_error *err) {
   g_autoptr(GArray) marks = g_array_new(FALSE, TRUE, sizeof(struct mr_mark));
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-  sqlite3_stmt *q = query(s, "SELECT source,lane,id,position_from,position_to,owner,rows FROM pending_lanes WHERE sink=? AND label=?",
+  sqlite3_stmt *q = query(s, "SELECT source,lane,id,position_from,position_to,owner,rows,run FROM pending_lanes WHERE sink=? AND label=?",
                           "tt", p->sink, p->label);
   if (!q) return fail(s, err);
   while (sqlite3_step(q) == SQLITE_ROW) {
@@ -247,7 +243,7 @@ static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending
     g_ptr_array_add(names, source);
     g_ptr_array_add(names, lane);
     struct mr_mark m = {.source = source, .name = lane, .lane = (uint32_t)sqlite3_column_int64(q, 2), .from = position(q, 3),
-                        .upto = position(q, 4), .owner = (uint64_t)sqlite3_column_int64(q, 5), .rows = (uint64_t)sqlite3_column_int64(q, 6)};
+                        .upto = position(q, 4), .owner = (uint64_t)sqlite3_column_int64(q, 5), .rows = (uint64_t)sqlite3_column_int64(q, 6), .run = (uint64_t)sqlite3_column_int64(q, 7)};
     g_array_append_val(marks, m);
   }
   sqlite3_finalize(q);
@@ -260,12 +256,12 @@ static int st_pending(struct mr_store *st, const char *sink, mr_pending_fn *each
   struct sqlite_store *s = self_of(st);
   int status = MR_OK;
   pthread_mutex_lock(&s->lock);
-  sqlite3_stmt *q = query(s, "SELECT label,state,recorded_us,run FROM pending WHERE sink=? ORDER BY recorded_us", "t", sink);
+  sqlite3_stmt *q = query(s, "SELECT label,state,recorded_us FROM pending WHERE sink=? ORDER BY recorded_us", "t", sink);
   if (!q) status = fail(s, err);
   while (status >= 0 && sqlite3_step(q) == SQLITE_ROW) {
     g_autofree char *label = g_strdup((const char *)sqlite3_column_text(q, 0));
     struct mr_pending p = {.sink = sink, .label = label, .state = (enum mr_pending_state)sqlite3_column_int(q, 1),
-                           .recorded_us = sqlite3_column_int64(q, 2), .run = (uint64_t)sqlite3_column_int64(q, 3)};
+                           .recorded_us = sqlite3_column_int64(q, 2)};
     status = give_pending(s, &p, each, out, err);
   }
   sqlite3_finalize(q);
@@ -337,7 +333,7 @@ static void st_free(struct mr_store *st) {
   g_free(s);
 }
 
-static const struct mr_store vtable = {st_run,  st_ran,  st_take,    st_found,     st_known,     st_number,     st_record, st_done,
+static const struct mr_store vtable = {st_ran,  st_take,    st_found,     st_number,     st_record, st_done,
                                        st_drop, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
 
 static char *lock_dir(struct sqlite_store *s) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store: lane rows of sinks that cannot keep their own, pending units, the run counter. Every call that returns MR_OK is
+/* The store: lane rows of sinks that cannot keep their own, pending units, label numbers. Every call that returns MR_OK is
  * durable. Calls may come from several sink threads; the implementation locks. MR_RETRY: try again; MR_FATAL: the store is broken. */
 #ifndef MR_STORE_H
 #define MR_STORE_H
@@ -11,30 +11,26 @@ struct mr_pending {
   const char *sink, *label;
   enum mr_pending_state state;
   int64_t recorded_us; /* wall clock */
-  uint64_t run;
   size_t n;
   const struct mr_mark *mark;
 };
 typedef int mr_pending_fn(void *out, const struct mr_pending *lend, struct mr_error *err);
 
 struct mr_store {
-  /* A number that was never given before: of this process's run. */
-  int (*run)(struct mr_store *, uint64_t *ret, struct mr_error *);
-  /* Whether the lanes of this source were once all given a first position. */
-  int (*ran)(struct mr_store *, const char *source, bool set, bool *ret, struct mr_error *);
+  /* Whether a source's lanes were once all given a first position for a sink: keys "source/sink". set: they are now, all keys in one
+   * transaction. ret: n answers, as they were before. */
+  int (*ran)(struct mr_store *, const char *const *key, size_t n, bool set, bool *ret, struct mr_error *);
   /* As mr_sink.take and found, for sinks whose lane rows live here. */
   int (*take)(struct mr_store *, const char *sink, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark,
               void *out, struct mr_error *);
   int (*found)(struct mr_store *, const char *sink, const struct mr_mark *, size_t n, struct mr_error *);
-  /* Does the sink (any lane) have a row? */
-  int (*known)(struct mr_store *, const char *sink, bool *ret, struct mr_error *);
   /* The number of the sink's next label; durable before it is used. */
   int (*number)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
   /* Records a pending unit; MR_FENCED when an owner is not the marks'. */
   int (*record)(struct mr_store *, const struct mr_pending *, struct mr_error *);
   /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a miss), and the record with this
    * label, if there is one, is gone. label NULL: no record (plain). */
-  int (*done)(struct mr_store *, const char *sink, const char *label, uint64_t run, const struct mr_mark *, size_t n,
+  int (*done)(struct mr_store *, const char *sink, const char *label, const struct mr_mark *, size_t n,
               struct mr_error *);
   int (*drop)(struct mr_store *, const char *sink, const char *label, struct mr_error *); /* the record goes, positions stay */
   int (*pending)(struct mr_store *, const char *sink, mr_pending_fn *each, void *out, struct mr_error *);

@@ -99,7 +99,7 @@ static int give_rows(struct source *s, int l, int64_t max, struct mr_batch *give
 
 static bool at_end(const struct source *s) {
   for (int l = 0; l < SIM_LANES; l++)
-    if (s->lane[l].have && s->lane[l].at < (uint64_t)s->w->c.rows[l]) return false;
+    if (s->lane[l].have ? s->lane[l].at < (uint64_t)s->w->c.rows[l] : s->w->owner_of[l] == s->proc) return false;
   return s->w->c.moves == 0; /* lanes may still come */
 }
 

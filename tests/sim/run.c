@@ -150,12 +150,14 @@ static int64_t between(struct sim_world *w) {
       sim_kill(w, i);
       p->restart_at = w->now + 1 + (int64_t)sim_draw(w, RESTART_US);
     }
-    if (p->restart_at && w->now >= p->restart_at && !all_done(w)) {
+    bool again = !p->stopped && (!p->finished || !all_done(w)); /* after a crash it comes up once more, to repeat its marks */
+    if (p->restart_at && w->now >= p->restart_at && again) {
       p->restart_at = 0;
+      p->finished = false;
       sim_kill(w, i);
       sim_start(w, i, process, p);
     }
-    if (p->restart_at && !all_done(w)) next = MIN(next, p->restart_at);
+    if (p->restart_at && again && !p->stopped) next = MIN(next, p->restart_at);
   }
   if (w->c.procs > 1 && sim_spend(w, &w->c.moves, 300)) move_lane(w);
   if (w->c.delivery == MR_TWO_PHASE && sim_spend(w, &w->c.forgotten, 200)) forget_label(w);

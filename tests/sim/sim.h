@@ -65,7 +65,7 @@ struct sim_world {
   struct sim_lane_row store_rows[2][SIM_LANES];
   GPtrArray *pending;  /* struct sim_pending * */
   GHashTable *blocks;
-  uint64_t runs, numbers[2];
+  uint64_t numbers[2];
   bool ran[2];
   /* group */
   int owner_of[SIM_LANES];
@@ -77,7 +77,6 @@ struct sim_pending {
   int sink;
   char *label;
   enum mr_pending_state state;
-  uint64_t run;
   GArray *marks;
 };
 

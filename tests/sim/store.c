@@ -12,16 +12,14 @@ static struct sim_world *w_of(struct mr_store *s) { return ((struct store *)s)->
 static int sink_index(const char *sink) { return strcmp(sink, "a") ? 1 : 0; }
 static int lane_index(const char *name) { return strcmp(name, "zero") ? 1 : 0; }
 
-static int st_run(struct mr_store *s, uint64_t *ret, struct mr_error *err) {
+static int st_ran(struct mr_store *s, const char *const *key, size_t n, bool set, bool *ret, struct mr_error *err) {
   sim_yield();
-  *ret = ++w_of(s)->runs;
-  return MR_OK;
-}
-static int st_ran(struct mr_store *s, const char *source, bool set, bool *ret, struct mr_error *err) {
+  for (size_t i = 0; i < n; i++) {
+    bool *ran = &w_of(s)->ran[g_str_has_suffix(key[i], "/a") ? 0 : 1];
+    ret[i] = *ran && (g_str_has_suffix(key[i], "/a") || g_str_has_suffix(key[i], "/b"));
+    *ran |= set;
+  }
   sim_yield();
-  bool *ran = &w_of(s)->ran[g_str_has_suffix(source, "/a") ? 0 : 1];
-  *ran |= set;
-  *ret = *ran;
   return MR_OK;
 }
 static int st_take(struct mr_store *s, const char *sink, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark, void *out,
@@ -44,10 +42,6 @@ static int st_found(struct mr_store *s, const char *sink, const struct mr_mark *
   for (size_t i = 0; i < n; i++)
     w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)] = (struct sim_lane_row){true, m[i].owner, 0, m[i].upto, m[i].upto};
   sim_yield();
-  return MR_OK;
-}
-static int st_known(struct mr_store *s, const char *sink, bool *ret, struct mr_error *err) {
-  *ret = w_of(s)->store_rows[sink_index(sink)][0].exists || w_of(s)->store_rows[sink_index(sink)][1].exists;
   return MR_OK;
 }
 static int st_number(struct mr_store *s, const char *sink, uint64_t *ret, struct mr_error *err) {
@@ -75,7 +69,6 @@ static int st_record(struct mr_store *s, const struct mr_pending *p, struct mr_e
   c->sink = sink_index(p->sink);
   c->label = g_strdup(p->label);
   c->state = p->state;
-  c->run = p->run;
   c->marks = sim_copy_marks(p->mark, p->n);
   g_ptr_array_add(w->pending, c);
   sim_trace(w, "store: record %s", p->label);
@@ -91,7 +84,7 @@ static int find_pending(struct sim_world *w, const char *sink, const char *label
   return -1;
 }
 
-static int st_done(struct mr_store *s, const char *sink, const char *label, uint64_t run, const struct mr_mark *m, size_t n,
+static int st_done(struct mr_store *s, const char *sink, const char *label, const struct mr_mark *m, size_t n,
                    struct mr_error *err) {
   struct sim_world *w = w_of(s);
   sim_yield();
@@ -103,7 +96,7 @@ static int st_done(struct mr_store *s, const char *sink, const char *label, uint
     struct sim_lane_row *r = &w->store_rows[sink_index(sink)][lane_index(m[i].name)];
     r->from = r->position;
     r->position = m[i].upto;
-    r->run = run;
+    r->run = m[i].run;
   }
   int at = find_pending(w, sink, label);
   if (at >= 0) g_ptr_array_remove_index(w->pending, (guint)at);
@@ -124,7 +117,7 @@ static int st_pending(struct mr_store *s, const char *sink, mr_pending_fn *each,
   for (guint i = 0; i < w->pending->len; i++) {
     const struct sim_pending *c = w->pending->pdata[i];
     if (c->sink != sink_index(sink)) continue;
-    struct mr_pending p = {.sink = sink, .label = c->label, .state = c->state, .run = c->run, .n = c->marks->len,
+    struct mr_pending p = {.sink = sink, .label = c->label, .state = c->state, .n = c->marks->len,
                            .mark = (const struct mr_mark *)(void *)c->marks->data};
     each(out, &p, err);
   }
@@ -154,7 +147,7 @@ static void st_free(struct mr_store *s) { g_free(s); }
 
 struct mr_store *sim_store_new(struct sim_world *w) {
   struct store *s = g_new0(struct store, 1);
-  s->vt = (struct mr_store){st_run,  st_ran,     st_take,      st_found,     st_known,      st_number, st_record, st_done,
+  s->vt = (struct mr_store){st_ran,     st_take,      st_found,     st_number, st_record, st_done,
                             st_drop, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
   s->w = w;
   return &s->vt;
