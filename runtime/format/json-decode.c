@@ -8,7 +8,7 @@ uint8_t *mr_json_scratch(struct mr_json *d, int64_t n) {
 
 const uint8_t *mr_json_bad(struct mr_json *d, const uint8_t *at, struct mr_json_node *n, const char *code, const char *what) {
   d->in.column = n->path;
-  d->widen = n->inferred;
+  d->widen = n->shape != NULL;
   return mr_json_fail(&d->in, at, code, what);
 }
 
@@ -27,16 +27,18 @@ static inline bool key_is(const uint8_t *p, const uint8_t *end, const struct mr_
   return x == 0;
 }
 
-/* A key without a column: what becomes of it. */
-static struct mr_json_field *unknown_key(struct mr_json *d, const uint8_t *at, struct mr_json_node *n, const uint8_t *key,
-                                         int64_t len, uint32_t hash) {
+/* A key without a column: what becomes of it. value: where its value is. */
+static struct mr_json_field *unknown_key(struct mr_json *d, const uint8_t *at, const uint8_t *value, struct mr_json_node *n,
+                                         const uint8_t *key, int64_t len, uint32_t hash) {
   bool system = n == &d->root && len && key[0] == '_';
-  if (n->inferred && !system) {
+  if (n->shape && d->new_keys && !system) {
+    if (d->pass_new || *value == 'n') return &n->keys->other; /* may be a column one day */
     mr_json_bad(d, at, n, MR_CODE_UNKNOWN, "a new key");
     return NULL;
   }
   if (d->conf.unknown == MR_UNKNOWN_DEAD_LETTER) {
     mr_json_bad(d, at, n, MR_CODE_UNKNOWN, "a key that is no column");
+    d->widen = false;
     return NULL;
   }
   return mr_json_field_ignore(n->keys, key, len, hash);
@@ -52,7 +54,7 @@ static const uint8_t *key_by_name(struct mr_json *d, const uint8_t *p, struct mr
   if (!(p = mr_json_string(&d->in, p + 1, key, &len)) || !(p = mr_json_colon(&d->in, p))) return NULL;
   uint32_t hash = mr_json_hash(key, len);
   struct mr_json_field *f = mr_json_field_find(n->keys, key, len, hash);
-  if (!f && !(f = unknown_key(d, at, n, key, len, hash))) return NULL;
+  if (!f && !(f = unknown_key(d, at, p, n, key, len, hash))) return NULL;
   *ret = f;
   return p;
 }
@@ -81,6 +83,7 @@ static inline const uint8_t *integer(struct mr_json *d, const uint8_t *p, struct
   if (MR_UNLIKELY(*p == '.' || (*p | 0x20) == 'e')) return mr_json_bad(d, at, n, MR_CODE_TEXT, "not an integer");
   if (MR_UNLIKELY(over || v > (minus ? n->t.most_minus : n->t.most))) return mr_json_bad(d, at, n, MR_CODE_RANGE, "an integer out of range");
   if (MR_UNLIKELY(!mr_json_room(n))) return mr_json_no_memory(d, at);
+  if (MR_UNLIKELY(n->shape != NULL)) n->shape->inexact |= v >> 53 != 0;
   if (minus) v = 0 - v;
   if (MR_LIKELY(c->width == 8)) ((uint64_t *)(void *)c->data)[c->length] = v;
   else if (c->width == 4) ((uint32_t *)(void *)c->data)[c->length] = (uint32_t)v;
@@ -232,4 +235,14 @@ int64_t mr_json_rows(struct mr_json *d, const uint8_t *p) {
   else p = mr_json_fail(&d->in, p, MR_CODE_SHAPE, "the message is not an object or array of objects");
   if (p && p != d->in.end) p = mr_json_fail(&d->in, p, MR_CODE_JSON, "text behind the end of the value");
   return p ? d->rows.length - before : -1;
+}
+
+int64_t mr_json_message(struct mr_json *d, const void *data, size_t len) {
+  int64_t before = d->rows.length, rows = -1;
+  d->start = data;
+  d->widen = false;
+  const uint8_t *p = mr_json_begin(&d->in, data, len);
+  if (p) rows = mr_json_rows(d, p);
+  if (MR_UNLIKELY(rows < 0)) mr_json_rollback(&d->root, before);
+  return rows;
 }

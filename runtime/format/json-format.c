@@ -11,8 +11,8 @@ static const char *const time_choices[] = {"iso", "s", "ms", "us", NULL};
 const struct mr_opt mr_json_options[] = {
     {.name = "columns", .type = MR_COLUMNS, .offset = offsetof(struct mr_json_conf, columns),
      .doc = "names and types of the columns; left out: inferred from the messages"},
-    {.name = "unknown", .type = MR_CHOICE, .offset = offsetof(struct mr_json_conf, unknown), .dflt = "ignore",
-     .choices = unknown_choices, .doc = "a key that is no column: pass it over, add a column, or refuse the message"},
+    {.name = "unknown", .type = MR_CHOICE, .offset = offsetof(struct mr_json_conf, unknown), .choices = unknown_choices,
+     .doc = "a key that is no column: pass it over (with columns), add a column (without columns), or refuse the message"},
     {.name = "timestamps", .type = MR_CHOICE, .offset = offsetof(struct mr_json_conf, timestamps), .dflt = "iso",
      .choices = time_choices, .doc = "what a number in a timestamp column counts since 1970; iso: numbers are refused"},
     {.name = "quoted_numbers", .type = MR_BOOL, .offset = offsetof(struct mr_json_conf, quoted_numbers), .dflt = "false",
@@ -25,6 +25,7 @@ static void json_free(struct mr_decoder *base) {
   struct mr_json *d = self_of(base);
   if (!d) return;
   mr_json_plan_free(d);
+  mr_json_infer_finish(d);
   mr_schema_release(&d->schema);
   free(d->scratch);
   if (d->c) freelocale(d->c);
@@ -33,6 +34,8 @@ static void json_free(struct mr_decoder *base) {
 
 /* Columns as declared, or none yet. */
 static bool first_schema(struct mr_json *d) {
+  if (d->conf.unknown < 0) d->conf.unknown = d->conf.columns ? MR_UNKNOWN_IGNORE : MR_UNKNOWN_ADD;
+  if ((!d->conf.columns || d->conf.unknown == MR_UNKNOWN_ADD) && !mr_json_infer_init(d)) return false;
   if (!d->conf.columns) return mr_schema_struct(&d->schema);
   d->known = true;
   return mr_schema_copy(d->conf.columns, &d->schema);
@@ -42,7 +45,7 @@ static int json_open(const struct mr_json_conf *conf, const struct mr_decoder_vt
   struct mr_json *d = calloc(1, sizeof *d);
   if (!d) return mr_fail(err, MR_FATAL, "no memory");
   d->base.vt = vt;
-  if (conf) d->conf = *conf;
+  d->conf = conf ? *conf : (struct mr_json_conf){.unknown = -1};
   d->c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   if (!d->c || !first_schema(d) || !mr_json_plan(d)) {
     json_free(&d->base);
@@ -63,14 +66,13 @@ static int refusal(struct mr_json *d, struct mr_error *err) {
 
 static int json_decode(struct mr_decoder *base, const void *data, size_t len, struct mr_error *err) {
   struct mr_json *d = self_of(base);
-  int64_t before = d->rows.length, rows = -1;
-  d->start = data;
-  d->widen = false;
-  const uint8_t *p = mr_json_begin(&d->in, data, len);
-  if (p) rows = mr_json_rows(d, p);
-  if (MR_LIKELY(rows >= 0)) return (int)rows;
-  mr_json_rollback(&d->root, before);
-  return refusal(d, err);
+  int64_t before = d->rows.length, rows = mr_json_message(d, data, len);
+  if (MR_UNLIKELY(rows < 0 && d->widen)) rows = mr_json_widen(d, data, len);
+  else if (MR_UNLIKELY(rows >= 0 && d->shape && !mr_json_keep(d, data, len))) {
+    mr_json_rollback(&d->root, before);
+    return mr_fail(err, MR_FATAL, "no memory");
+  }
+  return MR_LIKELY(rows >= 0) ? (int)rows : refusal(d, err);
 }
 
 static int json_decoded(struct mr_decoder *base, struct ArrowArray *give, struct mr_error *err) {
@@ -80,7 +82,9 @@ static int json_decoded(struct mr_decoder *base, struct ArrowArray *give, struct
     d->schema_new = false;
     return MR_SCHEMA;
   }
-  return mr_json_take(d, give) ? MR_OK : mr_fail(err, MR_FATAL, "no memory");
+  if (!mr_json_take(d, give)) return mr_fail(err, MR_FATAL, "no memory");
+  mr_json_keep_none(d);
+  return MR_OK;
 }
 
 static int json_schema(struct mr_decoder *base, struct ArrowSchema *give, struct mr_error *err) {

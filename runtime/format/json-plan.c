@@ -126,6 +126,12 @@ static bool node_path(struct mr_json_node *n, const char *above, const char *nam
 
 static bool node_init(struct mr_json_node *n, const struct ArrowSchema *s, struct mr_column *c, const char *above);
 
+/* The shape that a part of an inferred column comes from, or NULL. */
+static struct mr_json_shape *kid_shape(const struct mr_json_shape *s, const char *name) {
+  struct mr_json_shape *k = s ? mr_json_shape_find(s, name, (int64_t)strlen(name)) : NULL;
+  return k && !k->fixed ? k : NULL;
+}
+
 static bool node_kids(struct mr_json_node *n, const struct ArrowSchema *s, struct mr_column *c) {
   if (n->t.kind == MR_K_MAP) { /* straight to key and value */
     s = s->children[0];
@@ -135,7 +141,7 @@ static bool node_kids(struct mr_json_node *n, const struct ArrowSchema *s, struc
   if (!(n->kid = calloc((size_t)s->n_children, sizeof *n->kid))) return false;
   n->n_kid = s->n_children;
   for (int64_t i = 0; i < n->n_kid; i++) {
-    n->kid[i].inferred = n->inferred;
+    n->kid[i].shape = kid_shape(n->shape, s->children[i]->name);
     if (!node_init(&n->kid[i], s->children[i], &c->child[i], n->path)) return false;
   }
   return true;
@@ -158,20 +164,11 @@ static void node_done(struct mr_json_node *n) {
   memset(n, 0, sizeof *n);
 }
 
-/* Which columns were declared: those never change. */
-static void mark_inferred(struct mr_json_node *n, bool inferred) {
-  n->inferred = inferred;
-  for (int64_t i = 0; i < n->n_kid; i++) mark_inferred(&n->kid[i], inferred);
-}
-
 bool mr_json_plan(struct mr_json *d) {
-  int64_t declared = d->conf.columns ? d->conf.columns->n_children : 0;
   if (!d->rows.kind && !mr_column_init(&d->rows, &d->schema)) return false;
   node_done(&d->root);
-  if (!node_init(&d->root, &d->schema, &d->rows, NULL)) return false;
-  d->root.inferred = d->shape != NULL;
-  for (int64_t i = declared; i < d->root.n_kid; i++) mark_inferred(&d->root.kid[i], true);
-  return true;
+  d->root.shape = d->shape;
+  return node_init(&d->root, &d->schema, &d->rows, NULL);
 }
 
 void mr_json_plan_free(struct mr_json *d) {

@@ -61,7 +61,7 @@ static const uint8_t *number(struct mr_json *d, const uint8_t *p, struct mr_json
   if (!s) return mr_json_no_memory(d, at);
   enum mr_text_status st = mr_cell_parse(&n->t, (const char *)at, p - at, d->c, s, v);
   if (st != MR_TEXT_OK) return refuse(d, at, n, st);
-  if (n->inferred && n->t.kind == MR_K_FLOAT64 && !is_exact(at, p))
+  if (n->shape && n->t.kind == MR_K_FLOAT64 && !is_exact(at, p))
     return mr_json_bad(d, at, n, MR_CODE_RANGE, "an integer that no float64 holds");
   return put_fixed(d, at, p, n, v);
 }

@@ -5,6 +5,7 @@
 #include <locale.h>
 #include "format/format.h"
 #include "format/json-scan.h"
+#include "format/json-shape.h"
 
 enum mr_json_unknown { MR_UNKNOWN_IGNORE, MR_UNKNOWN_ADD, MR_UNKNOWN_DEAD_LETTER };
 enum mr_json_time { MR_TIME_ISO, MR_TIME_S, MR_TIME_MILLI, MR_TIME_MICRO };
@@ -39,27 +40,27 @@ struct mr_json_keys {
 /* A column, or part of a nested one. */
 struct mr_json_node {
   struct mr_cell t;
-  bool inferred;            /* of a type that was inferred: may be widened */
+  struct mr_json_shape *shape; /* of a type that was inferred, and so may be widened; lent. NULL: declared */
   struct mr_column *col;    /* lent from the builders */
   int64_t room;             /* elements for which data and valid have memory */
   int64_t hint, bytes_hint; /* what the last batch took */
-  bool big;                 /* inferred int64: it held a value that no double holds exactly */
   char *path;               /* for messages: "a.b" */
   struct mr_json_node *kid; /* struct: its fields; list: the element; map: key, value */
   int64_t n_kid;
   struct mr_json_keys *keys; /* struct */
 };
 
-struct mr_json_shape;
 struct mr_json {
   struct mr_decoder base;
   struct mr_json_conf conf;
   struct ArrowSchema schema;
   bool known, schema_new;       /* schema: there are columns; decoded has to say so */
-  bool widen;                   /* the last failure was one that a wider schema cures */
+  bool widen;                   /* the last failure was one that a wider schema may cure */
+  bool new_keys, pass_new;      /* keys may become columns; not those of this message, whose shape is known */
+  struct mr_json_kept *kept;    /* messages of the rows so far, to be read again with wider columns; NULL: no inference */
   struct mr_column rows;        /* a struct column: the builders */
   struct mr_json_node root;
-  struct mr_json_shape *shape;  /* NULL: no inference */
+  struct mr_json_shape *shape;  /* of all messages; NULL: no inference */
   struct mr_json_in in;
   const uint8_t *start;         /* of the message */
   uint8_t *scratch;
@@ -80,6 +81,18 @@ uint32_t mr_json_hash(const uint8_t *key, int64_t len);
 struct mr_json_field *mr_json_field_find(const struct mr_json_keys *k, const uint8_t *key, int64_t len, uint32_t hash);
 /* Remembers a key without a column; its place, or &k->other when there are too many. */
 struct mr_json_field *mr_json_field_ignore(struct mr_json_keys *k, const uint8_t *key, int64_t len, uint32_t hash);
+
+/* json-infer.c: begins inference. false: no memory. */
+bool mr_json_infer_init(struct mr_json *d);
+void mr_json_infer_finish(struct mr_json *d);
+/* Keeps a message that was read. false: no memory. */
+bool mr_json_keep(struct mr_json *d, const void *data, size_t len);
+void mr_json_keep_none(struct mr_json *d); /* the rows were given away */
+/* After a failure with d->widen (rolled back): widens the columns by this message, reads all kept messages and this one again. As
+ * mr_host.decode, with d->in filled. */
+int mr_json_widen(struct mr_json *d, const void *data, size_t len);
+/* Reads one message: rows, or -1 with d->in filled and nothing added. */
+int64_t mr_json_message(struct mr_json *d, const void *data, size_t len);
 
 /* json-decode.c: appends the rows of d->in's message, p at its first byte. Returns their number, or -1 with d->in filled; then the
  * caller rolls back. */
