@@ -15,7 +15,9 @@ static void host_log(void *ctx, int level, const char *text)
 {
   mr_lookup_log(ctx, level, "%s", text);
 }
-static void host_metric(void *ctx, const char *name, uint32_t lane, int64_t value) {}
+static void host_metric(void *ctx, const char *name, uint32_t lane, int64_t value)
+{
+}
 static void host_notify(void *ctx)
 {
   struct mr_lookup_source *s = ctx;
@@ -36,7 +38,8 @@ static int host_reject(void *ctx, const struct mr_reject *r)
   return MR_OK;
 }
 
-struct mr_lookup_lane *mr_lookup_lane(struct mr_lookup_source *s, const char *name, uint32_t *ret_id)
+struct mr_lookup_lane *mr_lookup_lane(struct mr_lookup_source *s, const char *name,
+                                      uint32_t *ret_id)
 {
   guint i = 0;
   for (; i < s->lanes->len; i++)
@@ -54,7 +57,8 @@ static int host_lanes(void *ctx, const char *const *names, size_t n, struct mr_e
 {
   return MR_OK;
 }
-/* A lane without a position begins at its beginning, whatever the source's own start option says: a table is all of it. */
+/* A lane without a position begins at its beginning, whatever the source's own start option says: a
+ * table is all of it. */
 static int host_lane(void *ctx, const char *name, const struct mr_position *first, uint32_t *ret,
                      struct mr_position *ret_from, struct mr_error *err)
 {
@@ -77,8 +81,9 @@ static int host_lane_end(void *ctx, uint32_t lane, bool lost, int64_t wait_ms)
   return MR_OK;
 }
 
-static int host_no_lookup(void *ctx, const char *name, const struct ArrowSchema *keys, struct mr_lookup **ret,
-                          struct ArrowSchema *give_row, struct mr_error *err)
+static int host_no_lookup(void *ctx, const char *name, const struct ArrowSchema *keys,
+                          struct mr_lookup **ret, struct ArrowSchema *give_row,
+                          struct mr_error *err)
 {
   return mr_fail(err, MR_BADCONF, "a lookup cannot use another one");
 }

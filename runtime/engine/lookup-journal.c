@@ -19,7 +19,7 @@ struct frame { /* before each record */
 };
 struct mr_journal {
   char *path, *aside, *fingerprint;
-  int fd; /* -1: not open */
+  int fd;      /* -1: not open */
   bool beside; /* fd is the file that was begun aside */
   int64_t bytes;
   struct ArrowSchema columns;
@@ -131,7 +131,12 @@ static void get_array(struct cursor *c, const struct ArrowSchema *s, struct Arro
   bool text = k == MR_K_TEXT || k == MR_K_BINARY;
   int64_t n = get_i64(c), nulls = get_i64(c);
   if (c->bad || n < 0 || n > RECORD_MAX || nulls < 0 || nulls > n ||
-      !mr_array_init(a, n, k == MR_K_NULL ? 0 : k == MR_K_STRUCT ? 1 : text ? 3 : 2, s->n_children)) {
+      !mr_array_init(a, n,
+                     k == MR_K_NULL     ? 0
+                     : k == MR_K_STRUCT ? 1
+                     : text             ? 3
+                                        : 2,
+                     s->n_children)) {
     c->bad = true;
     return;
   }
@@ -152,7 +157,8 @@ static void get_array(struct cursor *c, const struct ArrowSchema *s, struct Arro
 
 static int io_error(struct mr_journal *j, const char *what, struct mr_error *err)
 {
-  return mr_fail(err, MR_FATAL, "%s: %s: %s", j->beside ? j->aside : j->path, what, g_strerror(errno));
+  return mr_fail(err, MR_FATAL, "%s: %s: %s", j->beside ? j->aside : j->path, what,
+                 g_strerror(errno));
 }
 
 static int write_all(struct mr_journal *j, const void *p, size_t n, struct mr_error *err)
@@ -208,7 +214,8 @@ static bool read_header(struct mr_journal *j, struct cursor *c, int64_t *ret_sta
   g_autofree char *magic = get_text(c), *fingerprint = get_text(c);
   *ret_started_us = get_i64(c);
   int64_t n = get_i64(c);
-  if (c->bad || kind != RECORD_HEADER || strcmp(magic, MAGIC) || strcmp(fingerprint, j->fingerprint))
+  if (c->bad || kind != RECORD_HEADER || strcmp(magic, MAGIC) ||
+      strcmp(fingerprint, j->fingerprint))
     return false;
   mr_schema_release(&j->columns);
   bool ok = mr_schema_struct(&j->columns);
@@ -332,8 +339,9 @@ void mr_journal_free(struct mr_journal *j)
   g_free(j);
 }
 
-int mr_journal_resume(struct mr_journal *j, const struct ArrowSchema *need, const struct ArrowSchema *from,
-                      mr_journal_rows_fn *each, void *out, struct mr_journal_state *ret, struct mr_error *err)
+int mr_journal_resume(struct mr_journal *j, const struct ArrowSchema *need,
+                      const struct ArrowSchema *from, mr_journal_rows_fn *each, void *out,
+                      struct mr_journal_state *ret, struct mr_error *err)
 {
   struct mr_journal_state state = {0};
   g_autoptr(GByteArray) b = g_byte_array_new();
@@ -345,7 +353,8 @@ int mr_journal_resume(struct mr_journal *j, const struct ArrowSchema *need, cons
   bool ours = next_record(j, b);
   if (ours) {
     c = (struct cursor){b->data, b->data + b->len, false};
-    ours = read_header(j, &c, &state.started_us) && holds_all(&j->columns, need) && holds_all(from, &j->columns);
+    ours = read_header(j, &c, &state.started_us) && holds_all(&j->columns, need) &&
+           holds_all(from, &j->columns);
   }
   if (!ours) {
     close_file(j);
@@ -361,8 +370,8 @@ int mr_journal_resume(struct mr_journal *j, const struct ArrowSchema *need, cons
   return rc;
 }
 
-int mr_journal_begin(struct mr_journal *j, const struct ArrowSchema *columns, int64_t now_us, bool aside,
-                     struct mr_error *err)
+int mr_journal_begin(struct mr_journal *j, const struct ArrowSchema *columns, int64_t now_us,
+                     bool aside, struct mr_error *err)
 {
   struct ArrowSchema copy;
   close_file(j);
@@ -373,7 +382,8 @@ int mr_journal_begin(struct mr_journal *j, const struct ArrowSchema *columns, in
   mr_schema_release(&j->columns);
   mr_schema_move(&copy, &j->columns);
   j->beside = aside;
-  j->fd = open(aside ? j->aside : j->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+  j->fd =
+      open(aside ? j->aside : j->path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
   return j->fd < 0 ? io_error(j, "create", err) : write_header(j, now_us, err);
 }
 
@@ -408,8 +418,8 @@ static bool put_columns(struct mr_journal *j, GByteArray *b, const struct ArrowS
 }
 
 int mr_journal_rows(struct mr_journal *j, const char *lane, const struct mr_position *upto,
-                    const struct ArrowSchema *s, const struct mr_view *column, const int64_t *row, int64_t n,
-                    const uint8_t *deleted, struct mr_error *err)
+                    const struct ArrowSchema *s, const struct mr_view *column, const int64_t *row,
+                    int64_t n, const uint8_t *deleted, struct mr_error *err)
 {
   g_autoptr(GByteArray) b = record(RECORD_ROWS);
   put_text(b, lane);

@@ -11,7 +11,7 @@
 #define BACKOFF_MAX_MS 10000
 #define PROGRESS_US 500000
 #define RESUME_MAX_US INT64_C(3600000000) /* a load that began earlier is begun anew */
-#define GARBAGE_MIN 65536 /* replaced rows that are never worth a compaction */
+#define GARBAGE_MIN 65536                 /* replaced rows that are never worth a compaction */
 
 /* ---- what the others ask for */
 
@@ -63,7 +63,7 @@ static void trouble(struct mr_lookup_source *s, int tries, const struct mr_error
   bool ready = s->ready;
   s->unreachable = err->unreachable;
   pthread_mutex_unlock(&s->lock);
-  if (tries == 1 || tries == 8)
+  if (*err->msg && (tries == 1 || tries == 8))
     mr_lookup_log(s, MR_WARN, "%s; trying again", err->msg);
   mr_lookup_tell(s, ready ? MR_LOOKUP_READY : MR_LOOKUP_WAITING, "%s: %s",
                  ready ? "not refreshed" : "waiting for its source", err->msg);
@@ -103,7 +103,8 @@ static bool view_schema(struct mr_lookup_source *s, const struct mr_lookup_view 
   return ok;
 }
 
-static struct mr_lookup_feed *feed_new(struct mr_lookup_source *s, struct mr_lookup_view *v, int64_t n)
+static struct mr_lookup_feed *feed_new(struct mr_lookup_source *s, struct mr_lookup_view *v,
+                                       int64_t n)
 {
   struct ArrowSchema schema;
   struct mr_lookup_feed *f = g_new0(struct mr_lookup_feed, 1);
@@ -153,8 +154,8 @@ static void pick_columns(struct mr_lookup_source *s, const struct ArrowSchema *f
 }
 
 /* Upserts rows of `from` into every table. */
-static int feed_rows(struct mr_lookup_source *s, const struct mr_view *column, const uint8_t *deleted, int64_t n,
-                     struct mr_error *err)
+static int feed_rows(struct mr_lookup_source *s, const struct mr_view *column,
+                     const uint8_t *deleted, int64_t n, struct mr_error *err)
 {
   int rc = MR_OK;
   for (guint i = 0; rc >= 0 && i < s->feeds->len; i++) {
@@ -202,8 +203,9 @@ static bool journal_schema(struct mr_lookup_source *s, struct ArrowSchema *ret)
   for (int64_t i = 0; ok && i < s->columns.n_children; i++) {
     bool used = false;
     for (guint v = 0; v < s->views->len; v++)
-      used |= g_ptr_array_find_with_equal_func(((struct mr_lookup_view *)s->views->pdata[v])->columns,
-                                               s->columns.children[i]->name, g_str_equal, NULL);
+      used |=
+          g_ptr_array_find_with_equal_func(((struct mr_lookup_view *)s->views->pdata[v])->columns,
+                                           s->columns.children[i]->name, g_str_equal, NULL);
     struct ArrowSchema c;
     if (!used)
       continue;
@@ -246,17 +248,20 @@ static int resume(struct mr_lookup_source *s, bool fresh, bool *ret_loaded, stru
 {
   struct ArrowSchema need;
   struct mr_journal_state state = {0};
-  int64_t now = s->os->wall_us(s->os), max = s->spec->refresh_ms ? s->spec->refresh_ms * 1000 : RESUME_MAX_US;
+  int64_t now = s->os->wall_us(s->os),
+          max = s->spec->refresh_ms ? s->spec->refresh_ms * 1000 : RESUME_MAX_US;
   *ret_loaded = false;
   if (!s->journal)
     return MR_OK;
   pthread_mutex_lock(&s->lock);
   bool ok = journal_schema(s, &need);
   pthread_mutex_unlock(&s->lock);
-  int rc = !ok     ? mr_fail(err, MR_FATAL, "out of memory")
-           : fresh ? MR_IDLE
-                   : mr_journal_resume(s->journal, &need, &s->columns, on_journal_rows, s, &state, err);
-  bool stale = state.loaded ? s->spec->refresh_ms > 0 : now - state.started_us > max || now < state.started_us;
+  int rc = !ok ? mr_fail(err, MR_FATAL, "out of memory")
+           : fresh
+               ? MR_IDLE
+               : mr_journal_resume(s->journal, &need, &s->columns, on_journal_rows, s, &state, err);
+  bool stale = state.loaded ? s->spec->refresh_ms > 0
+                            : now - state.started_us > max || now < state.started_us;
   if (rc == MR_OK && stale) {
     rc = make_feeds(s, err);
     rc = rc < 0 ? rc : MR_IDLE;
@@ -271,8 +276,10 @@ static int resume(struct mr_lookup_source *s, bool fresh, bool *ret_loaded, stru
   return rc;
 }
 
-/* What was read again from the journal may have come half way when that failed: everything is made anew. */
-static int begin_load(struct mr_lookup_source *s, bool fresh, bool *ret_loaded, struct mr_error *err)
+/* What was read again from the journal may have come half way when that failed: everything is made
+ * anew. */
+static int begin_load(struct mr_lookup_source *s, bool fresh, bool *ret_loaded,
+                      struct mr_error *err)
 {
   forget_lanes(s);
   int rc = make_feeds(s, err);
@@ -325,7 +332,8 @@ static int journal_rewrite(struct mr_lookup_source *s, struct mr_error *err)
 
 /* ---- compaction of followed tables */
 
-static int copy_rows(void *out, const struct mr_view *column, const int64_t *row, int64_t n, struct mr_error *err)
+static int copy_rows(void *out, const struct mr_view *column, const int64_t *row, int64_t n,
+                     struct mr_error *err)
 {
   struct mr_lookup_feed *f = out;
   int rc = MR_OK;
@@ -377,7 +385,8 @@ static int compact_all(struct mr_lookup_source *s, struct mr_error *err)
   if (!any)
     return MR_OK;
   show(s);
-  /* several tables with different keys do not fold into one list of rows: their journal keeps growing until the next full load */
+  /* several tables with different keys do not fold into one list of rows: their journal keeps
+   * growing until the next full load */
   if (mr_journal_is_open(s->journal) && s->feeds->len == 1 && journal_rewrite(s, err) < 0) {
     journal_failed(s, err);
     mr_error_clear(err);
@@ -411,7 +420,8 @@ static int take_rows(struct mr_lookup_source *s, struct mr_batch *b, struct mr_e
 {
   int64_t n = b->rows.length;
   if (b->lane >= s->lanes->len)
-    return mr_fail(err, MR_FATAL, "plugin `%s` gave rows of a lane it never named", s->spec->plugin->name);
+    return mr_fail(err, MR_FATAL, "plugin `%s` gave rows of a lane it never named",
+                   s->spec->plugin->name);
   struct mr_lookup_lane *lane = &g_array_index(s->lanes, struct mr_lookup_lane, b->lane);
   g_autofree struct mr_view *column = g_new0(struct mr_view, s->schema.n_children + 1);
   for (int64_t i = 0; i < s->schema.n_children; i++)
@@ -420,7 +430,8 @@ static int take_rows(struct mr_lookup_source *s, struct mr_batch *b, struct mr_e
   int rc = feed_rows(s, column, deleted, n, err);
   if (rc >= 0 && n && mr_journal_is_open(s->journal)) {
     struct mr_error why = MR_ERROR_INIT;
-    if (mr_journal_rows(s->journal, lane->name, &b->upto, &s->schema, column, NULL, n, deleted, &why) < 0)
+    if (mr_journal_rows(s->journal, lane->name, &b->upto, &s->schema, column, NULL, n, deleted,
+                        &why) < 0)
       journal_failed(s, &why);
   }
   lane->at = b->upto;
@@ -598,12 +609,13 @@ static void fail(struct mr_lookup_source *s, int status, const struct mr_error *
 static bool is_ready(struct mr_lookup_source *s)
 {
   pthread_mutex_lock(&s->lock);
-  bool ready = s->ready && !s->reload;
+  bool ready = mr_lookup_complete(s);
   pthread_mutex_unlock(&s->lock);
   return ready;
 }
 
-/* Waits for the first who asks; a source that must be asked for its columns is connected to before. */
+/* Waits for the first who asks; a source that must be asked for its columns is connected to before.
+ */
 static int wait_for_views(struct mr_lookup_source *s, struct mr_error *err)
 {
   int rc = s->known ? MR_OK : begin_source(s, true, err);

@@ -46,7 +46,7 @@ struct mr_lookup_source {
   struct ArrowSchema columns; /* the source's columns, system columns left out; fixed once known */
   GPtrArray *views;           /* struct mr_lookup_view * */
   enum mr_lookup_state state;
-  int failed;                 /* the status of MR_LOOKUP_FAILED */
+  int failed; /* the status of MR_LOOKUP_FAILED */
   char *text;
   int64_t rows, rejected, loaded_us; /* loaded_us: 0 = never */
 
@@ -59,9 +59,9 @@ struct mr_lookup_source {
   GArray *lanes;             /* struct mr_lookup_lane */
   GPtrArray *feeds;          /* struct mr_lookup_feed * */
   struct mr_journal *journal;
-  int64_t op;                /* index of _op in schema, or -1 */
-  int64_t told_us;           /* when progress was told last */
-  int64_t last_refused;      /* rejects that were logged */
+  int64_t op;           /* index of _op in schema, or -1 */
+  int64_t told_us;      /* when progress was told last */
+  int64_t last_refused; /* rejects that were logged */
 };
 
 struct mr_lookups {
@@ -73,12 +73,16 @@ struct mr_lookups {
 };
 
 /* ---- lookup.c */
-/* Sets state and text and tells everybody. text NULL: made from the tables. Loading thread, or main before start. */
-void mr_lookup_tell(struct mr_lookup_source *s, enum mr_lookup_state state, const char *fmt, ...) MR_PRINTF(3, 4);
+/* Sets state and text and tells everybody. text NULL: made from the tables. Loading thread, or main
+ * before start. */
+void mr_lookup_tell(struct mr_lookup_source *s, enum mr_lookup_state state, const char *fmt, ...)
+    MR_PRINTF(3, 4);
 void mr_lookup_log(struct mr_lookup_source *s, int level, const char *fmt, ...) MR_PRINTF(3, 4);
 bool mr_lookup_stopping(struct mr_lookup_source *s);
-/* Takes `columns` from the source's schema (system columns left out) when they are not known yet; else they must still be there.
- * MR_IDLE: the source does not know them yet. */
+/* Under lock: every table that was asked for is shown, with every column that was. */
+bool mr_lookup_complete(const struct mr_lookup_source *s);
+/* Takes `columns` from the source's schema (system columns left out) when they are not known yet;
+ * else they must still be there. MR_IDLE: the source does not know them yet. */
 int mr_lookup_learn(struct mr_lookup_source *s, struct mr_error *err);
 
 /* ---- lookup-host.c: what a lookup's source may call, and its life */
@@ -86,7 +90,8 @@ int mr_lookup_learn(struct mr_lookup_source *s, struct mr_error *err);
 int mr_lookup_connect(struct mr_lookup_source *s, bool bounded, struct mr_error *err);
 void mr_lookup_disconnect(struct mr_lookup_source *s);
 const struct mr_source *mr_lookup_vt(const struct mr_lookup_source *s);
-struct mr_lookup_lane *mr_lookup_lane(struct mr_lookup_source *s, const char *name, uint32_t *ret_id);
+struct mr_lookup_lane *mr_lookup_lane(struct mr_lookup_source *s, const char *name,
+                                      uint32_t *ret_id);
 void mr_lookup_wake(struct mr_lookup_source *s); /* any thread: the running call returns soon */
 
 /* ---- lookup-load.c */

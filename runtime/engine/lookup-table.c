@@ -11,7 +11,8 @@
 #define TAG_GONE 1 /* a slot whose key was taken out */
 #define TAG_FIRST 2
 
-/* Rows [k << CHUNK_BITS, ...) in builders; view[i] reads column i, through shell[i] where it has children. */
+/* Rows [k << CHUNK_BITS, ...) in builders; view[i] reads column i, through shell[i] where it has
+ * children. */
 struct chunk {
   struct mr_column *column;
   struct mr_view *view;
@@ -254,7 +255,8 @@ static bool same_key(const struct mr_table *t, const struct mr_view *key, int64_
   return true;
 }
 
-/* ---- the index: open addressing, linear probing; the top bits of the hash choose the slot, the low ones the tag */
+/* ---- the index: open addressing, linear probing; the top bits of the hash choose the slot, the
+ * low ones the tag */
 
 static uint8_t tag_of(uint64_t h)
 {
@@ -367,7 +369,8 @@ static bool put_row(struct mr_table *t, const struct mr_view *column, int64_t i,
   if (!k || !append(t, k, column, i))
     return false;
   uint32_t row = (uint32_t)t->rows++;
-  for (int64_t c = 0; c < t->n_keys; c++) { /* flat columns: cheap to follow when the builder moved */
+  for (int64_t c = 0; c < t->n_keys;
+       c++) { /* flat columns: cheap to follow when the builder moved */
     struct mr_column *b = &k->column[c];
     k->view[c] = (struct mr_view){.kind = b->kind,
                                   .width = b->width,
@@ -436,7 +439,8 @@ void mr_table_trim(struct mr_table *t)
 
 /* ---- rows out */
 
-void mr_table_find(const struct mr_table *t, const struct mr_view *key, int64_t n, uint32_t *ret_row)
+void mr_table_find(const struct mr_table *t, const struct mr_view *key, int64_t n,
+                   uint32_t *ret_row)
 {
   for (int64_t i = 0; i < n; i++) {
     uint64_t h;
@@ -450,9 +454,10 @@ bool mr_table_gather(const struct mr_table *t, int64_t column, const uint32_t *r
 {
   bool ok = mr_column_reserve(c, n);
   for (int64_t i = 0; ok && i < n; i++)
-    ok = row[i] == MR_TABLE_MISSING ? mr_column_null(c)
-                                    : mr_column_append(c, &t->chunk[row[i] >> CHUNK_BITS].view[column],
-                                                       row[i] & (CHUNK_ROWS - 1));
+    ok = row[i] == MR_TABLE_MISSING
+             ? mr_column_null(c)
+             : mr_column_append(c, &t->chunk[row[i] >> CHUNK_BITS].view[column],
+                                row[i] & (CHUNK_ROWS - 1));
   return ok;
 }
 
@@ -481,7 +486,8 @@ int mr_table_each(const struct mr_table *t, mr_table_rows_fn *each, void *out, s
 
 /* ---- the table as a whole */
 
-struct mr_table *mr_table_new(const struct ArrowSchema *columns, int64_t n_keys, const uint64_t seed[2])
+struct mr_table *mr_table_new(const struct ArrowSchema *columns, int64_t n_keys,
+                              const uint64_t seed[2])
 {
   struct mr_table *t = calloc(1, sizeof *t);
   if (!t)
@@ -544,16 +550,18 @@ struct mr_table_size mr_table_size(const struct mr_table *t)
   struct mr_table_size s = {.live = t->live, .rows = t->rows, .bytes = t->slots * 5};
   for (int64_t k = 0; k < t->n_chunks; k++)
     for (int64_t i = 0; i < t->columns.n_children; i++)
-      s.bytes += (int64_t)(sizeof(struct mr_column) + sizeof(struct mr_view) + sizeof(struct ArrowArray)) +
-                 column_bytes(&t->chunk[k].column[i]);
+      s.bytes +=
+          (int64_t)(sizeof(struct mr_column) + sizeof(struct mr_view) + sizeof(struct ArrowArray)) +
+          column_bytes(&t->chunk[k].column[i]);
   return s;
 }
 
 bool mr_table_key_ok(const struct ArrowSchema *key)
 {
   enum mr_kind k = mr_kind_of(key);
-  return k == MR_K_BOOL || mr_kind_is_int(k) || k == MR_K_DECIMAL || k == MR_K_DATE || k == MR_K_TIME ||
-         k == MR_K_TIMESTAMP || k == MR_K_TEXT || k == MR_K_BINARY || k == MR_K_FIXED;
+  return k == MR_K_BOOL || mr_kind_is_int(k) || k == MR_K_DECIMAL || k == MR_K_DATE ||
+         k == MR_K_TIME || k == MR_K_TIMESTAMP || k == MR_K_TEXT || k == MR_K_BINARY ||
+         k == MR_K_FIXED;
 }
 
 bool mr_table_key_fits(const struct ArrowSchema *key, const struct ArrowSchema *probe_type)

@@ -67,8 +67,9 @@ void mr_lookup_tell(struct mr_lookup_source *s, enum mr_lookup_state state, cons
   s->state = state;
   fill_info(s, &info);
   g_free(s->text);
-  s->text = text ? g_steal_pointer(&text)
-                 : g_strdup_printf("%lld keys, %.1f MB", (long long)info.keys, (double)info.bytes / 1e6);
+  s->text =
+      text ? g_steal_pointer(&text)
+           : g_strdup_printf("%lld keys, %.1f MB", (long long)info.keys, (double)info.bytes / 1e6);
   g_autofree char *copy = g_strdup(s->text);
   pthread_mutex_unlock(&s->lock);
   info.text = copy;
@@ -77,7 +78,8 @@ void mr_lookup_tell(struct mr_lookup_source *s, enum mr_lookup_state state, cons
   s->os->wake(s->os, &s->all->changed);
 }
 
-void mr_lookups_each(struct mr_lookups *l, void (*each)(void *out, const struct mr_lookup_info *lend), void *out)
+void mr_lookups_each(struct mr_lookups *l,
+                     void (*each)(void *out, const struct mr_lookup_info *lend), void *out)
 {
   for (guint i = 0; i < l->sources->len; i++) {
     struct mr_lookup_source *s = l->sources->pdata[i];
@@ -108,7 +110,8 @@ static bool own_columns(const struct ArrowSchema *schema, struct ArrowSchema *re
 }
 
 /* The tables' columns must stay what they were when they were asked for. */
-static int check_columns(const struct ArrowSchema *have, const struct ArrowSchema *now, struct mr_error *err)
+static int check_columns(const struct ArrowSchema *have, const struct ArrowSchema *now,
+                         struct mr_error *err)
 {
   for (int64_t i = 0; i < have->n_children; i++) {
     const char *name = have->children[i]->name;
@@ -172,7 +175,8 @@ static void source_free(void *p)
   g_free(s);
 }
 
-/* What a journal must have been written for: the plugin and the options in effect, secrets left out. */
+/* What a journal must have been written for: the plugin and the options in effect, secrets left
+ * out. */
 static char *fingerprint(const struct mr_lookups *l, const struct mr_stage_spec *spec)
 {
   GString *out = g_string_new(spec->plugin->name);
@@ -282,6 +286,16 @@ void mr_lookups_free(struct mr_lookups *l)
 
 /* ---- waiting */
 
+bool mr_lookup_complete(const struct mr_lookup_source *s)
+{
+  bool all = true;
+  for (guint i = 0; i < s->views->len; i++) {
+    const struct mr_lookup_view *v = s->views->pdata[i];
+    all &= v->table && v->table_columns == v->columns->len;
+  }
+  return all;
+}
+
 /* Under lock. MR_OK: its tables can be read. MR_IDLE: nobody asked. */
 static int readiness(struct mr_lookup_source *s, struct mr_error *err)
 {
@@ -292,7 +306,7 @@ static int readiness(struct mr_lookup_source *s, struct mr_error *err)
   }
   if (!s->views->len)
     return MR_IDLE;
-  if (s->ready && !s->reload)
+  if (mr_lookup_complete(s))
     return MR_OK;
   err->unreachable = s->unreachable;
   err->retry_ms = FIND_RETRY_MS;
@@ -343,7 +357,8 @@ static int wait_known(struct mr_lookup_source *s, struct mr_error *err)
     if (rc < 0 && rc != MR_RETRY)
       return rc;
     if (stop)
-      return mr_fail(err, MR_FATAL, "lookup `%s`: stopped before its source answered", s->spec->name);
+      return mr_fail(err, MR_FATAL, "lookup `%s`: stopped before its source answered",
+                     s->spec->name);
     s->os->wait(s->os, &s->all->changed, seen, -1);
   }
 }
@@ -360,7 +375,8 @@ static struct mr_lookup_source *find_source(struct mr_lookups *l, const char *na
   return NULL;
 }
 
-static int check_keys(const struct mr_lookup_source *s, const struct ArrowSchema *keys, struct mr_error *err)
+static int check_keys(const struct mr_lookup_source *s, const struct ArrowSchema *keys,
+                      struct mr_error *err)
 {
   if (!keys->n_children)
     return mr_fail(err, MR_BADCONF, "no key column");
@@ -374,10 +390,11 @@ static int check_keys(const struct mr_lookup_source *s, const struct ArrowSchema
     mr_type_name(have, a, sizeof a);
     mr_type_name(key, b, sizeof b);
     if (!mr_table_key_ok(have))
-      return mr_fail(err, MR_BADCONF, "column `%s` of lookup `%s` is %s: that cannot be a key", key->name,
-                     s->spec->name, a);
+      return mr_fail(err, MR_BADCONF, "column `%s` of lookup `%s` is %s: that cannot be a key",
+                     key->name, s->spec->name, a);
     if (!mr_table_key_fits(have, key))
-      return mr_fail(err, MR_BADCONF, "column `%s` of lookup `%s` is %s, what is looked up is %s: cast one of them",
+      return mr_fail(err, MR_BADCONF,
+                     "column `%s` of lookup `%s` is %s, what is looked up is %s: cast one of them",
                      key->name, s->spec->name, a, b);
   }
   return MR_OK;
@@ -405,8 +422,8 @@ static GPtrArray *wanted(const struct mr_lookup_source *s, const struct ArrowSch
   return names;
 }
 
-static int make_row(const struct mr_lookup_source *s, const GPtrArray *names, struct ArrowSchema *ret,
-                    struct mr_error *err)
+static int make_row(const struct mr_lookup_source *s, const GPtrArray *names,
+                    struct ArrowSchema *ret, struct mr_error *err)
 {
   bool ok = mr_schema_struct(ret);
   ret->flags |= ARROW_FLAG_NULLABLE;
@@ -414,7 +431,8 @@ static int make_row(const struct mr_lookup_source *s, const GPtrArray *names, st
     struct ArrowSchema c;
     int64_t at = mr_schema_find(&s->columns, names->pdata[i]);
     if (at < 0)
-      return mr_fail(err, MR_BADCONF, "lookup `%s` has no column `%s`", s->spec->name, (char *)names->pdata[i]);
+      return mr_fail(err, MR_BADCONF, "lookup `%s` has no column `%s`", s->spec->name,
+                     (char *)names->pdata[i]);
     ok = mr_schema_copy(s->columns.children[at], &c);
     c.flags |= ARROW_FLAG_NULLABLE;
     ok = ok && mr_schema_add(ret, &c);
@@ -468,8 +486,8 @@ static int64_t view_column(struct mr_lookup_view *v, const char *name)
 }
 
 /* Makes sure that the tables will have what is asked for. */
-static void subscribe(struct mr_lookup_source *s, struct mr_lookup *h, const struct ArrowSchema *keys,
-                      const GPtrArray *names)
+static void subscribe(struct mr_lookup_source *s, struct mr_lookup *h,
+                      const struct ArrowSchema *keys, const GPtrArray *names)
 {
   g_autoptr(GPtrArray) sorted = sorted_keys(keys);
   pthread_mutex_lock(&s->lock);
@@ -488,8 +506,8 @@ static void subscribe(struct mr_lookup_source *s, struct mr_lookup *h, const str
     mr_lookup_wake(s);
 }
 
-int mr_lookup_open(struct mr_lookups *l, const char *name, const struct ArrowSchema *keys, struct mr_lookup **ret,
-                   struct ArrowSchema *give_row, struct mr_error *err)
+int mr_lookup_open(struct mr_lookups *l, const char *name, const struct ArrowSchema *keys,
+                   struct mr_lookup **ret, struct ArrowSchema *give_row, struct mr_error *err)
 {
   struct mr_lookup_source *s = find_source(l, name);
   struct ArrowSchema copy;
@@ -585,21 +603,22 @@ static uint8_t *found_bits(const uint32_t *row, int64_t n, int64_t *ret_missing,
 }
 
 /* Gathers the wanted columns; the table is locked for reading. */
-static bool gather(const struct mr_lookup *h, const struct mr_table *t, const uint32_t *row, int64_t n,
-                   struct ArrowArray *give)
+static bool gather(const struct mr_lookup *h, const struct mr_table *t, const uint32_t *row,
+                   int64_t n, struct ArrowArray *give)
 {
   g_autofree struct mr_column *c = g_new0(struct mr_column, h->n + 1);
   bool ok = true;
   for (int64_t i = 0; ok && i < h->n; i++)
-    ok = mr_column_init(&c[i], h->row.children[i]) && mr_table_gather(t, h->column[i], row, n, &c[i]);
+    ok = mr_column_init(&c[i], h->row.children[i]) &&
+         mr_table_gather(t, h->column[i], row, n, &c[i]);
   ok = ok && mr_rows_finish(c, h->n, n, give);
   for (int64_t i = 0; i < h->n; i++)
     mr_column_done(&c[i]);
   return ok;
 }
 
-static int give_found(const struct mr_lookup *h, struct mr_table *t, const struct mr_view *key, int64_t n,
-                      struct ArrowArray *give, struct mr_error *err)
+static int give_found(const struct mr_lookup *h, struct mr_table *t, const struct mr_view *key,
+                      int64_t n, struct ArrowArray *give, struct mr_error *err)
 {
   g_autofree uint32_t *row = g_new(uint32_t, n + 1);
   struct ArrowArray rows;
@@ -628,7 +647,7 @@ int mr_lookup_find(struct mr_lookup *h, const struct ArrowArray *keys, struct Ar
   int rc;
   struct mr_table *t = wait_table(h, &rc, err);
   if (!t)
-    return rc == MR_IDLE ? MR_RETRY : rc;
+    return rc;
   g_autofree struct mr_view *key = g_new0(struct mr_view, h->n_keys);
   for (int64_t i = 0; i < h->n_keys; i++) {
     mr_view_init(&key[i], h->keys.children[h->key[i]], keys->children[h->key[i]]);
