@@ -33,12 +33,15 @@ void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
     s->host->log(s->host->ctx, level, text);
 }
 
+/* classes: two characters each, one blank between. */
 static bool is_class(const char *state, const char *classes)
 {
-  for (; *classes; classes += 3)
+  for (;; classes += 3) {
     if (!strncmp(state, classes, 2))
       return true;
-  return false;
+    if (!classes[2])
+      return false;
+  }
 }
 
 static int status_of(const char *state)

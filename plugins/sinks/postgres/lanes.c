@@ -78,6 +78,37 @@ static void where_lane(struct pg_sink *s, struct sql_buf *sql, const struct mr_m
   pg_literal(s, sql, m->name);
 }
 
+static uint64_t number(const PGresult *res, int row, int column)
+{
+  return strtoull(PQgetvalue(res, row, column), NULL, 10);
+}
+
+/* Why a lane did not count: the owner, the position, or no row. */
+static int miss(struct pg_sink *s, const struct mr_mark *m, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  PGresult *res = NULL;
+  sql_buf_fmt(&sql, "SELECT owner FROM %s", s->offsets_name);
+  where_lane(s, &sql, m);
+  int status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  sql_buf_done(&sql);
+  if (status < 0)
+    return status;
+  bool gone = PQntuples(res) == 0;
+  uint64_t owner = gone ? 0 : number(res, 0, 0);
+  PQclear(res);
+  if (gone)
+    return pg_fail(err, MR_FATAL, "vanished",
+                   "lane %s of %s has no row in millrace_offsets any more%s", m->name, m->source,
+                   s->where);
+  if (owner != m->owner)
+    return pg_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu%s",
+                   m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner,
+                   s->where);
+  return pg_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began%s",
+                 m->name, m->source, s->where);
+}
+
 /* ---------------------------------------------------------------- take */
 
 static void where_lanes(struct pg_sink *s, struct sql_buf *sql, const char *source,
@@ -90,11 +121,6 @@ static void where_lanes(struct pg_sink *s, struct sql_buf *sql, const char *sour
     pg_literal(s, sql, name[i]);
   }
   sql_buf_byte(sql, ')');
-}
-
-static uint64_t number(const PGresult *res, int row, int column)
-{
-  return strtoull(PQgetvalue(res, row, column), NULL, 10);
 }
 
 static int give_lanes(struct pg_sink *s, const PGresult *res, const char *source, mr_mark_fn *mark,
@@ -161,6 +187,71 @@ int pg_take(void *self, const char *source, const char *const *lane_name, size_t
   return status;
 }
 
+/* ---------------------------------------------------------------- reread */
+
+static int simple(struct pg_sink *s, const char *sql, const char *what, struct mr_error *err)
+{
+  return pg_run(s, sql, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
+}
+
+static void give_up_transaction(struct pg_sink *s)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  if (s->pg)
+    simple(s, "ROLLBACK", "ROLLBACK", &ignored);
+}
+
+static void count_answer(void *ctx, PGresult *res)
+{
+  *(bool *)ctx = !strcmp(PQcmdTuples(res), "1");
+}
+
+/* Raises one lane's owner where it is the mark's, and reads the row. */
+static int raise_lane(struct pg_sink *s, const struct mr_mark *m, PGresult **ret,
+                      struct mr_error *err)
+{
+  struct sql_buf sql = {0}, where = {0};
+  bool mine = false;
+  where_lane(s, &where, m);
+  sql_buf_fmt(&sql, "UPDATE %s SET owner = owner + 1%s AND owner = %llu", s->offsets_name,
+              sql_buf_text(&where), (unsigned long long)m->owner);
+  int status = pg_run(s, sql_buf_text(&sql), "UPDATE millrace_offsets",
+                      s->conf->statement_timeout_ms, PG_GIVE_UP, count_answer, &mine, err);
+  if (status >= 0 && !mine)
+    status = miss(s, m, err);
+  sql_buf_clear(&sql);
+  sql_buf_fmt(&sql, "SELECT %s FROM %s%s", columns_sql, s->offsets_name, sql_buf_text(&where));
+  if (status >= 0)
+    status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", ret, err);
+  sql_buf_done(&sql);
+  sql_buf_done(&where);
+  return status;
+}
+
+/* All lanes in one transaction: their rows are given only when every owner is raised and that is
+ * durable. */
+int pg_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
+              struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  PGresult **row = calloc(u->n + 1, sizeof *row);
+  int status = row ? pg_connect(s, err) : pg_no_memory(err);
+  if (status >= 0)
+    status = simple(s, "BEGIN", "BEGIN", err);
+  for (uint32_t i = 0; status >= 0 && i < u->n; i++)
+    status = raise_lane(s, &u->mark[i], &row[i], err);
+  if (status >= 0)
+    status = simple(s, "COMMIT", "COMMIT", err);
+  else
+    give_up_transaction(s);
+  for (uint32_t i = 0; status >= 0 && i < u->n; i++)
+    status = give_lanes(s, row[i], u->mark[i].source, mark, out, err);
+  for (uint32_t i = 0; row && i < u->n; i++)
+    PQclear(row[i]);
+  free(row);
+  return status;
+}
+
 /* ---------------------------------------------------------------- found */
 
 static void insert_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m)
@@ -178,18 +269,6 @@ static void insert_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_m
   sql_buf_str(sql, ", 1, 0, 0, ");
   pg_hex_literal(sql, &m->upto);
   sql_buf_byte(sql, ')');
-}
-
-static int simple(struct pg_sink *s, const char *sql, const char *what, struct mr_error *err)
-{
-  return pg_run(s, sql, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
-}
-
-static void give_up_transaction(struct pg_sink *s)
-{
-  struct mr_error ignored = {.size = sizeof ignored};
-  if (s->pg)
-    simple(s, "ROLLBACK", "ROLLBACK", &ignored);
 }
 
 /* All or none; outside any unit. */
@@ -242,32 +321,6 @@ static void count_row(void *ctx, PGresult *res)
   if (strcmp(PQcmdTuples(res), "1") && !c->missed)
     c->missed = c->mark;
   c->mark++;
-}
-
-/* Why a lane did not count: the owner, the position, or no row. */
-static int miss(struct pg_sink *s, const struct mr_mark *m, struct mr_error *err)
-{
-  struct sql_buf sql = {0};
-  PGresult *res = NULL;
-  sql_buf_fmt(&sql, "SELECT owner FROM %s", s->offsets_name);
-  where_lane(s, &sql, m);
-  int status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
-  sql_buf_done(&sql);
-  if (status < 0)
-    return status;
-  bool gone = PQntuples(res) == 0;
-  uint64_t owner = gone ? 0 : number(res, 0, 0);
-  PQclear(res);
-  if (gone)
-    return pg_fail(err, MR_FATAL, "vanished",
-                   "lane %s of %s has no row in millrace_offsets any more%s", m->name, m->source,
-                   s->where);
-  if (owner != m->owner)
-    return pg_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu%s",
-                   m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner,
-                   s->where);
-  return pg_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began%s",
-                 m->name, m->source, s->where);
 }
 
 static int set_some(struct pg_sink *s, const struct mr_unit *u, uint32_t from, uint32_t to,

@@ -187,6 +187,7 @@ static const struct mr_sink sink = {
     .abort = pg_abort,
     .evolve = pg_evolve,
     .close = pg_free,
+    .reread = pg_reread,
 };
 
 const struct mr_plugin mr_plugin_desc = {

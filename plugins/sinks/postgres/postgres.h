@@ -173,6 +173,8 @@ int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err);
 int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
             mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
 int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
+int pg_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
+              struct mr_error *err);
 /* The compare-and-set of every mark, inside the open transaction. MR_FENCED after a ROLLBACK. */
 int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *err);
 
