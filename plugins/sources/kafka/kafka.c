@@ -23,6 +23,7 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
 {
   uint32_t all = SRC_BIT(SRC_COLUMNS) - 1;
   int r = src_system_init(&k->system, &o->want, all, err);
+  k->system.bounded |= o->bounded;
   if (r < 0)
     return r;
   if (asprintf(&k->pipeline_stage, "%s-%s", o->pipeline ? o->pipeline : "", o->stage ? o->stage : "") < 0) {
