@@ -77,30 +77,39 @@ static void clean(char *out, size_t size, const char *text, bool hide)
   out[n] = 0;
 }
 
-/* "COPY t, line 17, column x: …" -> 17, or -1. */
-static int64_t line_of(const char *context)
+/* The line of the context that COPY wrote, behind the table's name: ", line 17, column x: …". Other
+ * lines may hold text of rows, so only the first line that begins with exactly that name counts. */
+static const char *copy_context(const struct pg_sink *s, const char *context)
 {
-  const char *at = context ? strstr(context, ", line ") : NULL;
-  if (!at || !strstr(context, "COPY "))
-    return -1;
+  const char *name = pg_is_staged(s) ? PG_STAGE : s->table.table;
+  size_t n = strlen(name);
+  for (const char *at = context; at; at = strchr(at, '\n') ? strchr(at, '\n') + 1 : NULL)
+    if (!strncmp(at, "COPY ", 5) && !strncmp(at + 5, name, n) && !strncmp(at + 5 + n, ", line ", 7))
+      return at + 5 + n;
+  return NULL;
+}
+
+static int64_t line_of(const char *place)
+{
   int64_t n = 0;
-  for (at += 7; isdigit((unsigned char)*at) && n < INT64_MAX / 20; at++)
-    n = n * 10 + (*at - '0');
+  if (!place)
+    return -1;
+  for (place += 7; isdigit((unsigned char)*place) && n < INT64_MAX / 20; place++)
+    n = n * 10 + (*place - '0');
   return n;
 }
 
 /* The column that the server names, or the one in COPY's context. */
-static void column_of(const PGresult *res, const char *context, char *out, size_t size)
+static void column_of(const PGresult *res, const char *place, char *out, size_t size)
 {
   const char *name = PQresultErrorField(res, PG_DIAG_COLUMN_NAME);
-  const char *at = context ? strstr(context, ", column ") : NULL;
+  const char *at = place ? place + 7 : "";
+  at += strspn(at, "0123456789");
   out[0] = 0;
-  if (name) {
+  if (name)
     snprintf(out, size, "%s", name);
-  } else if (at) {
-    at += 9;
-    snprintf(out, size, "%.*s", (int)strcspn(at, ":\n"), at);
-  }
+  else if (!strncmp(at, ", column ", 9))
+    snprintf(out, size, "%.*s", (int)strcspn(at + 9, ":\n"), at + 9);
 }
 
 static int unclassified(struct pg_sink *s)
@@ -113,10 +122,11 @@ int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct 
   const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
   const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
   const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
+  const char *line_text = copy_context(s, context);
   char text[300], column[130], place[200];
   bool known = state && strlen(state) == 5 && strcmp(state, "00000");
   int status = known ? status_of(state) : unclassified(s);
-  int64_t line = line_of(context), row = -1;
+  int64_t line = line_of(line_text), row = -1;
   uint64_t batch = 0;
   if (known)
     s->unclassified = 0;
@@ -126,7 +136,7 @@ int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct 
   }
   clean(text, sizeof text, primary ? primary : PQresultErrorMessage(res),
         !known || !is_class(state, "08 23 28 3D 3F 42 53 57"));
-  column_of(res, context, column, sizeof column);
+  column_of(res, line_text, column, sizeof column);
   int n = snprintf(place, sizeof place, "%s%s", *column ? ", column " : "", column);
   if (row >= 0)
     snprintf(place + n, sizeof place - (size_t)n, ", row %lld", (long long)row);
