@@ -5,11 +5,13 @@ import json
 
 from servers import trades
 
-ENDING = """dead_letter:
+ENDING = """settings:
+  state: "${STATE}"
+"""
+
+LETTERS = """dead_letter:
   file: {path: rejected.jsonl}
   originals: keep
-settings:
-  state: "${STATE}"
 """
 
 

@@ -4,10 +4,11 @@
 import datetime
 import decimal
 import json
+import time
 
 import pytest
 
-from pipelines import (ENDING, block, dead_letters, expected, kafka_source, postgres_sink, stored,
+from pipelines import (ENDING, LETTERS, block, dead_letters, expected, kafka_source, postgres_sink, stored,
                        trades_pipeline)
 from servers import trades
 
@@ -188,9 +189,8 @@ def test_masked_and_enriched(kafka, topic, database, millrace):
     kafka.produce(name, [json.dumps(p).encode() for p in people])
     columns = block({"user_id": "int64", "email": "utf8", "ssn": "utf8", "phone": "utf8",
                      "note": "utf8", "city": "utf8"})
-    ending = ENDING.replace("originals: keep", "originals: drop")
     text = ("name: people\n" + USERS + kafka_source(name, columns) + PEOPLE
-            + postgres_sink("people", options="      create: true\n") + ending)
+            + postgres_sink("people", options="      create: true\n") + ENDING)
     done = millrace.run(text, env={"MASK_KEY": MASK_KEY}).expect(0)
     rows = database.sql("SELECT user_id, email, ssn, phone, note, city, country FROM people"
                         " ORDER BY user_id")
@@ -259,7 +259,7 @@ def test_undecodable_messages_become_dead_letters(kafka, topic, database, millra
     kafka.produce(name, [bad.get(i, b'{"id":%d,"s":"ok"}' % i) for i in range(20)])
     database.sql("CREATE TABLE t (id bigint, s text)")
     text = ("name: bad\n" + kafka_source(name, block({"id": "int64", "s": "utf8"}))
-            + postgres_sink("t") + ENDING)
+            + postgres_sink("t") + LETTERS + ENDING)
     millrace.run(text).expect(4)
     assert {i for (i,) in database.sql("SELECT id FROM t")} == set(range(20)) - set(bad)
     letters = dead_letters(millrace)
@@ -277,7 +277,7 @@ def test_a_row_the_database_refuses_is_isolated(kafka, topic, database, millrace
     kafka.produce(name, [bad if i == 6543 else b'{"id":%d,"v":%d}' % (i, i) for i in range(10000)])
     database.sql("CREATE TABLE t (id bigint, v bigint CHECK (v >= 0))")
     text = ("name: refused\n" + kafka_source(name, block({"id": "int64", "v": "int64"}))
-            + postgres_sink("t") + ENDING)
+            + postgres_sink("t") + LETTERS + ENDING)
     millrace.run(text).expect(4)
     assert database.value("SELECT count(DISTINCT id) FROM t") == 9999 == database.count("t")
     [letter] = dead_letters(millrace)
@@ -289,7 +289,7 @@ def test_nul_in_text_becomes_a_dead_letter(kafka, topic, database, millrace):
     name = topic(1)
     kafka.produce(name, [b'{"s":"a"}', b'{"s":"a\\u0000b"}', b'{"s":"c"}'])
     database.sql("CREATE TABLE t (s text)")
-    text = "name: nul\n" + kafka_source(name, block({"s": "utf8"})) + postgres_sink("t") + ENDING
+    text = "name: nul\n" + kafka_source(name, block({"s": "utf8"})) + postgres_sink("t") + LETTERS + ENDING
     millrace.run(text).expect(4)
     assert sorted(s for (s,) in database.sql("SELECT s FROM t")) == ["a", "c"]
     assert len(dead_letters(millrace)) == 1
@@ -299,8 +299,7 @@ def test_refused_row_without_dead_letters_stops_the_pipeline(kafka, topic, datab
     name = topic(1)
     kafka.produce(name, [b'{"id":1}', b"nonsense", b'{"id":2}'])
     database.sql("CREATE TABLE t (id bigint)")
-    ending = "settings:\n  state: \"${STATE}\"\n"
-    text = "name: strict\n" + kafka_source(name, block({"id": "int64"})) + postgres_sink("t") + ending
+    text = "name: strict\n" + kafka_source(name, block({"id": "int64"})) + postgres_sink("t") + ENDING
     done = millrace.run(text).expect(1)
     assert "dead_letter" in done.err
 
@@ -314,7 +313,6 @@ def test_graceful_stop_commits_what_was_read(kafka, topic, database, millrace):
     running.wait_for(lambda: database.count("trades") >= 0 and database.sql(
         "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND"
         " pid <> pg_backend_pid()"), what="a connection")
-    import time
     time.sleep(1.5)
     running.terminate(20).expect(0)
     assert stored(database) == expected(100)

@@ -53,34 +53,37 @@ class Running:
         return tail(self.process.log, 10 ** 6)
 
     def alive(self):
-        return self.usage is None and self.process.running()
+        """Whether it still runs; the end and what it used are remembered."""
+        if self.usage is None:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self.seconds = time.monotonic() - self.started
+                self.usage = usage
+                self.process.popen.returncode = os.waitstatus_to_exitcode(status)
+        return self.usage is None
 
     def signal(self, sig):
         os.kill(self.pid, sig)
 
     def kill(self):
         """kill -9, and waits for the end."""
-        self.process.popen.kill()
+        if self.alive():
+            self.signal(signal.SIGKILL)
         return self.wait()
 
     def terminate(self, timeout=40):
-        self.process.popen.terminate()
+        if self.alive():
+            self.signal(signal.SIGTERM)
         return self.wait(timeout)
 
     def wait(self, timeout=60):
         """Waits for the end (ServerError after timeout) and returns the Result."""
         end = time.monotonic() + timeout
-        while self.usage is None:
-            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
-            if pid:
-                self.usage = usage
-                self.seconds = time.monotonic() - self.started
-                self.process.popen.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() > end:
-                self.process.popen.kill()
+        while self.alive():
+            if time.monotonic() > end:
+                self.signal(signal.SIGKILL)
                 raise ServerError(f"still running after {timeout} s:\n{self.log[-4000:]}")
-            else:
-                time.sleep(0.002)
+            time.sleep(0.002)
         return Result(self.process.popen.returncode, "", self.log, self.seconds,
                       self.usage.ru_utime + self.usage.ru_stime, self.usage.ru_maxrss * 1024)
 
