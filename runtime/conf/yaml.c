@@ -84,7 +84,7 @@ static const char *advice(const struct walk *w, struct mr_mark_at at)
     return c == '\t' ? "; indent with blanks, not with tabs" : "; put the value in quotes";
   if (strstr(p->problem, "mapping values are not allowed"))
     return "; a value that holds `: ` needs quotes";
-  if (strstr(p->problem, "alias or anchor"))
+  if (p->context && (strstr(p->context, "an alias") || strstr(p->context, "an anchor")))
     return "; a value that begins with * or & needs quotes";
   return "";
 }

@@ -69,7 +69,7 @@ static void test_aliases(void)
   expect("a:\n  <<: {b: 1}\n", "f:2:3: /a/<<: merge keys are not allowed: write the entries out\n");
   expect(
       "path: *.csv\n",
-      "f:1:7: /: no YAML while scanning an alias (which begins at line 1): did not find expected "
+      "f:1:8: /: no YAML while scanning an alias (which begins at line 1): did not find expected "
       "alphabetic or numeric character; a value that begins with * or & needs quotes\n");
 }
 
@@ -103,7 +103,7 @@ static void test_parentheses(void)
 static void test_variable_in_flow(void)
 {
   expect("b: [${A}, ${B}]\n",
-         "f:1:7: /: no YAML while parsing a flow sequence (which begins at line 1): did not find "
+         "f:1:6: /: no YAML while parsing a flow sequence (which begins at line 1): did not find "
          "expected ',' or ']'; inside [ ] and { } a value with ${…} needs quotes: \"${…}\"\n");
   expect("b: ['${A}', \"${B}\"]\nc: ${C}\n", "");
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <glib.h>
+#include "conf/json-out.h"
+
+static void test_document(void)
+{
+  struct mr_json_out w = {.text = g_string_new(NULL)};
+  mr_json_out_open(&w, NULL, '{');
+  mr_json_out_text(&w, "a\"b", "x\\y\n\xc3\xa4");
+  mr_json_out_text(&w, "n", NULL);
+  mr_json_out_open(&w, "list", '[');
+  mr_json_out_int(&w, NULL, -5);
+  mr_json_out_real(&w, NULL, 0.25);
+  mr_json_out_bool(&w, NULL, true);
+  mr_json_out_close(&w, '[');
+  mr_json_out_open(&w, "empty", '{');
+  mr_json_out_close(&w, '{');
+  mr_json_out_close(&w, '{');
+  g_assert_cmpstr(w.text->str, ==,
+                  "{\n  \"a\\\"b\": \"x\\\\y\\u000a\xc3\xa4\",\n  \"n\": null,\n  \"list\": [\n    "
+                  "-5,\n    0.25,\n    true\n  ],\n  \"empty\": {}\n}\n");
+  g_string_free(w.text, TRUE);
+}
+
+int main(int argc, char **argv)
+{
+  g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/json-out/document", test_document);
+  return g_test_run();
+}
