@@ -73,9 +73,7 @@ int src_system_init(struct src_system *self, const struct mr_list *want, uint32_
   for (size_t i = 0; i < want->n; i++) {
     const char *name = ((const char *const *)want->item)[i];
     int c = find(name), r = MR_OK;
-    if (!strcmp(name, "_end"))
-      self->bounded = true;
-    else if (c < 0 || !(makes & SRC_BIT(c)))
+    if (c < 0 || !(makes & SRC_BIT(c)))
       return src_fail(err, MR_BADCONF, "", "this source has no system column %s", name);
     else if (!src_system_wants(self, (enum src_column)c))
       r = add_column(self, (enum src_column)c, err);

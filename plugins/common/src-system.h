@@ -48,8 +48,7 @@ struct src_system {
   int n;
   enum src_column which[SRC_COLUMNS]; /* in the order of `want` */
   struct mr_column column[SRC_COLUMNS];
-  uint32_t wanted;    /* SRC_BIT for each of which[] */
-  bool bounded;       /* "_end" is wanted: read() answers MR_END where each lane ended at start() */
+  uint32_t wanted; /* SRC_BIT for each of which[] */
 };
 
 /* Reads the want list. makes: SRC_BITs that this source can make. MR_BADCONF: a wanted column that it cannot make, named in err;

@@ -128,8 +128,7 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
                    SRC_BIT(SRC_OP) | SRC_BIT(SRC_POSITION) | SRC_BIT(SRC_ELEMENT) |
                    SRC_BIT(SRC_ORIGINAL);
   int r = src_system_init(&g->system, &o->want, makes, err);
-  g->system.bounded |= o->bounded;
-  if (r == MR_OK && g->system.bounded && !g->conf->rows)
+  if (r == MR_OK && o->bounded && !g->conf->rows)
     r = src_badconf(err, "rows", "rows must be given when the run is to end by itself");
   if (r == MR_OK && (!open_columns(g) || !open_lanes(g, o->instance, o->instances)))
     r = src_no_memory(err);

@@ -117,8 +117,7 @@ const struct mr_opt kafka_options[] = {
      .type = MR_BYTES,
      .offset = offsetof(struct kafka_conf, queue),
      .range = "1MiB..2GiB",
-     .dflt = "32MiB",
-     .doc = "Memory for messages fetched ahead, over all partitions"},
+     .doc = "Memory for messages fetched ahead, over all partitions; left out: up to 32MiB"},
     {.name = "client_id",
      .type = MR_TEXT,
      .offset = offsetof(struct kafka_conf, client_id),
@@ -286,10 +285,10 @@ static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
 }
 
 /* librdkafka's limits are for each partition: those with their own queue. */
-static int set_queue(rd_kafka_conf_t *rc, const struct kafka_conf *c, int64_t queues,
-                     struct mr_error *err)
+static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues, struct mr_error *err)
 {
-  int64_t bytes = c->queue / (queues > 0 ? queues : 1);
+  const struct kafka_conf *c = k->conf;
+  int64_t bytes = k->queue / (queues > 0 ? queues : 1);
   int64_t messages = bytes / KAFKA_MESSAGE_COST;
   int r = MR_OK;
   if (!is_given(c, "queued.max.messages.kbytes"))
@@ -351,7 +350,7 @@ int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t *
   if (r == MR_OK)
     r = set_names(rc, k, err);
   if (r == MR_OK)
-    r = set_queue(rc, c, max_queues, err);
+    r = set_queue(rc, k, max_queues, err);
   if (r == MR_OK)
     r = set_security(rc, c, err);
   if (r == MR_OK)
@@ -490,7 +489,7 @@ int kafka_validate(const void *conf, struct mr_error *err)
     r = validate_offsets(c, err);
   if (r < 0)
     return r;
-  struct kafka k = {.conf = c, .pipeline_stage = (char *)"check"};
+  struct kafka k = {.conf = c, .pipeline_stage = (char *)"check", .queue = KAFKA_QUEUE};
   rd_kafka_conf_t *rc;
   r = kafka_conf_make(&k, KAFKA_QUEUES, &rc, err);
   if (r == MR_OK)

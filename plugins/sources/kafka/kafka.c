@@ -23,7 +23,6 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
 {
   uint32_t all = SRC_BIT(SRC_COLUMNS) - 1;
   int r = src_system_init(&k->system, &o->want, all, err);
-  k->system.bounded |= o->bounded;
   if (r < 0)
     return r;
   if (asprintf(&k->pipeline_stage, "%s-%s", o->pipeline ? o->pipeline : "", o->stage ? o->stage : "") < 0) {
@@ -36,6 +35,13 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
   return k->host->decoder(k->host->ctx, k->conf->format, &k->decoder, err);
 }
 
+/* What the file says, else what the runtime allows, up to the amount that more of does not make faster. */
+static int64_t queue_size(const struct kafka_conf *c, int64_t memory)
+{
+  int64_t size = memory > 0 && memory < KAFKA_QUEUE ? memory : KAFKA_QUEUE;
+  return c->queue > 0 ? c->queue : size > KAFKA_QUEUE_MIN ? size : KAFKA_QUEUE_MIN;
+}
+
 static int open_(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct kafka *k = calloc(1, sizeof *k);
@@ -45,6 +51,8 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
   k->conf = o->conf;
   k->instance = o->instance;
   k->instances = o->instances;
+  k->bounded = o->bounded;
+  k->queue = queue_size(k->conf, o->memory);
   k->wake = -1;
   int r = open_parts(k, o, err);
   if (r < 0)

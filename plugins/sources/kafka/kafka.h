@@ -23,6 +23,8 @@
 #define KAFKA_REFRESH_MS 30000        /* looking for new partitions */
 #define KAFKA_MAX_POLL_MS 300000
 #define KAFKA_MESSAGE_COST 256        /* bytes that librdkafka spends on a queued message beside its value */
+#define KAFKA_QUEUE (32 << 20)         /* bytes fetched ahead, over all partitions, unless the file says */
+#define KAFKA_QUEUE_MIN (1 << 20)
 #define KAFKA_QUEUES 8                /* partitions among which the queue is divided before their number is known */
 #define KAFKA_ORIGINAL_MAX (1 << 20)  /* bytes of _original repeated for the rows of one message */
 
@@ -82,8 +84,8 @@ struct kafka {
   int wake;                 /* eventfd: a queue became non-empty, or wake() */
   struct kafka_part **part;
   size_t n_part, next;
-  int64_t queues; /* among how many partitions the queue is divided */
-  bool subscribed, closing;
+  int64_t queue, queues; /* bytes fetched ahead; among how many partitions the queue is divided */
+  bool bounded, subscribed, closing;
   int64_t refreshed_ms, placed_ms, measured_ms; /* when it was last tried */
 
   /* what callbacks learnt */

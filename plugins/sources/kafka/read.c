@@ -289,7 +289,7 @@ static int message(struct kafka *k, struct kafka_part *p, const rd_kafka_message
   p->flow.bytes += (int64_t)m->len;
   int r = m->payload ? decode(k, p, m, m->payload, m->len, "insert", err) : tombstone(k, p, m, err);
   p->at = r < 0 ? p->at : m->offset + 1;
-  k->bytes += (int64_t)m->len + 64;
+  k->bytes += (int64_t)m->len;
   return r;
 }
 
@@ -303,7 +303,7 @@ static void watch_flow(struct kafka *k, struct kafka_part *p, size_t taken)
   if (now > rest) { /* something came in: it is fetching */
     f->high = now;
     f->kicked = false;
-  } else if (!f->kicked && now < f->high / 2 && (int64_t)f->high * cost > k->conf->queue / k->queues / 4) {
+  } else if (!f->kicked && now < f->high / 2 && (int64_t)f->high * cost > k->queue / k->queues / 4) {
     kafka_part_kick(k, p);
     f->kicked = true;
   }
@@ -388,7 +388,7 @@ static bool all_ended(const struct kafka *k)
   for (size_t i = 0; i < k->n_part; i++)
     if (!k->part[i]->ended)
       return false;
-  return k->system.bounded && (k->n_part || !k->subscribed);
+  return k->bounded && (k->n_part || !k->subscribed);
 }
 
 /* Gathers from the first partition, round robin, that has something; while the decoder is hungry, only from its own. */

@@ -214,6 +214,17 @@ static int found_lanes(struct kafka *k, struct kafka_part **part, const int *sta
   return r < 0 ? r : MR_OK;
 }
 
+/* Tells the runtime all names first: it asks the sinks once. */
+static int announce(struct kafka *k, struct kafka_part **part, size_t n, struct mr_error *err)
+{
+  if (!MR_HAS(k->host, lanes))
+    return MR_OK;
+  KAFKA_SCOPED const char **name = calloc(n + 1, sizeof *name);
+  for (size_t i = 0; name && i < n; i++)
+    name[i] = part[i]->name;
+  return name ? k->host->lanes(k->host->ctx, name, n, err) : src_no_memory(err);
+}
+
 static int name_lanes(struct kafka *k, struct kafka_part **part, size_t n, struct mr_error *err)
 {
   const struct mr_host *h = k->host;
@@ -221,10 +232,11 @@ static int name_lanes(struct kafka *k, struct kafka_part **part, size_t n, struc
   KAFKA_SCOPED int *state = calloc(n + 1, sizeof *state);
   size_t n_fresh = 0;
   struct mr_position from;
-  if (!fresh || !state)
-    return src_no_memory(err);
+  int r = fresh && state ? announce(k, part, n, err) : src_no_memory(err);
+  if (r < 0)
+    return r;
   for (size_t i = 0; i < n; i++) {
-    int r = h->lane(h->ctx, part[i]->name, NULL, &part[i]->lane, &from, err);
+    r = h->lane(h->ctx, part[i]->name, NULL, &part[i]->lane, &from, err);
     if (r < 0)
       return r;
     if (r == MR_LANE_KNOWN) {
@@ -240,7 +252,7 @@ static int name_lanes(struct kafka *k, struct kafka_part **part, size_t n, struc
 /* A bounded run reads up to where each partition ends now. */
 static int find_ends(struct kafka *k, struct kafka_part **part, size_t n, struct mr_error *err)
 {
-  if (!k->system.bounded)
+  if (!k->bounded)
     return MR_OK;
   rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)n);
   for (size_t i = 0; i < n; i++)

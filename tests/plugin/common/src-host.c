@@ -316,6 +316,7 @@ int src_host_open(struct src_host *h, const char *want, const struct ArrowSchema
   for (char **p = names; *p; p++)
     keep(h, *p);
   o.want = (struct mr_list){.item = names, .n = g_strv_length(names)};
+  o.bounded = h->bounded;
   h->err = (struct mr_error)MR_ERROR_INIT;
   return (h->plugin->source ? h->plugin->source->open : h->plugin->sink->open)(&o, &h->self, &h->err);
 }

@@ -20,6 +20,7 @@ struct src_host {
   GPtrArray *lanes;   /* struct src_lane *; the index is the lane's number. Outlives the plugin's instances */
   GPtrArray *refused; /* struct src_refused *: the rejects of a source */
   bool ran;           /* a lane asked for from now on is LATER */
+  bool bounded;       /* for the next open */
   int lane_fails;     /* how many calls of lane() answer MR_RETRY first */
   void *conf, *self;
   struct ArrowSchema schema;

@@ -111,8 +111,10 @@ static void test_needs_an_end(void)
   struct src_host h;
   src_host_init(&h, "sources", "generate");
   src_host_conf(&h, "kind=sequence", NULL);
-  g_assert_cmpint(src_host_open(&h, "_end", NULL), ==, MR_BADCONF);
+  h.bounded = true;
+  g_assert_cmpint(src_host_open(&h, NULL, NULL), ==, MR_BADCONF);
   g_assert_cmpstr(h.err.option, ==, "rows");
+  h.bounded = false;
   g_assert_cmpint(src_host_open(&h, "_topic", NULL), ==, MR_BADCONF);
   g_assert_nonnull(strstr(h.err.msg, "_topic"));
   src_host_done(&h);
