@@ -3,5 +3,5 @@
 #ifndef MR_FORMATS_H
 #define MR_FORMATS_H
 #include "format/format.h"
-extern const struct mr_format_desc mr_format_json, mr_format_jsonl;
+extern const struct mr_format_desc mr_format_json, mr_format_jsonl, mr_format_csv, mr_format_raw;
 #endif
