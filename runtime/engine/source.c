@@ -250,7 +250,7 @@ static void loop(struct mr_stage *s) {
       continue;
     }
     int st = read_once(s, &tries);
-    if (st < 0) return;
+    if (st < 0 || (s->src.to_found->len && !mr_lanes_found(s))) return;
     if (st == MR_END) {
       /* what the sinks could not keep is read again: stay until all of it is durable */
       s->src.bounded = true;
