@@ -111,7 +111,7 @@ static int run_spec(struct run *r, bool once) {
     fprintf(stderr, "millrace: %s\n", why);
     return MR_EXIT_FAILED;
   }
-  struct mr_pipeline_options o = {.os = mr_os_real(), .store = store, .once = once, .log = on_log, .tick = on_tick, .ctx = r,
+  struct mr_pipeline_options o = {.os = mr_os_real(), .store = store, .dir = dir, .once = once, .log = on_log, .tick = on_tick, .ctx = r,
                                   .wants = mr_check_wants};
   struct mr_pipeline *p = mr_pipeline_new(r->spec, &o, &err, &stage);
   int code = MR_EXIT_USAGE;

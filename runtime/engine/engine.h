@@ -157,7 +157,8 @@ struct mr_pipeline {
   bool once;
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
-  struct mr_lookups *lookups;
+  struct mr_lookups *lookups;  /* NULL: none */
+  struct mr_host lookup_services;
   void (*log)(void *ctx, int level, const char *stage, const char *text);
   void (*tick)(void *ctx, struct mr_pipeline *p);
   void *log_ctx;

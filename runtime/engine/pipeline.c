@@ -5,9 +5,27 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "engine/engine.h"
+#include "engine/lookup.h"
+#include "plug/host.h"
 
 #define CHANNEL_SLOTS 16
 #define SOURCE_MEMORY_SHARE 2 /* of settings.memory, for a source's own queues */
+
+/* ---- lookups */
+
+static void on_lookup_log(void *ctx, int level, const char *lookup, const char *text) {
+  struct mr_pipeline *p = ctx;
+  if (p->log) p->log(p->log_ctx, level, lookup, text);
+}
+
+static bool open_lookups(struct mr_pipeline *p, const struct mr_pipeline_options *o, struct mr_error *err) {
+  if (!p->spec->lookups->len) return true;
+  mr_host_init(&p->lookup_services, p);
+  struct mr_lookup_hooks hooks = {.ctx = p, .os = p->os, .dir = o->dir, .pipeline = p->spec->name, .services = &p->lookup_services,
+                                  .log = on_lookup_log};
+  p->lookups = mr_lookups_new(p->spec, &hooks, err);
+  return p->lookups != NULL;
+}
 
 /* ---- stages */
 
@@ -200,7 +218,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   connect_all(p);
   p->letters = mr_letters_new(p, err);
   if (spec->dead_letter && !p->letters) *ret_stage = spec->dead_letter->name;
-  else if (open_all(p, o)) return p;
+  else if (open_lookups(p, o, err) && open_all(p, o)) return p;
   if (p->failed_text) {
     snprintf(err->msg, sizeof err->msg, "%s", p->failed_text);
     *ret_stage = NULL;
@@ -212,6 +230,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
 void mr_pipeline_free(struct mr_pipeline *p) {
   if (!p) return;
   for (guint i = 0; i < p->stages->len; i++) mr_stage_close(p->stages->pdata[i]);
+  mr_lookups_free(p->lookups);
   mr_letters_free(p->letters);
   for (guint i = 0; i < p->stages->len; i++) {
     mr_stage_finish(p->stages->pdata[i]);
@@ -318,12 +337,14 @@ static void watch(struct mr_pipeline *p) {
 
 int mr_pipeline_run(struct mr_pipeline *p) {
   p->next_barrier_us = mr_now_us(p->os) + p->spec->settings.checkpoint_ms * 1000;
-  if (!spawn_all(p)) {
-    struct mr_error err = MR_ERROR_INIT;
+  struct mr_error err = MR_ERROR_INIT;
+  if (p->lookups && mr_lookups_start(p->lookups, &err) < 0) mr_pipeline_fail(p, NULL, MR_FATAL, &err);
+  else if (!spawn_all(p)) {
     mr_fail(&err, MR_FATAL, "no thread could be started");
     mr_pipeline_fail(p, NULL, MR_FATAL, &err);
   }
   watch(p);
+  if (p->lookups) mr_lookups_stop(p->lookups);
   if (mr_stopping(p) == MR_ABORT) wake_plugins(p);
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *s = p->stages->pdata[i];

@@ -11,6 +11,7 @@ struct mr_pipeline;
 struct mr_pipeline_options {
   struct mr_os *os;       /* lent */
   struct mr_store *store; /* lent */
+  const char *dir;        /* for journals of lookups; NULL: none are kept */
   bool once;              /* sources give MR_END at the end they had at start */
   /* Messages of the run, any thread. stage may be NULL. */
   void (*log)(void *ctx, int level, const char *stage, const char *text);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The services a stage's plugin may call: mr_host, on the stage's own thread. */
 #include "engine/engine.h"
+#include "engine/lookup.h"
 #include "plug/host.h"
 
 static void svc_log(void *ctx, int level, const char *text) {
@@ -40,6 +41,13 @@ static int svc_lane(void *ctx, const char *name, const struct mr_position *first
 
 static int svc_lane_end(void *ctx, uint32_t lane, bool lost, int64_t wait_ms) { return mr_lanes_end(ctx, lane, lost, wait_ms); }
 
+static int svc_lookup(void *ctx, const char *name, const struct ArrowSchema *keys, struct mr_lookup **ret, struct ArrowSchema *give_row,
+                      struct mr_error *err) {
+  struct mr_stage *s = ctx;
+  if (!s->p->lookups) return mr_fail(err, MR_BADCONF, "the file declares no lookups");
+  return mr_lookup_open(s->p->lookups, name, keys, ret, give_row, err);
+}
+
 void mr_services_init(struct mr_stage *s) {
   mr_host_init(&s->host, s);
   s->host.wake_fd = s->wake_fd;
@@ -50,4 +58,7 @@ void mr_services_init(struct mr_stage *s) {
   s->host.lanes = svc_lanes;
   s->host.lane = svc_lane;
   s->host.lane_end = svc_lane_end;
+  s->host.lookup = svc_lookup;
+  s->host.find = mr_lookup_find;
+  s->host.lookup_free = mr_lookup_close;
 }
