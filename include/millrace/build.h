@@ -287,9 +287,8 @@ static inline bool mr_schema_is_system(const struct ArrowSchema *s) { return s->
 /* ---------------------------------------------------------------- memory: 64-byte aligned, grown by copying */
 
 static inline void *mr_buf_alloc(int64_t size) {
-  void *p = NULL;
   if (size < 0 || size > INT64_MAX - 128) return NULL;
-  return posix_memalign(&p, 64, ((size_t)size + 127) / 64 * 64) ? NULL : p;
+  return aligned_alloc(64, ((size_t)size + 127) / 64 * 64); /* C11: no feature macro needed */
 }
 /* Grows *buf (capacity *cap bytes, used bytes are kept) to at least need bytes; at least doubles. */
 static inline bool mr_buf_reserve(uint8_t **buf, int64_t *cap, int64_t used, int64_t need) {

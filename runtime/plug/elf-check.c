@@ -50,6 +50,10 @@ static const char *check_segments(int fd, const ElfW(Ehdr) * h, uint64_t size)
         (__builtin_add_overflow((uint64_t)p.p_offset, (uint64_t)p.p_filesz, &end) || end > size))
       return "is cut off: the file is too short";
   }
+  /* the section table is not needed, but stands at the end: without it the file was cut */
+  uint64_t sections = (uint64_t)h->e_shnum * h->e_shentsize, last;
+  if (__builtin_add_overflow((uint64_t)h->e_shoff, sections, &last) || last > size)
+    return "is cut off: the file is too short";
   return NULL;
 }
 
