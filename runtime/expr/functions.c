@@ -5,7 +5,7 @@
 static const struct mr_function *const tables[] = {
     mr_arith_functions, mr_logic_functions,   mr_compare_functions, mr_cast_functions,
     mr_math_functions,  mr_text_functions,    mr_pattern_functions, mr_time_functions,
-    mr_json_functions,  mr_header_functions};
+    mr_json_functions,  mr_header_functions,  mr_part_functions,    mr_format_functions};
 
 const struct mr_function *mr_function_find(const char *name) {
   for (size_t t = 0; t < MR_COUNT(tables); t++)

@@ -242,7 +242,8 @@ int mr_edit_distance(const char *a, const char *b);
 /* A piece of one kind of functions: arith.c, compare.c, ... each end with name == NULL. */
 extern const struct mr_function mr_arith_functions[], mr_logic_functions[], mr_compare_functions[],
     mr_cast_functions[], mr_text_functions[], mr_pattern_functions[], mr_time_functions[],
-    mr_json_functions[], mr_header_functions[], mr_math_functions[];
+    mr_json_functions[], mr_header_functions[], mr_math_functions[], mr_part_functions[],
+    mr_format_functions[];
 
 /* ---- run time: eval.c */
 

@@ -384,6 +384,15 @@ static int parse_keyword(struct mr_parser *p, struct mr_node **ret) {
   return mr_parse_step(p);
 }
 
+/* CURRENT_TIMESTAMP, CURRENT_DATE: calls without parentheses */
+static int parse_current(struct mr_parser *p, struct mr_node **ret) {
+  struct mr_token at = p->now;
+  const char *name = lower(p, at.text);
+  int st = mr_parse_step(p);
+  if (!name) return mr_parse_memory(p);
+  return st < 0 ? st : mr_parse_call(p, &at, name, NULL, 0, ret);
+}
+
 static int parse_primary(struct mr_parser *p, struct mr_node **ret) {
   int st;
   switch (p->now.kind) {
@@ -393,6 +402,8 @@ static int parse_primary(struct mr_parser *p, struct mr_node **ret) {
   case MR_T_WORD:
     if (is_typed_literal(p)) return parse_typed(p, ret);
     if (mr_parse_op(&p->next, "(") && !is_reserved(&p->now)) return parse_function(p, ret);
+    if (mr_parse_word(&p->now, "current_timestamp") || mr_parse_word(&p->now, "current_date"))
+      return parse_current(p, ret);
     return is_reserved(&p->now) ? parse_keyword(p, ret) : parse_name(p, ret);
   default: break;
   }
