@@ -150,6 +150,7 @@ int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience 
 {
   struct pollfd fd[2] = {{.fd = PQsocket(s->pg), .events = events},
                          {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
+  bool woken = false;
   for (;;) {
     int64_t left = deadline - pg_now_ms();
     if (left < 0)
@@ -160,9 +161,10 @@ int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience 
     if (n < 0 || fd[0].revents)
       return 1; /* libpq finds out what is wrong with the socket */
     if (n == 0)
-      return 0;
+      return woken ? -1 : 0;
     if (patience == PG_GIVE_UP)
       return -1;
+    woken = true;
     fd[1].fd = -1;
     if (deadline > pg_now_ms() + GRACE_MS)
       deadline = pg_now_ms() + GRACE_MS;
@@ -286,6 +288,7 @@ int pg_connect(struct pg_sink *s, struct mr_error *err)
     return status;
   if (PQsetnonblocking(s->pg, 1))
     return pg_lost(s, "connect", NULL, err);
+  s->pid = PQbackendPID(s->pg); /* libpq forgets it when the connection breaks */
   status = prepare_session(s, err);
   if (status < 0)
     err->unreachable = true;
@@ -295,7 +298,7 @@ int pg_connect(struct pg_sink *s, struct mr_error *err)
 void pg_close(struct pg_sink *s)
 {
   if (s->pg) {
-    s->old_pid = s->in_tx ? PQbackendPID(s->pg) : 0;
+    s->old_pid = s->in_tx ? s->pid : 0;
     PQfinish(s->pg);
   }
   s->pg = NULL;

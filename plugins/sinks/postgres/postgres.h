@@ -66,7 +66,7 @@ struct pg_sink {
   char *where;                 /* " at HOST:PORT, database D, user U" */
 
   PGconn *pg;
-  int old_pid; /* backend of a connection that was lost, 0: none */
+  int pid, old_pid; /* old_pid: backend of a connection that was lost, 0: none */
   int64_t connection_batches;
   bool lenient;                 /* columns that the table has not are left out: they came later */
   bool learned, genuine, multi; /* multi: several statements in one query string are understood */
