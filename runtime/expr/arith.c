@@ -216,7 +216,11 @@ static int check_neg(struct mr_check *c, struct mr_node *n) {
   int st = mr_check_args(c, n);
   if (st < 0) return st;
   struct mr_xtype *t = &n->arg[0]->type;
-  if (t->kind == MR_K_NULL) return mr_coerce_arg(c, n, 0, n->type = mr_xtype_of_kind(MR_K_INT64));
+  if (t->kind == MR_K_NULL) {
+    st = mr_coerce_arg(c, n, 0, mr_xtype_of_kind(MR_K_INT64));
+    if (st < 0) return st;
+    t = &n->arg[0]->type;
+  }
   if (!mr_xtype_is_number(t) && t->kind != MR_K_INTERVAL) return wrong_type(c, n);
   n->run = kernels[mr_phys_of(t)];
   n->type = *t;

@@ -203,10 +203,7 @@ int mr_expr_eval(struct mr_expr *e, const struct ArrowSchema *schema, const stru
     r->n = rows->length - r->base < MR_CHUNK ? rows->length - r->base : MR_CHUNK;
     ok = eval_chunk(e, &c);
   }
-  if (!ok || !mr_column_finish(&c, give)) {
-    st = no_room(&c, err);
-    mr_column_done(&c);
-    return st;
-  }
-  return MR_OK;
+  if (!ok || !mr_column_finish(&c, give)) st = no_room(&c, err);
+  mr_column_done(&c);
+  return st;
 }

@@ -198,19 +198,33 @@ static int regex_new(struct mr_check *c, struct mr_node *n, const char *flags, s
   return mr_check_cleanup(c, regex_free, x);
 }
 
+/* A copy with a NUL behind it: regexec is told the length, but not all that wraps it (sanitizers) know. */
+static bool terminated(struct mr_run *r, const struct mr_node *n, struct mr_vec *out, int64_t i,
+                       struct mr_span *s) {
+  char *p = mr_run_text(r, n, out, i, s->n + 1);
+  if (!p) return false;
+  if (s->n) memcpy(p, s->p, (size_t)s->n);
+  p[s->n] = 0;
+  s->p = p;
+  return true;
+}
+
 /* Matches from byte `from` of s. */
 static bool search(const struct regex *x, struct mr_span s, int64_t from, regmatch_t *m, size_t n) {
   m[0].rm_so = (regoff_t)from;
   m[0].rm_eo = (regoff_t)s.n;
-  return !regexec(&x->re, s.n ? s.p : "", n, m, REG_STARTEND | (from ? REG_NOTBOL : 0));
+  return !regexec(&x->re, s.p, n, m, REG_STARTEND | (from ? REG_NOTBOL : 0));
 }
 
 KERNEL(run_regexp_like) {
   const struct regex *x = n->data;
   regmatch_t m[1];
   locale_t old = uselocale(x->locale);
-  for (int64_t i = 0; i < r->n; i++)
-    if (r->live[i]) MR_VB(out)[i] = search(x, MR_VS(arg[0])[i], 0, m, 1) != x->negate;
+  for (int64_t i = 0; i < r->n; i++) {
+    struct mr_span s = MR_VS(arg[0])[i];
+    if (!r->live[i] || !terminated(r, n, out, i, &s)) continue;
+    MR_VB(out)[i] = search(x, s, 0, m, 1) != x->negate;
+  }
   uselocale(old);
 }
 
@@ -220,7 +234,7 @@ KERNEL(run_regexp_substr) {
   locale_t old = uselocale(x->locale);
   for (int64_t i = 0; i < r->n; i++) {
     struct mr_span s = MR_VS(arg[0])[i];
-    if (!r->live[i]) continue;
+    if (!r->live[i] || !terminated(r, n, out, i, &s)) continue;
     if (search(x, s, 0, m, 1))
       MR_VS(out)[i] = (struct mr_span){s.p + m[0].rm_so, m[0].rm_eo - m[0].rm_so};
     else out->valid[i] = 0;
@@ -271,7 +285,7 @@ KERNEL(run_regexp_replace) {
   locale_t old = uselocale(x->locale);
   for (int64_t i = 0; i < r->n; i++) {
     struct mr_span s = MR_VS(arg[0])[i], by = MR_VS(arg[2])[i];
-    if (!r->live[i]) continue;
+    if (!r->live[i] || !terminated(r, n, out, i, &s)) continue;
     char *p = mr_run_text(r, n, out, i, replace(x, s, by, NULL));
     if (p) MR_VS(out)[i] = (struct mr_span){p, replace(x, s, by, p)};
   }

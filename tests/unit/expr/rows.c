@@ -8,9 +8,15 @@ static const char *const INT_FORMATS = "csilCSIL";
 
 /* ---- making rows */
 
+static char *replace(const char *text, const char *what, const char *by) {
+  char **parts = g_strsplit(text, what, -1), *joined = g_strjoinv(by, parts);
+  g_strfreev(parts);
+  return joined;
+}
+
 /* A value of a type that only the engine can read: through a cast of a text. */
 static void append_cast(struct mr_column *c, const struct ArrowSchema *s, const char *value) {
-  char type[128], *quoted = g_strjoinv("''", g_strsplit(value, "'", -1)), *text;
+  char type[128], *quoted = replace(value, "'", "''"), *text;
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema none, result;
   struct ArrowArray rows = {.length = 1, .n_buffers = 1}, array;
@@ -105,7 +111,7 @@ void test_rows_make(struct test_rows *t, const char *text, int times) {
   g_assert_true(mr_array_init(&t->rows, 0, 1, n));
   for (int i = 0; i < n; i++) {
     struct ArrowSchema s;
-    char *plain = g_strjoinv(";", g_strsplit(columns[i], "\\;", -1));
+    char *plain = replace(columns[i], "\\;", ";");
     int64_t got = make_column(plain, times, &s, t->rows.children[i]);
     if (i && got != length) g_error("columns of different length: %s", text);
     length = got;
