@@ -38,9 +38,7 @@ static int create_offsets(struct pg_sink *s, struct mr_error *err)
   int status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE millrace_offsets",
                       s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
   sql_buf_done(&sql);
-  if (status < 0 && (!strcmp(err->code, "23505") || !strcmp(err->code, "42P07")))
-    status = MR_OK;
-  return status;
+  return status < 0 && pg_made_meanwhile(err) ? MR_OK : status;
 }
 
 int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)

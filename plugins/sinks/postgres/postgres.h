@@ -82,6 +82,7 @@ struct pg_sink {
   int op_source, set_source;   /* index of _op and _set in the input, -1: none */
   bool use_temp, use_conflict; /* upsert: what the server can do */
 
+  bool changed;     /* the table has not the types that were learnt */
   bool in_unit;     /* begin was called */
   bool in_tx;       /* BEGIN was sent */
   bool copying;     /* COPY is open */
@@ -158,6 +159,8 @@ int pg_target_learn(struct pg_sink *s, struct mr_error *err);
 int pg_target_plan(struct pg_sink *s, struct mr_error *err);
 /* Reads columns only. MR_BADCONF when there is no such table; code 42P01. */
 int pg_target_columns(struct pg_sink *s, struct mr_error *err);
+/* A CREATE failed because another instance did the same at the same moment. */
+bool pg_made_meanwhile(const struct mr_error *err);
 void pg_target_forget(struct pg_sink *s);
 int pg_column_find(const struct pg_sink *s, const char *name);
 /* What the server can do, tried out: on servers that are not PostgreSQL itself. */

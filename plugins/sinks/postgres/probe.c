@@ -47,6 +47,8 @@ static int choose_form(struct pg_sink *s, struct mr_error *err)
 {
   static const char *const name[] = {"binary COPY", "text COPY", "INSERT"};
   enum pg_form wish = s->form;
+  if (s->conf->mode == MODE_UPSERT && !s->use_temp)
+    s->form = wish = FORM_INSERT;
   if (s->form == FORM_BINARY && !copy_works(s, true))
     s->form = FORM_TEXT;
   if (s->form == FORM_TEXT && !copy_works(s, false))

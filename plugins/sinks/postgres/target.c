@@ -197,6 +197,11 @@ static void key_ddl(struct pg_sink *s, struct sql_buf *sql)
     sql_buf_byte(sql, ')');
 }
 
+bool pg_made_meanwhile(const struct mr_error *err)
+{
+  return !strcmp(err->code, "23505") || !strcmp(err->code, "42P07") || !strcmp(err->code, "42710");
+}
+
 static int create_table(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
@@ -219,8 +224,8 @@ static int create_table(struct pg_sink *s, struct mr_error *err)
   sql_buf_done(&sql);
   if (status >= 0)
     pg_log(s, MR_INFO, "created table %s%s", s->shown, s->where);
-  else if (!strcmp(err->code, "23505") || !strcmp(err->code, "42P07"))
-    status = MR_OK; /* another instance was faster */
+  else if (pg_made_meanwhile(err))
+    status = MR_OK;
   return status;
 }
 

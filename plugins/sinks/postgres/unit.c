@@ -59,27 +59,74 @@ bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, in
   return false;
 }
 
+/* What the target looks like may be another thing than what was read at start. */
+static bool says_changed(const char *code)
+{
+  return !strncmp(code, "42", 2) || !strcmp(code, "08P01") || !strcmp(code, "22P03") ||
+         !strncmp(code, "0A", 2);
+}
+
+static void compare_types(void *ctx, PGresult *res)
+{
+  struct pg_sink *s = ctx;
+  if (PQresultStatus(res) != PGRES_TUPLES_OK)
+    return; /* BEGIN's */
+  s->changed = PQnfields(res) != s->n_fields;
+  for (int i = 0; i < s->n_fields && !s->changed; i++) {
+    const struct pg_type *t = &s->column[s->field_column[i]].type;
+    s->changed = s->genuine && (PQftype(res, i) != t->oid || PQfmod(res, i) != t->typmod);
+  }
+}
+
+/* BEGIN, and a look at the columns: the lock that it takes keeps their types until the end of the
+ * transaction. Values in binary form would be misread by a column that has become something else.
+ */
+static int begin_transaction(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int status = s->multi ? MR_OK : simple(s, "BEGIN", err);
+  sql_buf_str(&sql, s->multi ? "BEGIN; SELECT " : "SELECT ");
+  pg_column_list(s, "", &sql);
+  sql_buf_fmt(&sql, " FROM %s LIMIT 0", s->target);
+  s->changed = false;
+  if (status >= 0)
+    status = pg_run(s, sql_buf_text(&sql), "BEGIN", s->conf->statement_timeout_ms, PG_GO_ON,
+                    compare_types, s, err);
+  sql_buf_done(&sql);
+  s->in_tx = s->pg != NULL;
+  s->changed |= status < 0 && says_changed(err->code);
+  return status;
+}
+
+static int learn_again(struct pg_sink *s, struct mr_error *err)
+{
+  int status = simple(s, "ROLLBACK", err);
+  s->in_tx = s->staged = false;
+  if (status >= 0)
+    status = pg_target_learn(s, err);
+  if (status >= 0 && pg_is_staged(s))
+    status = pg_stage_prepare(s, err);
+  return status;
+}
+
 int pg_unit_open(struct pg_sink *s, struct mr_error *err)
 {
   int status = MR_OK;
   if (!s->pg)
     return pg_lost(s, "write", "connection lost earlier in this unit", err);
   if (!s->in_tx) {
-    status = simple(s, "BEGIN", err);
-    s->in_tx = status >= 0;
+    status = begin_transaction(s, err);
+    if (s->changed && s->pg) {
+      pg_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+      status = learn_again(s, err);
+      status = status < 0 ? status : begin_transaction(s, err);
+    }
   }
   if (status >= 0 && s->careful && !s->savepoint) {
     status = simple(s, "SAVEPOINT millrace_stretch", err);
     s->savepoint = status >= 0;
   }
   return status;
-}
-
-/* What the target looks like may be another thing than what was read at start. */
-static bool says_changed(const char *code)
-{
-  return !strncmp(code, "42", 2) || !strcmp(code, "08P01") || !strcmp(code, "22P03") ||
-         !strncmp(code, "0A", 2);
 }
 
 /* The stretch is gone: back to its savepoint if that can save the rest of the unit, else the unit
