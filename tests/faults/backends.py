@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from functools import partial
 
 from faults.common import World, pipeline, report, servers, sink_yaml
 from servers.proxy import FAULTS, Proxy
@@ -74,7 +75,7 @@ def stopped(kafka, postgres, folder, count):
         return outcome
 
 
-def restarted(kafka, postgres, folder, count):
+def crashed(kafka, postgres, folder, count):
     """The server crashes (SIGQUIT: no shutdown checkpoint) and comes back."""
     with World(kafka, postgres, folder, "append") as world:
         running = world.program.start(pipeline(world.topic, sink_yaml("append")))
@@ -91,14 +92,16 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="./dev faults backends", description=__doc__)
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", type=lambda names: names.split(","),
+                        help="terminated-append, terminated-upsert, swallow, late, drop, stopped, crashed")
     options = parser.parse_args(arguments)
     few = max(1, options.n // 10)
     with servers() as where:
-        outcomes = [terminated(*where, mode, options.n, options.seed)
-                    for mode in ("append", "upsert")]
-        outcomes += [broken_commits(*where, fault, options.n) for fault in FAULTS]
-        outcomes += [stopped(*where, few), restarted(*where, few)]
-    return report(outcomes)
+        runs = {f"terminated-{mode}": partial(terminated, *where, mode, options.n, options.seed)
+                for mode in ("append", "upsert")}
+        runs |= {fault: partial(broken_commits, *where, fault, options.n) for fault in FAULTS}
+        runs |= {"stopped": partial(stopped, *where, few), "crashed": partial(crashed, *where, few)}
+        return report([runs[name] for name in runs if not options.only or name in options.only])
 
 
 if __name__ == "__main__":

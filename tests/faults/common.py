@@ -135,12 +135,15 @@ HEADER = (f"{'run':<22}{'faults':>7}{'rows':>10}{'lost':>7}{'duplicated':>12}{'w
           f"{'seconds':>9}")
 
 
-def report(outcomes):
-    """Prints the table; returns the exit status."""
-    print(HEADER)
-    for outcome in outcomes:
-        print(outcome.line())
-    return 0 if outcomes and all(o.good for o in outcomes) else 1
+def report(runs):
+    """Prints the table line by line as the runs (callables) end; returns the exit status."""
+    print(HEADER, flush=True)
+    good = True
+    for run in runs:
+        outcome = run()
+        print(outcome.line(), flush=True)
+        good = good and outcome.good
+    return 0 if good else 1
 
 
 def compare_rows(found, wanted):

@@ -3,6 +3,7 @@
 [--seed S] [--kinds append,upsert,sqlite]"""
 
 import argparse
+import functools
 import random
 import sys
 import time
@@ -39,7 +40,7 @@ def main(arguments=None):
     parser.add_argument("--kinds", default="append,upsert,sqlite")
     options = parser.parse_args(arguments)
     with servers() as (kafka, postgres, folder):
-        return report([run(kafka, postgres, folder, kind, options.n, options.seed)
+        return report([functools.partial(run, kafka, postgres, folder, kind, options.n, options.seed)
                        for kind in options.kinds.split(",")])
 
 
