@@ -13,7 +13,8 @@ struct mr_cast { /* n->data of a cast */
 /* Reports a value that cannot be cast, unless the cast is quiet. */
 void mr_cast_bad(struct mr_run *r, const struct mr_node *n, struct mr_vec *out, int64_t i,
                  const char *code, const char *why);
-/* Makes n (a call with one checked argument) a cast to a type. MR_BADCONF: there is no such cast. */
+/* Makes n (a call with one checked argument) a cast to a type. MR_BADCONF: there is no such cast.
+ */
 int mr_cast_make(struct mr_check *c, struct mr_node *n, struct mr_xtype to, bool quiet);
 /* The kernel for a pair of types, NULL: none (cast_text.c: one side is text). */
 mr_kernel_fn *mr_cast_text_kernel(const struct mr_xtype *from, const struct mr_xtype *to);

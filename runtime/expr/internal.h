@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the expression engine share. One thread owns an expression and all it refers to.
+/* What the files of the expression engine share. One thread owns an expression and all it refers
+ * to.
  *
  * text -> lexer -> parse (tree of nodes, all calls by name) -> check (columns, types, coercions,
  * folding; a kernel for each node) -> eval (MR_CHUNK rows at a time, a vector for each node).
  *
- * A vector has a value and a validity byte for each row of the chunk. A kernel computes the rows whose
- * byte in run->live is 1 (arguments not null, row wanted by the branches above) and may write anything
- * into the others. A row that cannot be computed is reported once by mr_run_bad; its result is null. */
+ * A vector has a value and a validity byte for each row of the chunk. A kernel computes the rows
+ * whose byte in run->live is 1 (arguments not null, row wanted by the branches above) and may
+ * write anything into the others. A row that cannot be computed is reported once by mr_run_bad;
+ * its result is null. */
 #ifndef MR_EXPR_INTERNAL_H
 #define MR_EXPR_INTERNAL_H
 #include "base/base.h"
@@ -14,12 +16,12 @@
 #include "data/types.h"
 #include "expr/expr.h"
 
-#define MR_CHUNK 1024                 /* rows that one pass over the tree computes */
-#define MR_MAX_DEPTH 200              /* nesting of an expression */
-#define MR_MAX_TEXT (64 * 1024)       /* bytes of an expression */
-#define MR_MAX_ARGS 255               /* arguments of one call */
-#define MR_MAX_VALUE (16 << 20)       /* bytes of one text value */
-#define MR_MAX_SCRATCH (256LL << 20)  /* bytes of text made for one chunk */
+#define MR_CHUNK 1024                /* rows that one pass over the tree computes */
+#define MR_MAX_DEPTH 200             /* nesting of an expression */
+#define MR_MAX_TEXT (64 * 1024)      /* bytes of an expression */
+#define MR_MAX_ARGS 255              /* arguments of one call */
+#define MR_MAX_VALUE (16 << 20)      /* bytes of one text value */
+#define MR_MAX_SCRATCH (256LL << 20) /* bytes of text made for one chunk */
 
 typedef __int128 mr_i128;
 typedef unsigned __int128 mr_u128;
@@ -115,21 +117,21 @@ struct mr_node {
   const char *name; /* call: lower case; column: as written */
   struct mr_node **arg;
   int n_arg;
-  bool quoted;             /* column: "as written" */
-  bool literal;            /* const: typed by its surroundings (a number, a text, NULL) */
-  bool null;               /* const: NULL */
-  bool null_ok;            /* kernel: sees null arguments itself */
-  bool varies;             /* not to be folded (now, a column below) */
-  union mr_value value;    /* const */
-  const char *type_text;   /* cast: as written */
-  struct mr_node *let;     /* ref */
-  int column;              /* column: index into mr_expr.column */
-  struct mr_xtype type;    /* from here on set by check */
+  bool quoted;           /* column: "as written" */
+  bool literal;          /* const: typed by its surroundings (a number, a text, NULL) */
+  bool null;             /* const: NULL */
+  bool null_ok;          /* kernel: sees null arguments itself */
+  bool varies;           /* not to be folded (now, a column below) */
+  union mr_value value;  /* const */
+  const char *type_text; /* cast: as written */
+  struct mr_node *let;   /* ref */
+  int column;            /* column: index into mr_expr.column */
+  struct mr_xtype type;  /* from here on set by check */
   mr_kernel_fn *run;
   mr_form_fn *form;
-  const void *data;        /* what check prepared for the kernel */
-  struct mr_vec **argv;    /* n_arg, used while the node is evaluated */
-  struct mr_vec *saved;    /* let: while the body is evaluated */
+  const void *data;     /* what check prepared for the kernel */
+  struct mr_vec **argv; /* n_arg, used while the node is evaluated */
+  struct mr_vec *saved; /* let: while the body is evaluated */
 };
 
 /* A column, or a field within struct columns, that an expression reads. */
@@ -150,7 +152,8 @@ struct mr_expr {
   struct mr_cleanup *cleanup;
   struct mr_run *run;
 };
-/* Something that outlives the arena's own memory (a compiled pattern), freed with the expression. */
+/* Something that outlives the arena's own memory (a compiled pattern), freed with the expression.
+ */
 struct mr_cleanup {
   struct mr_cleanup *next;
   void (*free)(void *p);
@@ -160,7 +163,7 @@ struct mr_cleanup {
 struct mr_run {
   const struct mr_expr *e;
   const struct ArrowArray *rows;
-  struct mr_view *view; /* one for each input */
+  struct mr_view *view;  /* one for each input */
   int64_t base, n;       /* first row of the chunk, rows in it */
   const uint8_t *active; /* rows that the branches above want */
   uint8_t live[MR_CHUNK], failed[MR_CHUNK], all[MR_CHUNK];
@@ -183,13 +186,15 @@ struct mr_check {
 int mr_parse(struct mr_arena *a, const char *text, struct mr_node **ret, struct mr_error *err);
 struct mr_node *mr_node_new(struct mr_arena *a, enum mr_node_kind kind, int line, int col);
 /* MR_BADCONF with the node's place in front. */
-int mr_check_fail(struct mr_check *c, const struct mr_node *n, const char *fmt, ...) MR_PRINTF(3, 4);
+int mr_check_fail(struct mr_check *c, const struct mr_node *n, const char *fmt, ...)
+    MR_PRINTF(3, 4);
 int mr_check_memory(struct mr_check *c);
 void *mr_check_alloc(struct mr_check *c, int64_t size);
 /* Resolves, types and folds n and all below. */
 int mr_check_node(struct mr_check *c, struct mr_node *n);
 int mr_check_args(struct mr_check *c, struct mr_node *n);
-/* Folds a node whose arguments are constant, sets up its scratch. Call when kernel and type are set. */
+/* Folds a node whose arguments are constant, sets up its scratch. Call when kernel and type are
+ * set. */
 int mr_check_finish(struct mr_check *c, struct mr_node *n);
 /* Registers p to be freed with the expression. */
 int mr_check_cleanup(struct mr_check *c, void (*free_fn)(void *), void *p);
@@ -204,13 +209,16 @@ bool mr_xtype_is_float(const struct mr_xtype *t);
 bool mr_xtype_is_number(const struct mr_xtype *t);
 bool mr_xtype_is_text(const struct mr_xtype *t); /* text or JSON */
 const char *mr_xtype_name(const struct mr_xtype *t, char *buf, size_t size);
-/* The type that an Arrow schema names; the zone's text is copied into the arena. false: no memory. */
+/* The type that an Arrow schema names; the zone's text is copied into the arena. false: no memory.
+ */
 bool mr_xtype_of_schema(struct mr_arena *a, const struct ArrowSchema *s, struct mr_xtype *ret);
 
-/* Puts a cast around n->arg[i] unless it has the type already; literals are converted on the spot. */
+/* Puts a cast around n->arg[i] unless it has the type already; literals are converted on the spot.
+ */
 int mr_coerce_arg(struct mr_check *c, struct mr_node *n, int i, struct mr_xtype to);
-/* Finds the one type that holds the arguments index[0 .. n_index) without loss (literals adapt) and casts
- * them to it. MR_BADCONF: there is none; what ("the branches of CASE") begins the message. */
+/* Finds the one type that holds the arguments index[0 .. n_index) without loss (literals adapt)
+ * and casts them to it. MR_BADCONF: there is none; what ("the branches of CASE") begins the
+ * message. */
 int mr_coerce_unify(struct mr_check *c, struct mr_node *n, const int *index, int n_index,
                     const char *what, struct mr_xtype *ret);
 /* Lets an argument that is a literal take the type of its neighbour (text -> date, 1 -> uint64). */
@@ -262,7 +270,8 @@ void mr_vec_merge(enum mr_phys p, int64_t n, const uint8_t *mask, const struct m
                   struct mr_vec *to);
 int mr_run_new(struct mr_run **ret);
 void mr_run_free(struct mr_run *r);
-/* Evaluates a node without columns on one row: the constant's value. false: it cannot be computed. */
+/* Evaluates a node without columns on one row: the constant's value. false: it cannot be computed.
+ */
 bool mr_run_fold(struct mr_expr *e, struct mr_node *n);
 
 /* Loads the chunk of a column into a vector (column.c); stores a vector's chunk (store.c). */
@@ -290,7 +299,7 @@ int mr_time_check_arith(struct mr_check *c, struct mr_node *n);
 #define MR_E_ARGUMENT "22023"
 #define MR_E_LOG "2201E"
 #define MR_E_POWER "2201F"
-#define MR_E_LENGTH "22011"   /* a negative substring length */
+#define MR_E_LENGTH "22011" /* a negative substring length */
 #define MR_E_JSON "22032"
 #define MR_E_LIMIT "54000"
 

@@ -22,8 +22,9 @@ enum mr_json_found mr_json_element(struct mr_span s, int64_t index, struct mr_sp
 int64_t mr_json_length(struct mr_span s);
 /* The first character of the value: { [ " t f n or a number's; 0: nothing there. */
 char mr_json_first(struct mr_span s);
-/* The text of a string value (with its quotes), escapes resolved, into `to` (s.n bytes are enough). The
- * length, or -1: an escape that is no character of a text (\u0000, half a surrogate pair). */
+/* The text of a string value (with its quotes), escapes resolved, into `to` (s.n bytes are
+ * enough). The length, or -1: an escape that is no character of a text (\u0000, half a surrogate
+ * pair). */
 int64_t mr_json_unescape(struct mr_span s, char *to);
 
 #endif

@@ -12,7 +12,8 @@ mr_i128 mr_pow10(int n);
 bool mr_decimal_fits(mr_i128 v, int precision);
 /* Moves v from one scale to another, half away from zero. false: more than 38 digits. */
 bool mr_decimal_rescale(mr_i128 v, int from, int to, mr_i128 *ret);
-/* a * m / b, half away from zero, with a 256-bit product. b is not 0. false: more than 38 digits. */
+/* a * m / b, half away from zero, with a 256-bit product. b is not 0. false: more than 38 digits.
+ */
 bool mr_decimal_muldiv(mr_i128 a, mr_i128 m, mr_i128 b, mr_i128 *ret);
 /* The nearest double. */
 double mr_decimal_to_double(mr_i128 v, int scale);
@@ -25,8 +26,8 @@ int mr_double_cmp(double a, double b);
 /* ---- calendar (civil.c): proleptic Gregorian, years 1 to 9999 */
 
 #define MR_DAY_US 86400000000LL
-#define MR_MIN_DAY (-719162)        /* 0001-01-01 */
-#define MR_MAX_DAY 2932896          /* 9999-12-31 */
+#define MR_MIN_DAY (-719162) /* 0001-01-01 */
+#define MR_MAX_DAY 2932896   /* 9999-12-31 */
 #define MR_MIN_US (MR_MIN_DAY * MR_DAY_US)
 #define MR_MAX_US ((MR_MAX_DAY + 1) * MR_DAY_US - 1)
 
@@ -43,14 +44,15 @@ bool mr_civil_valid(const struct mr_civil *c);
 int mr_civil_month_days(int64_t year, int month);
 /* Division that rounds down. */
 int64_t mr_floor_div(int64_t a, int64_t b);
-/* us + interval on the calendar: months (the day is cut to the month's length), days, time. false: out of range. */
+/* us + interval on the calendar: months (the day is cut to the month's length), days, time. false:
+ * out of range. */
 bool mr_civil_add(int64_t us, const struct mr_ival *v, int sign, int64_t *ret);
 
 /* ---- zones (zone.c) */
 
 struct mr_zone;
-/* A fixed offset ("+02:00", "UTC") or a name of the system's zone database. NULL: there is none such (or
- * no memory). Freed with mr_zone_free. */
+/* A fixed offset ("+02:00", "UTC") or a name of the system's zone database. NULL: there is none
+ * such (or no memory). Freed with mr_zone_free. */
 struct mr_zone *mr_zone_new(const char *name);
 void mr_zone_free(void *zone);
 /* us east of UTC at an instant. */
@@ -78,12 +80,13 @@ enum mr_scan mr_scan_bool(struct mr_span s, uint8_t *ret);
 enum mr_scan mr_scan_uuid(struct mr_span s, uint8_t ret[16]);
 enum mr_scan mr_scan_date(struct mr_span s, int64_t *ret_days);
 enum mr_scan mr_scan_time(struct mr_span s, int64_t *ret_us);
-/* zone NULL: local time, an offset in the text is refused. Else: an instant; a text without an offset is
- * in that zone. */
+/* zone NULL: local time, an offset in the text is refused. Else: an instant; a text without an
+ * offset is in that zone. */
 enum mr_scan mr_scan_timestamp(struct mr_span s, struct mr_zone *zone, int64_t *ret_us);
 enum mr_scan mr_scan_interval(struct mr_span s, struct mr_ival *ret);
 
-/* ---- value to text (print.c): at most MR_PRINT bytes into buf, not terminated; the length comes back */
+/* ---- value to text (print.c): at most MR_PRINT bytes into buf, not terminated; the length comes
+ * back */
 
 #define MR_PRINT 96
 int64_t mr_print_int(mr_i128 v, char *buf);

@@ -16,7 +16,8 @@ struct test_rows {
 void test_rows_make(struct test_rows *t, const char *text, int times);
 void test_rows_done(struct test_rows *t);
 
-/* What an expression gives: the type's name and the values joined by "|", or "error" and the message. */
+/* What an expression gives: the type's name and the values joined by "|", or "error" and the
+ * message. */
 struct test_result {
   char *type, *values;
 };
