@@ -10,7 +10,7 @@
 #define OPT_SIZE END(mr_opt, doc)
 #define SOURCE_SIZE END(mr_source, close)
 #define TRANSFORM_SIZE END(mr_transform, close)
-#define SINK_SIZE END(mr_sink, close)
+#define SINK_SIZE END(mr_sink, reread)
 #define STRUCT_LIMIT (1 << 16) /* no struct of the ABI is as large: a larger size is garbage */
 
 static char *check_size(const char *what, uint32_t size, size_t least)
