@@ -264,7 +264,7 @@ static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
       {"check.crcs", "true"},
       {"log.queue", "true"},
       {"log.connection.close", "false"},
-      {"fetch.wait.max.ms", "100"},
+      {"fetch.wait.max.ms", "30"},
       {"fetch.error.backoff.ms", "100"},
       {"fetch.max.bytes", "16777216"},
       {"reconnect.backoff.ms", "50"},

@@ -85,7 +85,7 @@ struct kafka {
   struct kafka_part **part;
   size_t n_part, next;
   int64_t queue, queues; /* bytes fetched ahead; among how many partitions the queue is divided */
-  bool bounded, subscribed, closing;
+  bool bounded, subscribed, rebalancing, closing;
   int64_t refreshed_ms, placed_ms, measured_ms; /* when it was last tried */
 
   /* what callbacks learnt */

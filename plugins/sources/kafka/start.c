@@ -266,14 +266,14 @@ static int find_ends(struct kafka *k, struct kafka_part **part, size_t n, struct
   return r;
 }
 
-/* Hands partitions to librdkafka. One whose lane is not known yet (in a group) waits at the end and is sought later. */
+/* Hands partitions to librdkafka; in a rebalance that must be done for none of them, too. One whose lane is not known yet (in a group) waits at the end and is sought later. */
 static int assign(struct kafka *k, struct kafka_part **part, size_t n, struct mr_error *err)
 {
   rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)n);
   for (size_t i = 0; i < n; i++)
     rd_kafka_topic_partition_list_add(l, part[i]->topic, part[i]->number)->offset =
         part[i]->placed ? part[i]->at : RD_KAFKA_OFFSET_END;
-  rd_kafka_error_t *e = l->cnt ? rd_kafka_incremental_assign(k->rk, l) : NULL;
+  rd_kafka_error_t *e = rd_kafka_incremental_assign(k->rk, l);
   rd_kafka_topic_partition_list_destroy(l);
   if (e) {
     int r = kafka_client_fail(k, rd_kafka_error_code(e), "assign", err);
@@ -300,7 +300,9 @@ static int assign_rest(struct kafka *k, struct mr_error *err)
 {
   size_t n;
   KAFKA_SCOPED struct kafka_part **part = select_parts(k, true, &n);
-  return part ? assign(k, part, n, err) : src_no_memory(err);
+  if (!part)
+    return src_no_memory(err);
+  return n || k->rebalancing ? assign(k, part, n, err) : MR_OK;
 }
 
 int kafka_place(struct kafka *k, struct mr_error *err)
@@ -396,10 +398,12 @@ void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_parti
   snprintf(line, sizeof line, "group %s: %d partitions %s", k->conf->group, list->cnt,
            e == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? "assigned" : "given back");
   k->host->log(k->host->ctx, MR_INFO, line);
+  k->rebalancing = true;
   if (e == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !k->closing)
     assigned(k, list);
   else
     revoked(k, list);
+  k->rebalancing = false;
 }
 
 static int join_group(struct kafka *k, struct mr_error *err)
