@@ -212,9 +212,10 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   void (*expr_free)(struct mr_expr *);
 
   int (*lookup)(void *ctx, const char *name, const struct ArrowSchema *keys, struct mr_lookup **ret,
-                struct ArrowSchema *give_row, struct mr_error *); /* keys: struct, children named as the table's columns */
+                struct ArrowSchema *give_row, struct mr_error *); /* keys: struct, children named as the table's columns; with
+                * MR_META_WANT only those columns are given. MR_IDLE: the table's columns are not known yet (check) */
   int (*find)(struct mr_lookup *, const struct ArrowArray *keys, struct ArrowArray *give_rows,
-              struct mr_error *); /* a struct array with a row for each key; a struct-level null: missing */
+              struct mr_error *); /* a struct array with a row for each key; a struct-level null (and null children): missing */
   void (*lookup_free)(struct mr_lookup *);
 
   /* Compiles a type as pipeline files write it ("decimal(18,4)") into a schema named `name`. MR_BADCONF: no such type. */

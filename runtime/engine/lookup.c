@@ -404,7 +404,7 @@ static int check_keys(const struct mr_lookup_source *s, const struct ArrowSchema
 static GPtrArray *wanted(const struct mr_lookup_source *s, const struct ArrowSchema *keys)
 {
   size_t len = 0;
-  const char *text = mr_schema_meta(keys, MR_LOOKUP_WANT, &len);
+  const char *text = mr_schema_meta(keys, MR_META_WANT, &len);
   GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
   for (int64_t i = 0; !text && i < s->columns.n_children; i++)
     g_ptr_array_add(names, g_strdup(s->columns.children[i]->name));

@@ -75,15 +75,11 @@ void mr_lookups_stop(struct mr_lookups *l); /* sources are woken, threads joined
                                                or find returns */
 void mr_lookups_free(struct mr_lookups *l); /* stops; handles must be closed. Takes NULL */
 
-#define MR_LOOKUP_WANT                                                                             \
-  "millrace.want" /* metadata of a keys schema: names separated by \n, the columns that find gives \
-                   */
-
 /* mr_host.lookup. keys: a struct whose children are named as key columns of the table and typed as
  * the columns that will be looked up: integers of any width fit each other, other types must be
  * equal. Before start: MR_IDLE when the columns are not known without asking the source. After
  * start: waits for them. MR_BADCONF: no such lookup or column, or a type that does not fit.
- * give_row: the wanted columns (all without MR_LOOKUP_WANT), nullable, with their labels. */
+ * give_row: the wanted columns (all without MR_META_WANT), nullable, with their labels. */
 int mr_lookup_open(struct mr_lookups *l, const char *name, const struct ArrowSchema *keys,
                    struct mr_lookup **ret, struct ArrowSchema *give_row, struct mr_error *err);
 /* mr_host.find. keys: a struct array of the keys schema, slices included; a key with a null in it

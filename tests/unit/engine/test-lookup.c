@@ -297,7 +297,7 @@ static struct mr_lookup *handle(struct fixture *f, const char *keys, const char 
   struct ArrowSchema k = schema(keys), row;
   struct mr_lookup *h = NULL;
   if (want)
-    g_assert_true(mr_schema_set_meta(&k, MR_LOOKUP_WANT, want));
+    g_assert_true(mr_schema_set_meta(&k, MR_META_WANT, want));
   if (mr_lookup_open(f->l, "users", &k, &h, &row, &err) != MR_OK)
     g_error("%s", err.msg);
   mr_schema_release(&row);
@@ -419,7 +419,7 @@ static void refused(struct fixture *f, const char *name, const char *keys, const
   struct ArrowSchema k = schema(keys), row = {0};
   struct mr_lookup *h = NULL;
   if (want)
-    g_assert_true(mr_schema_set_meta(&k, MR_LOOKUP_WANT, want));
+    g_assert_true(mr_schema_set_meta(&k, MR_META_WANT, want));
   g_assert_cmpint(mr_lookup_open(f->l, name, &k, &h, &row, &err), ==, MR_BADCONF);
   if (!strstr(err.msg, msg))
     g_error("`%s` does not say `%s`", err.msg, msg);
@@ -471,7 +471,7 @@ static void test_more_asked(struct fixture *f, gconstpointer data)
   struct mr_lookup *more = handle(f, "id: int32", "email\nten");
   struct ArrowSchema k = schema("ten: int64, email: utf8"), row;
   struct mr_lookup *by_ten = NULL;
-  g_assert_true(mr_schema_set_meta(&k, MR_LOOKUP_WANT, "email\nid"));
+  g_assert_true(mr_schema_set_meta(&k, MR_META_WANT, "email\nid"));
   g_assert_cmpint(mr_lookup_open(f->l, "users", &k, &by_ten, &row, &err), ==, MR_OK);
   CHECK(h, "a b ", 1, 2);
   ready(f);
