@@ -321,32 +321,34 @@ static bool put_other(struct pg_field *f, int64_t i, size_t rest, struct sql_buf
   return ok;
 }
 
-static inline bool put_value(struct pg_field *f, int64_t i, size_t rest, struct sql_buf *out,
-                             struct problem *why)
+/* Plain copies of valid values; NULL: this field needs put_value. */
+static inline uint8_t *put_plain(const struct pg_field *f, int64_t i, uint8_t *p)
 {
-  uint8_t *p = out->p + out->len;
-  if (f->op == PG_OP_NULL || (f->v.valid && !mr_bit_get(f->v.valid, f->v.offset + i))) {
-    if (f->not_null)
-      return bad(why, "23502", "null in a column that is NOT NULL");
-    put32(p, UINT32_MAX);
-    out->len += 4;
-    return true;
-  }
+  if (f->v.valid && !mr_bit_get(f->v.valid, f->v.offset + i))
+    return NULL;
   switch (f->op) {
-  case PG_OP_SAME8:
-    put64(put32(p, 8), get64(f->data + i * 8));
-    out->len += 12;
-    return true;
-  case PG_OP_SAME4:
-    put32(put32(p, 4), get32(f->data + i * 4));
-    out->len += 8;
-    return true;
-  case PG_OP_SAME2:
-    put16(put32(p, 2), get16(f->data + i * 2));
-    out->len += 6;
-    return true;
-  default: return put_other(f, i, rest, out, why);
+  case PG_OP_SAME8: return put64(put32(p, 8), get64(f->data + i * 8));
+  case PG_OP_SAME4: return put32(put32(p, 4), get32(f->data + i * 4));
+  case PG_OP_SAME2: return put16(put32(p, 2), get16(f->data + i * 2));
+  default: return NULL;
   }
+}
+
+static bool put_value(struct pg_field *f, int64_t i, size_t rest, struct sql_buf *out,
+                      struct problem *why)
+{
+  uint8_t *p = put_plain(f, i, out->p + out->len);
+  if (p) {
+    out->len = (size_t)(p - out->p);
+    return true;
+  }
+  if (f->op != PG_OP_NULL && !(f->v.valid && !mr_bit_get(f->v.valid, f->v.offset + i)))
+    return put_other(f, i, rest, out, why);
+  if (f->not_null)
+    return bad(why, "23502", "null in a column that is NOT NULL");
+  put32(out->p + out->len, UINT32_MAX);
+  out->len += 4;
+  return true;
 }
 
 static bool row_binary(const struct pg_rows *r, int64_t i, struct sql_buf *out, int *ret_field,
@@ -355,15 +357,22 @@ static bool row_binary(const struct pg_rows *r, int64_t i, struct sql_buf *out, 
   size_t rest = (size_t)r->n * FIXED_MAX + 16;
   if (!sql_buf_reserve(out, rest))
     return bad(why, "53200", "out of memory");
-  put16(out->p + out->len, (uint16_t)r->n);
-  out->len += 2;
+  uint8_t *p = put16(out->p + out->len, (uint16_t)r->n);
   for (int c = 0; c < r->n; c++) {
-    rest -= FIXED_MAX;
-    if (!put_value(&r->field[c], i, rest + FIXED_MAX, out, why)) {
+    struct pg_field *f = &r->field[c];
+    uint8_t *next = put_plain(f, i, p);
+    if (next) {
+      p = next;
+      continue;
+    }
+    out->len = (size_t)(p - out->p);
+    if (!put_value(f, i, rest - (size_t)c * FIXED_MAX, out, why)) {
       *ret_field = c;
       return false;
     }
+    p = out->p + out->len;
   }
+  out->len = (size_t)(p - out->p);
   return true;
 }
 

@@ -25,16 +25,22 @@ static size_t header(uint8_t *p, int n, int weight, unsigned sign, int dscale)
   return (size_t)(12 + 2 * n);
 }
 
-static unsigned cut(pg_u128 *v, unsigned by)
+/* Takes the lowest `power` decimal digits off v. */
+static unsigned cut(pg_u128 *v, int power)
 {
-  if ((uint64_t)(*v >> 64)) {
-    unsigned rest = (unsigned)(*v % by);
-    *v /= by;
-    return rest;
-  }
+  unsigned rest;
   uint64_t low = (uint64_t)*v;
-  *v = low / by;
-  return (unsigned)(low % by);
+  if ((uint64_t)(*v >> 64)) {
+    rest = (unsigned)(*v % ten[power]);
+    *v /= ten[power];
+  } else if (power == 4) { /* by a constant: no division */
+    rest = (unsigned)(low % 10000);
+    *v = low / 10000;
+  } else {
+    rest = (unsigned)(low % ten[power]);
+    *v = low / ten[power];
+  }
+  return rest;
 }
 
 /* Base-10000 groups, lowest first, without zero groups at the low end; *power: of 10000 of the
@@ -42,16 +48,16 @@ static unsigned cut(pg_u128 *v, unsigned by)
 static int groups(pg_u128 v, int exponent, uint16_t *group, int *power)
 {
   int n = 0, g = exponent >= 0 ? exponent / 4 : -((3 - exponent) / 4), pad = exponent - 4 * g;
-  unsigned low = cut(&v, ten[4 - pad]) * ten[pad];
+  unsigned low = cut(&v, 4 - pad) * ten[pad];
   while (low == 0 && v) {
-    low = cut(&v, 10000);
+    low = cut(&v, 4);
     g++;
   }
   *power = g;
   if (low || v)
     group[n++] = (uint16_t)low;
   while (v)
-    group[n++] = (uint16_t)cut(&v, 10000);
+    group[n++] = (uint16_t)cut(&v, 4);
   return n;
 }
 
