@@ -194,7 +194,7 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
 
   int (*decoder)(void *ctx, const struct mr_format *, struct mr_decoder **ret, struct mr_error *);
   int (*decode)(struct mr_decoder *, const void *data, size_t len, struct mr_error *); /* one message; >= 0: rows added;
-                            * MR_REJECT: nothing of the message was added */
+                            * MR_REJECT: nothing of the message was added; err->native 1: it ends too early (an open quote) */
   int (*decoded)(struct mr_decoder *, struct ArrowArray *give, struct mr_error *); /* the rows so far; MR_SCHEMA: nothing given,
                             * decoder_schema has a new answer, call again; MR_IDLE: schema not known yet (inference) */
   int (*decoder_schema)(struct mr_decoder *, struct ArrowSchema *give, struct mr_error *); /* MR_IDLE: not known yet */

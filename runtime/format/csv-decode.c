@@ -253,6 +253,7 @@ static void rollback(struct decoder *d, int64_t length) {
 static int refusal(struct decoder *d, struct mr_error *err) {
   const struct mr_csv_record *r = &d->record;
   int status = strcmp(r->code, MR_CODE_MEMORY) ? MR_REJECT : MR_FATAL;
+  err->native = r->open && !strcmp(r->code, MR_CODE_CSV);
   if (d->column) return mr_fail_code(err, status, r->code, "byte %lld, column %.200s: %s", (long long)(d->line - d->start), d->column, r->what);
   return mr_fail_code(err, status, r->code, "byte %lld: %s", (long long)(r->at - d->start), r->what);
 }

@@ -56,7 +56,10 @@ static const char *quoted_field(const struct mr_csv_dialect *d, struct mr_csv_re
   char *o = *out;
   bool folded = false;
   for (;; p++) {
-    if (p == end) return fail(r, from - 1, MR_CODE_CSV, "a quote that is not closed");
+    if (p == end) {
+      r->open = true;
+      return fail(r, from - 1, MR_CODE_CSV, "a quote that is not closed");
+    }
     if (*p == d->quote) {
       if (p + 1 == end || p[1] != d->quote) break;
       folded = true;
@@ -71,6 +74,7 @@ static const char *quoted_field(const struct mr_csv_dialect *d, struct mr_csv_re
 
 const char *mr_csv_record_read(const struct mr_csv_dialect *d, struct mr_csv_record *r, const char *p, const char *end) {
   r->n = 0;
+  r->open = false;
   if (!mr_buf_reserve(&r->text, &r->text_cap, 0, end - p + 1)) return fail(r, p, MR_CODE_MEMORY, "no memory");
   char *out = (char *)r->text;
   for (;; p++) {

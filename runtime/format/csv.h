@@ -36,6 +36,7 @@ struct mr_csv_record {
   uint8_t *text;
   int64_t text_cap; /* bytes */
   const char *at, *code, *what; /* of a failure */
+  bool open;                    /* the failure: a quote was not closed before the end */
 };
 /* Reads the record at p into r (a blank line: one empty field). Returns the place after its line end, or NULL with r's failure. */
 const char *mr_csv_record_read(const struct mr_csv_dialect *d, struct mr_csv_record *r, const char *p, const char *end);
