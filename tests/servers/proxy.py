@@ -78,15 +78,15 @@ class Connection:
         for job in (self._upward, self._downward):
             threading.Thread(target=job, daemon=True).start()
 
-    def close(self, side=None, reset=True):
+    def close(self, side=None):
+        """Resets one side or both; shutdown wakes the thread that waits in recv."""
         for s in [side] if side else [self.client, self.server]:
             try:
-                if reset:
-                    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                s.shutdown(socket.SHUT_RDWR) if not reset else None
-                s.close()
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                s.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+            s.close()
 
     def _upward(self):
         stream = PostgresStream() if self.proxy.postgres else None
