@@ -155,6 +155,7 @@ struct mr_pipeline {
   _Atomic int32_t sources_left, sinks_left;
   uint64_t run;              /* drawn at random: of this process */
   bool once;
+  struct mr_dry *dry;        /* not NULL: a dry run, which gets what stages send */
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
   struct mr_lookups *lookups;  /* NULL: none */
@@ -201,6 +202,8 @@ static inline int mr_stopping(struct mr_pipeline *p) { return atomic_load_explic
 void mr_source_serve(struct mr_stage *s);
 void mr_source_run(void *stage);
 void mr_transform_run(void *stage);
+/* What the loop does with one message, which it takes. false: the loop is over. */
+bool mr_transform_handle(struct mr_stage *s, struct mr_message *take);
 void mr_sink_run(void *stage);
 
 /* ---- pipeline.c */
@@ -267,6 +270,9 @@ bool mr_letters_mark(struct mr_stage *s, const struct mr_unit *u);
 /* NULL with err->msg empty: the file declares none. */
 struct mr_letters *mr_letters_new(struct mr_pipeline *p, struct mr_error *err);
 void mr_letters_free(struct mr_letters *l);
+
+/* ---- dry.c: hands what a stage sends to its readers, on the caller's thread; takes m. false: one failed. */
+bool mr_dry_sent(struct mr_dry *d, struct mr_stage *s, struct mr_message *take);
 
 /* ---- services.c: the host table of a stage */
 void mr_services_init(struct mr_stage *s);

@@ -130,7 +130,7 @@ struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, in
   struct mr_letter *l = letter(s, b->lane, code, msg, column);
   l->row = row;
   fill_origin(l, s, b, row);
-  if (originals_kept(s) || masked(s)) l->row_json = row_json(b, row);
+  if (originals_kept(s) || masked(s) || s->p->dry) l->row_json = row_json(b, row);
   return l;
 }
 
@@ -305,7 +305,7 @@ void mr_stage_settle(struct mr_stage *s, bool ok) {
   if (!fresh) return;
   atomic_fetch_add_explicit(&s->rejected, fresh, memory_order_relaxed);
   s->letters_kept = s->letters->len;
-  if (!s->p->letters) none_declared(s, s->letters->pdata[0]);
+  if (!s->p->letters && !s->p->dry) none_declared(s, s->letters->pdata[0]);
 }
 
 /* ---- life */

@@ -206,6 +206,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->log = o->log;
   p->log_ctx = o->ctx;
   p->tick = o->tick;
+  p->dry = o->dry;
   pthread_mutex_init(&p->lock, NULL);
   p->stages = g_ptr_array_new();
   p->lanes = g_ptr_array_new();

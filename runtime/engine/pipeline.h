@@ -8,6 +8,7 @@
 #include "engine/store.h"
 
 struct mr_pipeline;
+struct mr_dry;
 struct mr_pipeline_options {
   struct mr_os *os;       /* lent */
   struct mr_store *store; /* lent */
@@ -20,6 +21,7 @@ struct mr_pipeline_options {
   void *ctx;
   /* The system columns that anything downstream of this source names (mr_check_wants). NULL: none. */
   char **(*wants)(const struct mr_spec *spec, const struct mr_stage_spec *source);
+  struct mr_dry *dry; /* dry.c alone: not run, but driven by hand */
 };
 /* Opens every plugin (no I/O). NULL with err filled and *ret_stage the stage's name (lent), or NULL. */
 struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o, struct mr_error *err,

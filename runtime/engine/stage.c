@@ -139,6 +139,7 @@ static void push_all(struct mr_stage *s, struct mr_message *m) {
 
 bool mr_stage_send(struct mr_stage *s, struct mr_message *take) {
   struct mr_pipeline *p = s->p;
+  if (p->dry) return mr_dry_sent(p->dry, s, take);
   while (take->kind == MR_MSG_BATCH) {
     uint32_t seen = mr_event_seen(&s->event);
     if (any_room(s, take)) break;

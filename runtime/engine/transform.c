@@ -113,8 +113,7 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in) {
   return mr_stage_send(s, m);
 }
 
-/* false: the loop is over. */
-static bool handle(struct mr_stage *s, struct mr_message *m) {
+bool mr_transform_handle(struct mr_stage *s, struct mr_message *m) {
   bool ok = true;
   switch (m->kind) {
   case MR_MSG_BATCH: return on_batch(s, m);
@@ -144,7 +143,7 @@ void mr_transform_run(void *stage) {
   while (go && mr_stopping(p) != MR_ABORT) {
     uint32_t seen = mr_event_seen(&s->event);
     struct mr_message *m = mr_stage_next(s);
-    if (m) go = handle(s, m);
+    if (m) go = mr_transform_handle(s, m);
     else mr_stage_wait(s, seen, mr_stage_behind(s) ? 20000 : 500000);
   }
   mr_stage_send(s, mr_message_control(MR_MSG_END, 0));
