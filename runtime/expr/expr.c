@@ -52,7 +52,78 @@ static void format_of(const struct mr_xtype *t, char *buf, size_t size)
     snprintf(buf, size, "%s", formats[t->kind]);
 }
 
-/* The result's Arrow type, without a name and without the labels of a column. */
+/* ---- labels */
+
+#define META_MASKED "millrace.masked" /* on a masked column: how */
+#define LABEL_BYTES 512
+
+/* Is a label (of n bytes) in a list separated by commas? */
+static bool has_label(const char *list, const char *label, size_t n)
+{
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+    if (strcspn(at, ",") == n && !memcmp(at, label, n))
+      return true;
+  return false;
+}
+
+/* Adds the labels of a list (len bytes, separated by commas) that are not there yet. false: no
+ * room. */
+static bool add_labels(char *to, const char *list, size_t len)
+{
+  for (size_t i = 0, n; i < len; i += n + 1) {
+    const char *comma = memchr(list + i, ',', len - i);
+    n = comma ? (size_t)(comma - list) - i : len - i;
+    while (n && list[i] == ' ')
+      i++, n--;
+    size_t used = strlen(to);
+    if (!n || has_label(to, list + i, n))
+      continue;
+    if (used + n + 2 > LABEL_BYTES)
+      return false;
+    sprintf(to + used, "%s%.*s", used ? "," : "", (int)n, list + i);
+  }
+  return true;
+}
+
+/* The labels of one column that is read: its own and those of the structs around it. */
+static bool input_labels(const struct mr_expr *e, const struct mr_input *in, char *open,
+                         char *masked, char *how)
+{
+  const struct ArrowSchema *s = &e->in;
+  bool ok = true;
+  for (int k = 0; k < in->n_path; k++) {
+    size_t n = 0, m = 0;
+    s = s->children[in->path[k]];
+    const char *label = mr_schema_meta(s, MR_META_CLASS, &n);
+    const char *method = mr_schema_meta(s, META_MASKED, &m);
+    if (method && m < LABEL_BYTES)
+      sprintf(how, "%.*s", (int)m, method);
+    if (label)
+      ok &= add_labels(method ? masked : open, label, n);
+  }
+  return ok;
+}
+
+/* What is computed from labelled columns has their labels; it counts as masked when all of them
+ * are. */
+static int set_labels(struct mr_check *c)
+{
+  char open[LABEL_BYTES] = "", masked[LABEL_BYTES] = "", how[LABEL_BYTES] = "";
+  struct ArrowSchema *t = &c->e->type;
+  bool ok = true;
+  for (int i = 0; i < c->e->n_input; i++)
+    ok &= input_labels(c->e, &c->e->input[i], open, masked, how);
+  if (!ok)
+    return mr_check_fail(c, c->e->root, "the columns have more than %d bytes of labels",
+                         LABEL_BYTES);
+  const char *labels = *open ? open : masked;
+  ok = (!*labels || mr_schema_set_meta(t, MR_META_CLASS, labels)) &&
+       (*open || !*masked || mr_schema_set_meta(t, META_MASKED, how));
+  return ok ? MR_OK : mr_check_memory(c);
+}
+
+/* ---- the result's Arrow type, without a name */
+
 static int set_type(struct mr_check *c)
 {
   const struct mr_xtype *t = &c->e->root->type;
@@ -61,7 +132,8 @@ static int set_type(struct mr_check *c)
   const char *extension = t->json ? "arrow.json" : t->kind == MR_K_FIXED ? "arrow.uuid" : NULL;
   if (t->schema) {
     bool ok = mr_schema_copy(t->schema, s) && mr_schema_rename(s, "") &&
-              mr_schema_set_meta(s, MR_META_CLASS, NULL);
+              mr_schema_set_meta(s, MR_META_CLASS, NULL) &&
+              mr_schema_set_meta(s, META_MASKED, NULL);
     s->flags |= ARROW_FLAG_NULLABLE;
     return ok ? MR_OK : mr_check_memory(c);
   }
@@ -95,7 +167,7 @@ static int compile(struct mr_check *c, const char *text, const struct ArrowSchem
   c->e->run->e = c->e;
   if ((st = mr_parse(&c->e->arena, text, &c->e->root, c->err)) < 0)
     return st;
-  if ((st = check_root(c)) < 0 || (st = set_type(c)) < 0)
+  if ((st = check_root(c)) < 0 || (st = set_type(c)) < 0 || (st = set_labels(c)) < 0)
     return st;
   c->e->run->view = calloc((size_t)c->e->n_input + 1, sizeof *c->e->run->view);
   if (!c->e->run->view)

@@ -7,9 +7,10 @@
 #include "millrace/build.h"
 
 /* Compiles text against the columns of `in` (a rows schema; names are case-insensitive when
- * unambiguous, "quoted" is exact). ret_type (may be NULL): the result's type, given, named "".
- * MR_BADCONF: err->msg "1:14: no column `prise` (did you mean `price`?)", line:column within the
- * expression first. */
+ * unambiguous, "quoted" is exact). ret_type (may be NULL): the result's type, given, named ""; it
+ * carries the labels of all columns that are read (masked only when all of them are). MR_BADCONF:
+ * err->msg "1:14: no column `prise` (did you mean `price`?)", line:column within the expression
+ * first. */
 int mr_expr_new(const char *text, const struct ArrowSchema *in, struct mr_expr **ret,
                 struct ArrowSchema *ret_type, struct mr_error *err);
 /* Evaluates over all rows (slices included); gives an array of the type with rows->length

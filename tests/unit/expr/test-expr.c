@@ -154,19 +154,49 @@ static void test_columns(void)
 
 /* ---- evaluation */
 
-static void test_labels(void)
+static void assert_labels(struct test_rows *t, const char *expr, const char *labels,
+                          const char *masked)
 {
-  struct test_rows t;
   struct ArrowSchema type;
   struct mr_error err = MR_ERROR_INIT;
   struct mr_expr *e = NULL;
-  test_rows_make(&t, "a json: 1", 1);
-  g_assert_true(mr_schema_set_meta(t.schema.children[0], MR_META_CLASS, "pii"));
-  g_assert_cmpint(mr_expr_new("a", &t.schema, &e, &type, &err), ==, MR_OK);
-  g_assert_true(mr_schema_is_json(&type));
+  size_t n = 0, m = 0;
+  g_assert_cmpint(mr_expr_new(expr, &t->schema, &e, &type, &err), ==, MR_OK);
+  const char *class = mr_schema_meta(&type, MR_META_CLASS, &n);
+  const char *how = mr_schema_meta(&type, "millrace.masked", &m);
   g_assert_cmpstr(type.name, ==, "");
+  g_autofree char *got = g_strndup(class ? class : "", n), *got_how = g_strndup(how ? how : "", m);
+  g_assert_cmpstr(got, ==, labels);
+  g_assert_cmpstr(got_how, ==, masked);
   mr_schema_release(&type);
   mr_expr_free(e);
+}
+
+static void set_meta(struct test_rows *t, int column, const char *key, const char *value)
+{
+  g_assert_true(mr_schema_set_meta(t->schema.children[column], key, value));
+}
+
+/* Labels follow what is computed from a column; masked columns do not make the open ones masked. */
+static void test_labels(void)
+{
+  struct test_rows t;
+  test_rows_make(&t, "a json: 1; b utf8: x; c utf8: x; d utf8: x; s struct<f:utf8,g:int64>: {1,2}",
+                 1);
+  set_meta(&t, 0, MR_META_CLASS, "pii");
+  set_meta(&t, 1, MR_META_CLASS, "phi,pii");
+  set_meta(&t, 2, MR_META_CLASS, "pii");
+  set_meta(&t, 2, "millrace.masked", "hash");
+  set_meta(&t, 4, MR_META_CLASS, "phi");
+  assert_labels(&t, "a", "pii", "");
+  assert_labels(&t, "a ->> 'x' || b", "pii,phi", "");
+  assert_labels(&t, "CAST(b AS int) > 1", "phi,pii", "");
+  assert_labels(&t, "upper(c) || d", "pii", "hash");
+  assert_labels(&t, "c || b", "phi,pii", "");
+  assert_labels(&t, "d IS NULL", "", "");
+  assert_labels(&t, "s.f", "phi", "");
+  assert_labels(&t, "s", "phi", "");
+  assert_labels(&t, "1 + 1", "", "");
   test_rows_done(&t);
 }
 
