@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <float.h>
 #include "format/json.h"
 
 static const uint8_t *put_fixed(struct mr_json *d, const uint8_t *at, const uint8_t *p, struct mr_json_node *n, const uint8_t *v) {
@@ -52,11 +53,33 @@ static bool is_exact(const uint8_t *p, const uint8_t *end) {
   return !over && v <= UINT64_MAX - 2048 && (uint64_t)(double)v == v;
 }
 
+/* A float64 of few digits and no exponent, in one go: both operands are exact, so the one division rounds once. NULL: not such a
+ * number, or not well-formed. */
+static const uint8_t *short_float(struct mr_json *d, const uint8_t *p, double *ret) {
+  static const double p10[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  bool minus = *p == '-', over = false;
+  const uint8_t *from = p + minus, *whole, *end;
+  uint64_t m = 0;
+  whole = end = mr_json_digits(from, d->in.end, &m, &over);
+  if (whole == from || (*from == '0' && whole - from > 1)) return NULL;
+  if (*whole == '.' && (end = mr_json_digits(whole + 1, d->in.end, &m, &over)) == whole + 1) return NULL;
+  int64_t fraction = end == whole ? 0 : end - whole - 1;
+  if (over || whole - from + fraction > 19 || m > UINT64_C(1) << 53 || fraction > 15 || (*end | 0x20) == 'e' || FLT_EVAL_METHOD != 0) return NULL;
+  double v = (double)m / p10[fraction];
+  *ret = minus ? -v : v;
+  return end;
+}
+
 /* A float's digits as they come: exact when few, else as the library reads them. */
 static const uint8_t *number(struct mr_json *d, const uint8_t *p, struct mr_json_node *n) {
   const uint8_t *at = p;
   uint8_t v[16];
-  if (!(p = mr_json_number_skip(&d->in, p))) return NULL;
+  double f;
+  if (n->t.kind == MR_K_FLOAT64 && (p = short_float(d, at, &f))) {
+    memcpy(v, &f, 8);
+    return put_fixed(d, at, p, n, v);
+  }
+  if (!(p = mr_json_number_skip(&d->in, at))) return NULL;
   char *s = (char *)mr_json_scratch(d, p - at);
   if (!s) return mr_json_no_memory(d, at);
   enum mr_text_status st = mr_cell_parse(&n->t, (const char *)at, p - at, d->c, s, v);

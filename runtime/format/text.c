@@ -105,6 +105,30 @@ static bool exact_f64(const struct parts *d, double *ret) {
   return true;
 }
 
+/* m / 10^k for k <= 19, rounded once: the quotient's upper 62 to 64 bits and whether a rest was left say it all. */
+static double quotient(uint64_t m, int k) {
+  uint64_t d = 1;
+  for (int i = 0; i < k; i++) d *= 10;
+  int lm = __builtin_clzll(m), ld = __builtin_clzll(d);
+  unsigned __int128 n = (unsigned __int128)(m << lm) << 63;
+  uint64_t den = d << ld, q = (uint64_t)(n / den);
+  bool rest = n % den != 0;
+  int drop = 11 - __builtin_clzll(q);
+  uint64_t half = UINT64_C(1) << (drop - 1), low = q & (2 * half - 1), kept = q >> drop;
+  if (low > half || (low == half && (rest || (kept & 1)))) kept++;
+  return ldexp((double)kept, drop - 63 + ld - lm);
+}
+
+/* Numbers of up to 19 digits whose last stands at most 19 places behind the point. */
+static bool quotient_f64(const struct parts *d, double *ret) {
+  uint64_t m;
+  int64_t e;
+  if (!mantissa_of(d, &m, &e) || m == 0 || e < -19 || e > 0) return false;
+  double v = quotient(m, (int)-e);
+  *ret = d->minus ? -v : v;
+  return true;
+}
+
 static bool exact_f32(const struct parts *d, float *ret) {
   uint64_t m;
   int64_t e;
@@ -117,7 +141,7 @@ static bool exact_f32(const struct parts *d, float *ret) {
 enum mr_text_status mr_text_f64(const char *s, int64_t n, locale_t c, char *scratch, double *ret) {
   struct parts d;
   if (!take_apart(s, n, &d)) return MR_TEXT_BAD;
-  if (exact_f64(&d, ret)) return MR_TEXT_OK;
+  if (exact_f64(&d, ret) || quotient_f64(&d, ret)) return MR_TEXT_OK;
   memcpy(scratch, s, (size_t)n);
   scratch[n] = 0;
   double v = strtod_l(scratch, NULL, c);

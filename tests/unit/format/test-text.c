@@ -155,6 +155,10 @@ static void test_json_scalars(void) {
   check("float64", iso, "1e309", "!22003");
   check("float64", iso, "\"1.5\"", "!42804");
   check("float64", iso, "1e-400", "0");
+  check("float64", iso, "1844674407370955.161600000000000", "1844674407370955.2"); /* digits: 2^64 * 10^11 */
+  check("float64", iso, "-0.0", "-0");
+  check("float64", iso, "01.5", "!22032");
+  check("float64", iso, "1.", "!22032");
   check("float32", iso, "3.5e38", "!22003");
   check("date", iso, "\"1970-01-02\"", "1");
   check("date", iso, "\"1970-02-30\"", "!22008");
