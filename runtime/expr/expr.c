@@ -154,7 +154,7 @@ static int check_root(struct mr_check *c)
     return mr_check_fail(c, n,
                          "an interval cannot be a column: use EPOCH_US(...) (microseconds) or "
                          "EXTRACT(EPOCH FROM ...) (seconds)");
-  if (n->type.kind == MR_K_NULL && n->kind == MR_N_CONST)
+  if (n->type.kind == MR_K_NULL && n->kind != MR_N_COLUMN)
     return mr_check_fail(c, n, "NULL alone has no type: write CAST(NULL AS type)");
   return MR_OK;
 }
