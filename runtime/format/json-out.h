@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writing column values as JSON text: what the JSON encoder is made of, and CSV's nested values. Output grows in one binary
- * column. Functions that write return false when memory is short, the output passes 2 GiB or a value cannot be written; then
- * code and what say why. */
+/* Writing column values as JSON text: what the JSON encoder is made of, and CSV's nested values.
+ * Output grows in one binary column. Functions that write return false when memory is short, the
+ * output passes 2 GiB or a value cannot be written; then code and what say why. */
 #ifndef MR_JSON_OUT_H
 #define MR_JSON_OUT_H
 #include <locale.h>
@@ -33,9 +33,11 @@ void mr_json_out_batch(struct mr_json_out *e, const struct mr_batch *b);
 bool mr_json_out_put(struct mr_json_out *e, const void *p, int64_t n);
 /* Value i of n as JSON. */
 bool mr_json_out_value(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i);
-/* Value i of a kind with short texts, without quotes; o: room for MR_TEXT_DECIMAL_MAX bytes. Returns the length. */
+/* Value i of a kind with short texts, without quotes; o: room for MR_TEXT_DECIMAL_MAX bytes.
+ * Returns the length. */
 int mr_json_out_short(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i, char *o);
-bool mr_json_out_end(struct mr_json_out *e); /* what was put since the last end is one value of `out` */
+bool mr_json_out_end(
+    struct mr_json_out *e); /* what was put since the last end is one value of `out` */
 /* MR_REJECT with err filled from code and what; `out` is emptied. */
 int mr_json_out_refused(struct mr_json_out *e, int64_t row, struct mr_error *err);
 

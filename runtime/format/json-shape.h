@@ -2,8 +2,8 @@
 /* What JSON values have looked like so far: columns are inferred from it. A shape only ever widens:
  *
  *   nothing or null -> bool | int64 | float64 | text | list | struct
- *   int64 -> decimal(38,0) for integers past 64 bits; int64 -> float64 while every integer seen is exact as a double
- *   any other meeting of two -> json, which keeps each value as its own text
+ *   int64 -> decimal(38,0) for integers past 64 bits; int64 -> float64 while every integer seen is
+ * exact as a double any other meeting of two -> json, which keeps each value as its own text
  *
  * So no value is changed by widening. A shape without content (null, [], {}) is no column yet. */
 #ifndef MR_JSON_SHAPE_H
@@ -14,11 +14,20 @@
 #define MR_JSON_STRUCT_FIELDS 256 /* of an inferred struct; past that it is json */
 #define MR_JSON_SHAPE_DEPTH 8     /* nested deeper than this is json */
 
-enum mr_json_looks { MR_LOOKS_NULL, MR_LOOKS_BOOL, MR_LOOKS_INT, MR_LOOKS_BIG, MR_LOOKS_FLOAT, MR_LOOKS_TEXT, MR_LOOKS_LIST,
-                     MR_LOOKS_STRUCT, MR_LOOKS_JSON };
+enum mr_json_looks {
+  MR_LOOKS_NULL,
+  MR_LOOKS_BOOL,
+  MR_LOOKS_INT,
+  MR_LOOKS_BIG,
+  MR_LOOKS_FLOAT,
+  MR_LOOKS_TEXT,
+  MR_LOOKS_LIST,
+  MR_LOOKS_STRUCT,
+  MR_LOOKS_JSON
+};
 struct mr_json_shape {
   enum mr_json_looks looks;
-  bool fixed;  /* a declared column: not looked at */
+  bool fixed;   /* a declared column: not looked at */
   bool inexact; /* int: it held a value that a double may not hold */
   char *name;
   struct mr_json_shape **kid; /* struct: fields; list: the element */
@@ -29,11 +38,16 @@ struct mr_json_shape {
 struct mr_json_shape *mr_json_shape_new(const struct ArrowSchema *declared);
 void mr_json_shape_free(struct mr_json_shape *s); /* takes NULL */
 /* The field of that name, or NULL. */
-struct mr_json_shape *mr_json_shape_find(const struct mr_json_shape *s, const char *name, int64_t len);
-/* Widens s by a message. new_keys: a key that is no column yet may become one. MR_REJECT with `in` filled when the message is not JSON
- * objects, or has too many columns (then s may be wider). MR_FATAL: no memory. */
-int mr_json_shape_merge(struct mr_json_shape *s, bool new_keys, struct mr_json_in *in, const void *data, size_t len);
-/* Gives the columns: those of `before` in their order with their types as they are now, then new ones. false: no memory. */
-bool mr_json_shape_schema(const struct mr_json_shape *s, const struct ArrowSchema *before, struct ArrowSchema *give);
+struct mr_json_shape *mr_json_shape_find(const struct mr_json_shape *s, const char *name,
+                                         int64_t len);
+/* Widens s by a message. new_keys: a key that is no column yet may become one. MR_REJECT with `in`
+ * filled when the message is not JSON objects, or has too many columns (then s may be wider).
+ * MR_FATAL: no memory. */
+int mr_json_shape_merge(struct mr_json_shape *s, bool new_keys, struct mr_json_in *in,
+                        const void *data, size_t len);
+/* Gives the columns: those of `before` in their order with their types as they are now, then new
+ * ones. false: no memory. */
+bool mr_json_shape_schema(const struct mr_json_shape *s, const struct ArrowSchema *before,
+                          struct ArrowSchema *give);
 
 #endif
