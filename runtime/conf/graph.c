@@ -203,22 +203,44 @@ static void check_used(struct mr_load *l)
   }
 }
 
-static bool mentions(const struct mr_opt *table, size_t stride, const struct mr_ynode *map,
-                     const char *lookup)
+/* Whether the value of a lookup option means this lookup; a name that means none may mean any. */
+static bool means(const struct mr_load *l, const struct mr_ynode *n, const char *lookup)
+{
+  if (n->type != MR_NODE_SCALAR)
+    return true;
+  const char *const *names = (const char *const *)l->lookup_names->pdata;
+  const char *meant = n->broken ? mr_suggest(n->text, names, l->lookup_names->len) : n->text;
+  return !meant || !strcmp(meant, lookup);
+}
+
+static bool mentions(const struct mr_load *l, const struct mr_opt *table, size_t stride,
+                     const struct mr_ynode *map, const char *lookup)
 {
   const struct mr_opt *opt;
   for (size_t i = 0; (opt = mr_option_at(table, stride, i)); i++) {
     const struct mr_ynode *n = mr_ynode_get(map, opt->name);
-    if (n && opt->type == MR_LOOKUP && n->type == MR_NODE_SCALAR && !strcmp(n->text, lookup))
+    if (n && opt->type == MR_LOOKUP && means(l, n, lookup))
       return true;
-    if (n && opt->type == MR_LOOKUP && n->broken)
-      return true;
-    if (n && opt->type == MR_GROUP && mentions(opt->sub, stride, n, lookup))
-      return true;
-    if (n && opt->type == MR_LOOKUP && n->type != MR_NODE_SCALAR)
+    if (n && opt->type == MR_GROUP && mentions(l, opt->sub, stride, n, lookup))
       return true;
   }
   return false;
+}
+
+/* Of a stage whose plugin is not known: whether the name stands anywhere in it. */
+static bool holds_text(const struct mr_ynode *n, const char *text)
+{
+  bool found = n->type == MR_NODE_SCALAR && !strcmp(n->text, text);
+  for (guint i = 0; !found && i < mr_ynode_count(n); i++)
+    found = holds_text(mr_ynode_kid(n, i), text);
+  return found;
+}
+
+static bool asks(const struct mr_load *l, const struct mr_stage_spec *st, const char *lookup)
+{
+  if (!st->plugin)
+    return holds_text(st->node, lookup);
+  return mentions(l, st->plugin->options, st->plugin->opt_size, st->options, lookup);
 }
 
 static void check_lookups(struct mr_load *l)
@@ -226,11 +248,8 @@ static void check_lookups(struct mr_load *l)
   for (guint i = 0; i < l->spec->lookups->len; i++) {
     const struct mr_stage_spec *lk = g_ptr_array_index(l->spec->lookups, i);
     bool used = !lk->name[0];
-    for (guint k = 0; !used && k < l->spec->stages->len; k++) {
-      const struct mr_stage_spec *st = stage_at(l->spec, k);
-      used =
-          !st->plugin || mentions(st->plugin->options, st->plugin->opt_size, st->options, lk->name);
-    }
+    for (guint k = 0; !used && k < l->spec->stages->len; k++)
+      used = asks(l, stage_at(l->spec, k), lk->name);
     g_autofree char *path = mr_ynode_path(lk->node);
     if (!used)
       mr_problem_add(l->problems, lk->at, path, "`%s` is unused: no stage asks this lookup",

@@ -107,6 +107,14 @@ char *mr_ynode_path(const struct mr_ynode *n)
   return g_string_free(out, FALSE);
 }
 
+bool mr_ynode_damaged(const struct mr_ynode *n)
+{
+  bool damaged = n->broken;
+  for (guint i = 0; !damaged && i < mr_ynode_count(n); i++)
+    damaged = mr_ynode_damaged(mr_ynode_kid(n, i));
+  return damaged;
+}
+
 static bool needs_quotes(const char *text)
 {
   static const char *const special = ",[]{}#&*!|>%@`\"'";

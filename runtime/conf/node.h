@@ -49,6 +49,8 @@ void mr_ynode_put(struct mr_ynode *parent, const char *key, struct mr_ynode *tak
 char *mr_ynode_path(const struct mr_ynode *n);
 /* The value as one line of flow YAML, as `check --print` shows it. Caller frees. */
 char *mr_ynode_text(const struct mr_ynode *n);
+/* Whether a problem was reported at the node or anywhere under it. */
+bool mr_ynode_damaged(const struct mr_ynode *n);
 /* Where line:column (1-based) of a scalar's text stands in the file; the value's start where that
  * cannot be told. */
 struct mr_mark_at mr_ynode_locate(const struct mr_ynode *n, const char *source, int line,

@@ -2,6 +2,8 @@
 #include "conf/spec.h"
 #include <string.h>
 
+#define SHOWN 1000 /* problems of one file */
+
 static void problem_free(void *p)
 {
   struct mr_problem *problem = p;
@@ -43,12 +45,14 @@ char *mr_problems_text(const char *file, GPtrArray *problems)
 {
   GString *out = g_string_new(NULL);
   g_ptr_array_sort(problems, by_place);
-  for (guint i = 0; i < problems->len; i++) {
+  for (guint i = 0; i < problems->len && i < SHOWN; i++) {
     const struct mr_problem *p = g_ptr_array_index(problems, i);
     g_string_append(out, file);
     if (p->line)
       g_string_append_printf(out, ":%d:%d", p->line, p->column);
     g_string_append_printf(out, ": %s: %s\n", p->path, p->message);
   }
+  if (problems->len > SHOWN)
+    g_string_append_printf(out, "%s: /: and %u more problems\n", file, problems->len - SHOWN);
   return g_string_free(out, FALSE);
 }

@@ -154,9 +154,11 @@ static void redact_problems(const struct mr_spec *spec, GPtrArray *problems)
 {
   for (guint i = 0; i < problems->len; i++) {
     struct mr_problem *p = g_ptr_array_index(problems, i);
-    char *clean = mr_spec_redact(spec, p->message);
+    char *message = mr_spec_redact(spec, p->message), *path = mr_spec_redact(spec, p->path);
     g_free(p->message);
-    p->message = clean;
+    g_free(p->path);
+    p->message = message;
+    p->path = path;
   }
 }
 
@@ -170,13 +172,14 @@ static void redact_values(const struct mr_spec *spec)
   }
 }
 
-static void read_root(struct mr_load *l, const char *const *overrides)
+/* fine: nothing was wrong so far */
+static void read_root(struct mr_load *l, const char *const *overrides, bool fine)
 {
   guint before = l->problems->len;
   l->overrides = mr_overrides_read(l, overrides);
   l->lookup_names = g_ptr_array_new();
   read_document(l, l->own->root);
-  if (l->problems->len == before)
+  if (fine && l->problems->len == before)
     mr_outline_check(l);
   redact_problems(l->spec, l->problems);
   redact_values(l->spec);
@@ -188,6 +191,7 @@ struct mr_spec *mr_spec_read(const char *file, const char *text, size_t len,
                              const char *const *overrides, const struct mr_catalog *catalog,
                              GPtrArray *problems)
 {
+  guint before = problems->len;
   struct mr_ynode *root = mr_yaml_parse(text, len, problems);
   if (!root)
     return NULL;
@@ -199,7 +203,7 @@ struct mr_spec *mr_spec_read(const char *file, const char *text, size_t len,
   struct mr_spec *spec = spec_new(file, text, len);
   struct mr_load l = {.spec = spec, .own = spec->own, .catalog = catalog, .problems = problems};
   spec->own->root = root;
-  read_root(&l, overrides);
+  read_root(&l, overrides, problems->len == before);
   return spec;
 }
 
@@ -262,24 +266,35 @@ static struct mr_ynode *resolve(struct mr_ynode *from, const char *path)
   return n;
 }
 
+/* The expression ended before it was complete, and a comment begins where it ended. */
+static bool cut_by_comment(const struct mr_spec *spec, const struct mr_ynode *n, int line,
+                           int column)
+{
+  if (line != 1 || !mr_ynode_comment(n, spec->own->source))
+    return false;
+  return column > (int)g_utf8_strlen(n->text, -1);
+}
+
+static struct mr_mark_at place_of(const struct mr_spec *spec, const struct mr_ynode *n, int line,
+                                  int column)
+{
+  if (n->type != MR_NODE_SCALAR)
+    return n->key ? n->key_at : n->at;
+  return line > 0 ? mr_ynode_locate(n, spec->own->source, line, column) : n->at;
+}
+
 static void problem_at(const struct mr_spec *spec, struct mr_ynode *n, int line, int column,
                        const char *message, GPtrArray *problems)
 {
   if (n->broken)
     return;
-  const char *source = spec->own->source;
   bool scalar = n->type == MR_NODE_SCALAR;
-  struct mr_mark_at at =
-      scalar   ? mr_ynode_locate(n, source, line > 0 ? line : 1, line > 0 ? column : 1)
-      : n->key ? n->key_at
-               : n->at;
-  if (scalar && line <= 0)
-    at = n->at;
-  const char *advice = line > 0 && mr_ynode_comment(n, source)
+  const char *advice = scalar && cut_by_comment(spec, n, line, column)
                            ? "; what follows ` #` is a comment: put the value in quotes to keep it"
                            : "";
-  g_autofree char *path = mr_ynode_path(n), *clean = mr_spec_redact(spec, message);
-  mr_problem_add(problems, at, path, "%s%s", clean, advice);
+  g_autofree char *path = mr_ynode_path(n), *shown = mr_spec_redact(spec, path);
+  g_autofree char *clean = mr_spec_redact(spec, message);
+  mr_problem_add(problems, place_of(spec, n, line, column), shown, "%s%s", clean, advice);
 }
 
 void mr_spec_problem(const struct mr_spec *spec, const struct mr_stage_spec *st, const char *option,

@@ -360,7 +360,7 @@ static void read_entry(struct mr_load *l, struct mr_ynode *entry, enum mr_stage_
   read_plugin(l, st, entry, mr_entry_options(kind));
   fill_own(l, st, entry, &e);
   take_entry(l, st, &e);
-  if (!st->plugin || l->problems->len > before)
+  if (!st->plugin || l->problems->len > before || mr_ynode_damaged(st->node))
     st->broken = true;
   if (!st->broken)
     validate(l, st);
@@ -427,7 +427,7 @@ void mr_dead_letter_read(struct mr_load *l, struct mr_ynode *section)
   read_plugin(l, st, section, mr_dead_letter_options);
   fill_own(l, st, section, &letters);
   take_letters(l, &letters, section);
-  if (!st->plugin || l->problems->len > before)
+  if (!st->plugin || l->problems->len > before || mr_ynode_damaged(st->node))
     st->broken = true;
   if (!st->broken)
     validate(l, st);

@@ -97,8 +97,9 @@ static void test_places(void)
   problem(spec, "in", "routes.1.topic", 0, 0, "f:9:18: /sources/in/tap/routes/1/topic: wrong\n");
   problem(spec, "in", "routes.7.topic", 0, 0, "f:7:7: /sources/in/tap/routes: wrong\n");
   problem(spec, "in", "ratio", 0, 0, "f:4:5: /sources/in/tap: wrong\n");
-  problem(spec, "m", "set.one", 1, 5,
-          "f:14:18: /transforms/m/mid/set/one: wrong; what follows ` #` is a comment: put the "
+  problem(spec, "m", "set.one", 1, 5, "f:14:18: /transforms/m/mid/set/one: wrong\n");
+  problem(spec, "m", "set.one", 1, 6,
+          "f:14:19: /transforms/m/mid/set/one: wrong; what follows ` #` is a comment: put the "
           "value in quotes to keep it\n");
   problem(spec, "m", "set.two", 2, 1, "f:17:11: /transforms/m/mid/set/two: wrong\n");
   mr_spec_free(spec);
