@@ -14,9 +14,10 @@ static struct src_host *of(void *ctx)
   return ctx; /* base is the first member */
 }
 
-static int64_t number(const struct mr_position *p)
+static void move_to(struct src_lane *l, const struct mr_position *p)
 {
-  return p->len == 8 ? (int64_t)mr_position_get(p) : -1;
+  l->token = *p;
+  l->position = (int64_t)mr_position_get(p);
 }
 
 static int on_lane(void *ctx, const char *name, const struct mr_position *first, uint32_t *ret,
@@ -38,13 +39,13 @@ static int on_lane(void *ctx, const char *name, const struct mr_position *first,
   struct src_lane *l = h->lanes->pdata[i];
   if (first && !l->known) {
     l->known = true;
-    l->position = number(first);
+    move_to(l, first);
   }
   if (!l->known)
     return h->ran ? MR_LANE_LATER : MR_LANE_NEW;
   l->ended = l->lost = false;
   *ret = i;
-  *ret_from = mr_position_u64((uint64_t)l->position);
+  *ret_from = l->token;
   return MR_LANE_KNOWN;
 }
 
@@ -63,7 +64,7 @@ static int on_reject(void *ctx, const struct mr_reject *r)
   f->lane = g_strdup(((struct src_lane *)h->lanes->pdata[r->lane])->name);
   f->code = g_strdup(r->code);
   f->data = g_strndup(r->data ? r->data : "", r->len);
-  f->position = r->position ? number(r->position) : -1;
+  f->position = r->position ? (int64_t)mr_position_get(r->position) : -1;
   g_ptr_array_add(h->refused, f);
   return MR_OK;
 }
@@ -401,7 +402,7 @@ char *src_host_rows(struct src_host *h, int64_t n)
       break;
     g_autofree char *text = harness_text(&h->schema, &b.rows);
     g_string_append(out, text);
-    ((struct src_lane *)h->lanes->pdata[b.lane])->position = number(&b.upto);
+    move_to(h->lanes->pdata[b.lane], &b.upto);
     n -= b.rows.length;
     mr_array_release(&b.rows);
   }

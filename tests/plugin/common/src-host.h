@@ -8,7 +8,8 @@
 struct src_lane {
   char *name;
   bool known, ended, lost;
-  int64_t position; /* -1: not a number */
+  struct mr_position token;
+  int64_t position; /* the token's first 8 bytes */
 };
 struct src_refused {
   char *lane, *code, *data;
