@@ -73,8 +73,7 @@ int mr_cmd_check(int argc, char **argv)
   if (code == MR_EXIT_OK)
     print_fine(&f, file);
   fflush(stdout);
-  if (connect && f.spec)
-    code = MAX(code, mr_connect_all(&f));
+  int health = connect && f.spec ? mr_connect_all(&f) : MR_EXIT_OK;
   mr_app_unload(&f);
-  return code;
+  return MAX(code, health);
 }

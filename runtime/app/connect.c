@@ -94,7 +94,7 @@ static bool collect(struct probe *p, int64_t deadline_us)
   while (p->fd >= 0 && p->text->len <= LINE_BYTES) {
     int64_t left = (deadline_us - g_get_monotonic_time()) / 1000;
     struct pollfd fd = {.fd = p->fd, .events = POLLIN};
-    int n = left > 0 ? poll(&fd, 1, (int)left) : 0;
+    int n = poll(&fd, 1, left > 0 ? (int)left : 0); /* what is there already counts */
     if (n == 0)
       return false;
     if (n < 0 && errno == EINTR)
