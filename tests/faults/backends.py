@@ -45,7 +45,7 @@ def broken_commits(kafka, postgres, folder, fault, count):
     """Every third COMMIT meets the fault until there were enough."""
     with Proxy("127.0.0.1", postgres.port, postgres=True) as proxy:
         with World(kafka, postgres, folder, "append", proxy=proxy) as world:
-            running = world.program.start(pipeline(world.topic, sink_yaml("append")))
+            running = world.program.start(pipeline(world.topic, sink_yaml("append", DEADLINES)))
             world.stream.start()
             world.wait_for_rows(running, 1)
             proxy.break_commits(count, fault, every=3)
@@ -93,13 +93,14 @@ def main(arguments=None):
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", type=lambda names: names.split(","),
-                        help="terminated-append, terminated-upsert, swallow, late, drop, stopped, crashed")
+                        help="terminated-append, terminated-upsert, swallow, late, drop, half_open, stopped, crashed")
     options = parser.parse_args(arguments)
     few = max(1, options.n // 10)
     with servers() as where:
         runs = {f"terminated-{mode}": partial(terminated, *where, mode, options.n, options.seed)
                 for mode in ("append", "upsert")}
-        runs |= {fault: partial(broken_commits, *where, fault, options.n) for fault in FAULTS}
+        runs |= {fault: partial(broken_commits, *where, fault, few if fault == "half_open"
+                                else options.n) for fault in FAULTS}
         runs |= {"stopped": partial(stopped, *where, few), "crashed": partial(crashed, *where, few)}
         return report([runs[name] for name in runs if not options.only or name in options.only])
 

@@ -11,7 +11,7 @@ import time
 CHUNK = 256 * 1024
 CODE_PROTOCOL_3 = 196608
 COMMIT = re.compile(rb"\b(commit|end)\s*;?\s*\0?\s*$", re.I)
-FAULTS = ("swallow", "late", "drop")
+FAULTS = ("swallow", "late", "drop", "half_open")
 
 
 class PostgresStream:
@@ -118,6 +118,10 @@ class Connection:
     def _commit_fault(self, message):
         """The server gets the COMMIT (now, late, or never); the client sees a lost connection."""
         self.mute = True
+        if self.proxy.fault == "half_open":
+            self.close(self.client)
+            self.proxy.connections.append(self)
+            return
         if self.proxy.fault != "drop":
             if self.proxy.fault == "late":
                 self.close(self.client)
@@ -190,7 +194,8 @@ class Proxy:
     def break_commits(self, count, fault="swallow", every=1, delay=0.25):
         """The next count COMMITs, taking each every-th one, meet a fault of FAULTS:
         swallow = executed but the answer never arrives; late = the client is cut first and the
-        COMMIT reaches the server delay seconds after; drop = cut, and it never arrives."""
+        COMMIT reaches the server delay seconds after; drop = cut, and it never arrives;
+        half_open = it never arrives and the server still believes in the connection."""
         if fault not in FAULTS:
             raise ValueError(fault)
         with self.lock:

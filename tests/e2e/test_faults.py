@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The short form of the fault runs (./dev faults is the long one)."""
+
+import random
+
+import pytest
+
+from faults import backends, common, kills, memory
+from servers import trades
+
+SEED = random.SystemRandom().randrange(10 ** 6)
+
+
+@pytest.fixture
+def where(kafka, postgres, tmp_path):
+    return kafka, postgres, tmp_path
+
+
+def check(outcome):
+    print(f"{common.HEADER}\n{outcome.line()}")
+    assert outcome.rows > 0 and outcome.good, outcome.line()
+
+
+@pytest.mark.parametrize("kind", ["append", "upsert", "sqlite"])
+def test_kills(where, kind):
+    check(kills.run(*where, kind, 10, SEED))
+
+
+@pytest.mark.parametrize("mode", ["append", "upsert"])
+def test_terminated_backends(where, mode):
+    check(backends.terminated(*where, mode, 5, SEED))
+
+
+@pytest.mark.parametrize("fault, count", [("swallow", 5), ("late", 5), ("drop", 5),
+                                          ("half_open", 1)])
+def test_broken_commits(where, fault, count):
+    check(backends.broken_commits(*where, fault, count))
+
+
+def test_stopped_backend_is_noticed_within_its_deadline(where):
+    check(backends.stopped(*where, 1))
+
+
+def test_memory_stays_flat_while_the_sink_stands_still(where):
+    check(memory.run(*where, rows=500_000, seconds=5))
+
+
+def test_the_comparison_finds_what_is_lost_doubled_or_changed():
+    wanted = [trades.row(i) for i in range(10)]
+    assert common.compare_rows(list(wanted), wanted) == (0, 0, 0)
+    assert common.compare_rows(wanted[1:], wanted) == (1, 0, 0)
+    assert common.compare_rows(wanted + wanted[:2], wanted) == (0, 2, 0)
+    changed = [(*wanted[0][:-1], 0), *wanted[1:]]
+    assert common.compare_rows(changed, wanted) == (0, 0, 1)
+    assert common.compare_rows([*wanted, trades.row(77)], wanted) == (0, 0, 1)
