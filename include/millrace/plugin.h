@@ -202,7 +202,8 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   int (*encoder)(void *ctx, const struct mr_format *, const struct ArrowSchema *in, struct mr_encoder **ret,
                  struct mr_error *);
   int (*encode)(struct mr_encoder *, const struct mr_batch *lend, struct ArrowArray *give,
-                struct mr_error *); /* binary, a value for each row; line formats end each with \n */
+                struct mr_error *); /* binary, a value for each row; line formats end each with \n. Of a batch
+                * without rows: what a file begins with (csv: its header record), or nothing */
   void (*encoder_free)(struct mr_encoder *);
 
   int (*expr)(void *ctx, const char *text, const struct ArrowSchema *in, struct mr_expr **ret,

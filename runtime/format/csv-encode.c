@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/csv.h"
-#include "format/json-out.h"
+#include "format/json-writer.h"
 #include <math.h>
 
 struct encoder {
   struct mr_encoder base;
   struct mr_csv_dialect dialect;
-  struct mr_json_out out;    /* its output is ours */
-  struct mr_json_out nested; /* scratch: nested values as JSON */
-  struct ArrowSchema schema; /* for the header */
+  struct mr_json_writer out;    /* its output is ours */
+  struct mr_json_writer nested; /* scratch: nested values as JSON */
+  struct ArrowSchema schema;    /* for the header */
 };
 
 /* ---------------------------------------------------------------- fields */
@@ -36,36 +36,36 @@ static bool put_quoted(struct encoder *e, const char *s, int64_t n)
   char q = (char)e->dialect.quote;
   if (e->dialect.quote < 0)
     return cannot(e);
-  if (!mr_json_out_put(&e->out, &q, 1))
+  if (!mr_json_writer_put(&e->out, &q, 1))
     return false;
   for (int64_t from = 0, i = 0; i <= n; i++) {
     if (i < n && s[i] != q)
       continue;
-    if (!mr_json_out_put(&e->out, s + from, i - from) ||
-        (i < n && !mr_json_out_put(&e->out, &q, 1)))
+    if (!mr_json_writer_put(&e->out, s + from, i - from) ||
+        (i < n && !mr_json_writer_put(&e->out, &q, 1)))
       return false;
     from = i;
   }
-  return mr_json_out_put(&e->out, &q, 1);
+  return mr_json_writer_put(&e->out, &q, 1);
 }
 
 static bool put_field(struct encoder *e, const char *s, int64_t n)
 {
   bool plain =
       !needs_quotes(&e->dialect, s, n) || (!n && e->dialect.quote < 0 && e->dialect.null_len);
-  return plain ? mr_json_out_put(&e->out, s, n) : put_quoted(e, s, n);
+  return plain ? mr_json_writer_put(&e->out, s, n) : put_quoted(e, s, n);
 }
 
 static bool put_null(struct encoder *e)
 {
-  return mr_json_out_put(&e->out, e->dialect.null_text, e->dialect.null_len);
+  return mr_json_writer_put(&e->out, e->dialect.null_text, e->dialect.null_len);
 }
 
 /* Lists, structs and maps as JSON text. */
-static bool put_nested(struct encoder *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_nested(struct encoder *e, const struct mr_json_writer_node *n, int64_t i)
 {
   e->nested.out.bytes_len = 0;
-  if (mr_json_out_value(&e->nested, n, i))
+  if (mr_json_writer_value(&e->nested, n, i))
     return put_field(e, (const char *)e->nested.out.bytes, e->nested.out.bytes_len);
   e->out.code = e->nested.code;
   e->out.what = e->nested.what;
@@ -81,7 +81,7 @@ static bool put_binary(struct encoder *e, const uint8_t *p, int64_t n)
                    mr_put_base64((char *)e->nested.out.bytes, p, n));
 }
 
-static bool put_value(struct encoder *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_value(struct encoder *e, const struct mr_json_writer_node *n, int64_t i)
 {
   enum mr_kind k = n->v.kind;
   char text[MR_TEXT_DECIMAL_MAX + MR_TEXT_FLOAT_MAX];
@@ -94,7 +94,7 @@ static bool put_value(struct encoder *e, const struct mr_json_out_node *n, int64
   if (k == MR_K_LIST || k == MR_K_STRUCT || k == MR_K_MAP)
     return put_nested(e, n, i);
   if (k != MR_K_TEXT && k != MR_K_BINARY)
-    return put_field(e, text, mr_json_out_short(&e->out, n, i, text));
+    return put_field(e, text, mr_json_writer_short(&e->out, n, i, text));
   s = mr_view_bytes(&n->v, i, &len);
   return k == MR_K_TEXT ? put_field(e, s, len) : put_binary(e, (const uint8_t *)s, len);
 }
@@ -104,23 +104,23 @@ static bool put_value(struct encoder *e, const struct mr_json_out_node *n, int64
 static bool put_row(struct encoder *e, int64_t row)
 {
   for (int64_t k = 0; k < e->out.root.n_kid; k++) {
-    const struct mr_json_out_node *n = &e->out.root.kid[k];
+    const struct mr_json_writer_node *n = &e->out.root.kid[k];
     e->out.name = n->v.schema->name;
-    if ((k && !mr_json_out_put(&e->out, &e->dialect.delimiter, 1)) || !put_value(e, n, row))
+    if ((k && !mr_json_writer_put(&e->out, &e->dialect.delimiter, 1)) || !put_value(e, n, row))
       return false;
   }
-  return mr_json_out_put(&e->out, "\n", 1) && mr_json_out_end(&e->out);
+  return mr_json_writer_put(&e->out, "\n", 1) && mr_json_writer_end(&e->out);
 }
 
 static bool put_header(struct encoder *e)
 {
   for (int64_t k = 0; k < e->out.root.n_kid; k++) {
     const char *name = e->out.name = e->schema.children[e->out.root.kid[k].column]->name;
-    if ((k && !mr_json_out_put(&e->out, &e->dialect.delimiter, 1)) ||
+    if ((k && !mr_json_writer_put(&e->out, &e->dialect.delimiter, 1)) ||
         !put_field(e, name, (int64_t)strlen(name)))
       return false;
   }
-  return mr_json_out_put(&e->out, "\n", 1) && mr_json_out_end(&e->out);
+  return mr_json_writer_put(&e->out, "\n", 1) && mr_json_writer_end(&e->out);
 }
 
 /* Without rows: what a file of this format begins with. */
@@ -128,13 +128,13 @@ static int csv_encode(struct mr_encoder *base, const struct mr_batch *b, struct 
                       struct mr_error *err)
 {
   struct encoder *e = (struct encoder *)base;
-  mr_json_out_batch(&e->out, b);
-  mr_json_out_batch(&e->nested, b);
+  mr_json_writer_batch(&e->out, b);
+  mr_json_writer_batch(&e->nested, b);
   if (!b->rows.length && e->dialect.header && !put_header(e))
-    return mr_json_out_refused(&e->out, -1, err);
+    return mr_json_writer_refused(&e->out, -1, err);
   for (int64_t i = 0; i < b->rows.length; i++)
     if (!put_row(e, i))
-      return mr_json_out_refused(&e->out, i, err);
+      return mr_json_writer_refused(&e->out, i, err);
   return mr_column_finish(&e->out.out, give) ? MR_OK : mr_fail(err, MR_FATAL, "no memory");
 }
 
@@ -143,8 +143,8 @@ static void csv_free(struct mr_encoder *base)
   struct encoder *e = (struct encoder *)base;
   if (!e)
     return;
-  mr_json_out_finish(&e->out);
-  mr_json_out_finish(&e->nested);
+  mr_json_writer_finish(&e->out);
+  mr_json_writer_finish(&e->nested);
   mr_schema_release(&e->schema);
   free(e);
 }
@@ -161,8 +161,8 @@ static int csv_open(const void *conf, const struct ArrowSchema *in, struct mr_en
     return mr_fail(err, MR_FATAL, "no memory");
   e->base.vt = &mr_csv_encoder;
   e->dialect = dialect;
-  if (!mr_schema_copy(in, &e->schema) || !mr_json_out_init(&e->out, in) ||
-      !mr_json_out_init(&e->nested, in)) {
+  if (!mr_schema_copy(in, &e->schema) || !mr_json_writer_init(&e->out, in) ||
+      !mr_json_writer_init(&e->nested, in)) {
     csv_free(&e->base);
     return mr_fail(err, MR_FATAL, "no memory, or a column of a type that CSV cannot show");
   }

@@ -21,6 +21,8 @@ struct mr_decoder_vt {
   int (*schema)(struct mr_decoder *, struct ArrowSchema *give, struct mr_error *err);
   void (*free)(struct mr_decoder *);
 };
+/* encode of a batch without rows gives what a file of the format begins with, as one value (csv's
+ * header record), or nothing. */
 struct mr_encoder_vt {
   int (*open)(const void *conf, const struct ArrowSchema *in, struct mr_encoder **ret,
               struct mr_error *err);

@@ -35,6 +35,12 @@ static inline bool key_is(const uint8_t *p, const uint8_t *end, const struct mr_
   return x == 0;
 }
 
+/* null, [] and {}: common values that make no column. */
+static bool says_nothing(const uint8_t *value)
+{
+  return *value == 'n' || (*value == '[' && value[1] == ']') || (*value == '{' && value[1] == '}');
+}
+
 /* A key without a column: what becomes of it. value: where its value is. */
 static struct mr_json_field *unknown_key(struct mr_json *d, const uint8_t *at, const uint8_t *value,
                                          struct mr_json_node *n, const uint8_t *key, int64_t len,
@@ -42,7 +48,7 @@ static struct mr_json_field *unknown_key(struct mr_json *d, const uint8_t *at, c
 {
   bool system = n == &d->root && len && key[0] == '_';
   if (n->shape && d->new_keys && !system) {
-    if (d->pass_new || *value == 'n')
+    if (d->pass_new || says_nothing(value))
       return &n->keys->other; /* may be a column one day */
     mr_json_bad(d, at, n, MR_CODE_UNKNOWN, "a new key");
     return NULL;

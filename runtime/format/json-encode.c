@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/json-encode.h"
-#include "format/json-out.h"
+#include "format/json-writer.h"
 
 struct encoder {
   struct mr_encoder base;
-  struct mr_json_out out;
+  struct mr_json_writer out;
   bool line;
 };
 
@@ -13,7 +13,7 @@ static void encoder_free(struct mr_encoder *base)
   struct encoder *e = (struct encoder *)base;
   if (!e)
     return;
-  mr_json_out_finish(&e->out);
+  mr_json_writer_finish(&e->out);
   free(e);
 }
 
@@ -25,7 +25,7 @@ static int encoder_open(const struct ArrowSchema *in, const struct mr_encoder_vt
     return mr_fail(err, MR_FATAL, "no memory");
   e->base.vt = vt;
   e->line = line;
-  if (!mr_json_out_init(&e->out, in)) {
+  if (!mr_json_writer_init(&e->out, in)) {
     encoder_free(&e->base);
     return mr_fail(err, MR_FATAL, "no memory, or a column of a type that JSON cannot show");
   }
@@ -35,27 +35,27 @@ static int encoder_open(const struct ArrowSchema *in, const struct mr_encoder_vt
 
 static bool put_row(struct encoder *e, int64_t row)
 {
-  struct mr_json_out *o = &e->out;
-  if (!mr_json_out_put(o, "{", 1))
+  struct mr_json_writer *o = &e->out;
+  if (!mr_json_writer_put(o, "{", 1))
     return false;
   for (int64_t k = 0; k < o->root.n_kid; k++) {
-    const struct mr_json_out_node *n = &o->root.kid[k];
+    const struct mr_json_writer_node *n = &o->root.kid[k];
     o->name = n->v.schema->name;
-    if ((k && !mr_json_out_put(o, ",", 1)) || !mr_json_out_put(o, n->key, n->key_len) ||
-        !mr_json_out_value(o, n, row))
+    if ((k && !mr_json_writer_put(o, ",", 1)) || !mr_json_writer_put(o, n->key, n->key_len) ||
+        !mr_json_writer_value(o, n, row))
       return false;
   }
-  return mr_json_out_put(o, "}\n", 1 + e->line) && mr_json_out_end(o);
+  return mr_json_writer_put(o, "}\n", 1 + e->line) && mr_json_writer_end(o);
 }
 
 static int encoder_encode(struct mr_encoder *base, const struct mr_batch *b,
                           struct ArrowArray *give, struct mr_error *err)
 {
   struct encoder *e = (struct encoder *)base;
-  mr_json_out_batch(&e->out, b);
+  mr_json_writer_batch(&e->out, b);
   for (int64_t i = 0; i < b->rows.length; i++)
     if (!put_row(e, i))
-      return mr_json_out_refused(&e->out, i, err);
+      return mr_json_writer_refused(&e->out, i, err);
   return mr_column_finish(&e->out.out, give) ? MR_OK : mr_fail(err, MR_FATAL, "no memory");
 }
 

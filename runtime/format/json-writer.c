@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "format/json-out.h"
+#include "format/json-writer.h"
 #include "format/json-scan.h"
 #include <math.h>
 
 /* ---------------------------------------------------------------- output */
 
-static inline uint8_t *room(struct mr_json_out *e, int64_t n)
+static inline uint8_t *room(struct mr_json_writer *e, int64_t n)
 {
   struct mr_column *c = &e->out;
   if (MR_UNLIKELY(c->bytes_cap - c->bytes_len < n || c->bytes_len > INT32_MAX - n) &&
@@ -17,7 +17,7 @@ static inline uint8_t *room(struct mr_json_out *e, int64_t n)
   return c->bytes + c->bytes_len;
 }
 
-bool mr_json_out_put(struct mr_json_out *e, const void *p, int64_t n)
+bool mr_json_writer_put(struct mr_json_writer *e, const void *p, int64_t n)
 {
   uint8_t *o = room(e, n);
   if (!o)
@@ -28,9 +28,9 @@ bool mr_json_out_put(struct mr_json_out *e, const void *p, int64_t n)
   return true;
 }
 
-static bool put_char(struct mr_json_out *e, char c)
+static bool put_char(struct mr_json_writer *e, char c)
 {
-  return mr_json_out_put(e, &c, 1);
+  return mr_json_writer_put(e, &c, 1);
 }
 
 /* One byte that JSON escapes; returns the length. */
@@ -66,7 +66,7 @@ static int64_t put_escaped(uint8_t *o, const uint8_t *p, int64_t n)
   return o - from;
 }
 
-static bool put_text(struct mr_json_out *e, const char *s, int64_t n)
+static bool put_text(struct mr_json_writer *e, const char *s, int64_t n)
 {
   uint8_t *o = n <= INT32_MAX / 6 - 16 ? room(e, 6 * n + 2) : NULL;
   if (!o)
@@ -80,7 +80,7 @@ static bool put_text(struct mr_json_out *e, const char *s, int64_t n)
 
 /* ---------------------------------------------------------------- values */
 
-static bool put_binary(struct mr_json_out *e, const uint8_t *p, int64_t n)
+static bool put_binary(struct mr_json_writer *e, const uint8_t *p, int64_t n)
 {
   uint8_t *o = room(e, (n + 2) / 3 * 4 + 2);
   if (!o)
@@ -94,7 +94,7 @@ static bool put_binary(struct mr_json_out *e, const uint8_t *p, int64_t n)
 
 /* A json column's text as it is, but without line breaks between its tokens; checked, so that it
  * cannot spoil what is around. */
-static bool put_json(struct mr_json_out *e, const char *s, int64_t n)
+static bool put_json(struct mr_json_writer *e, const char *s, int64_t n)
 {
   uint8_t *o = room(e, n + 1);
   struct mr_json_in in = {0};
@@ -116,7 +116,7 @@ static bool put_json(struct mr_json_out *e, const char *s, int64_t n)
   return true;
 }
 
-static int put_float(struct mr_json_out *e, const struct mr_view *v, int64_t i, char *o)
+static int put_float(struct mr_json_writer *e, const struct mr_view *v, int64_t i, char *o)
 {
   double d = mr_view_f64(v, i);
   if (!isfinite(d)) {
@@ -127,7 +127,8 @@ static int put_float(struct mr_json_out *e, const struct mr_view *v, int64_t i, 
 }
 
 /* The text of a value of a kind with short ones, without quotes. */
-int mr_json_out_short(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i, char *o)
+int mr_json_writer_short(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i,
+                         char *o)
 {
   const struct mr_view *v = &n->v;
   __int128 d;
@@ -152,7 +153,7 @@ static bool is_quoted(enum mr_kind k)
   return k == MR_K_DATE || k == MR_K_TIME || k == MR_K_TIMESTAMP || k == MR_K_FIXED;
 }
 
-static bool put_short(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i,
+static bool put_short(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i,
                       bool quote)
 {
   uint8_t *o = room(e, 2 + MR_TEXT_DECIMAL_MAX + MR_TEXT_FLOAT_MAX), *from = o;
@@ -160,47 +161,47 @@ static bool put_short(struct mr_json_out *e, const struct mr_json_out_node *n, i
     return false;
   if (quote)
     *o++ = '"';
-  o += mr_json_out_short(e, n, i, (char *)o);
+  o += mr_json_writer_short(e, n, i, (char *)o);
   if (quote)
     *o++ = '"';
   e->out.bytes_len += o - from;
   return true;
 }
 
-static bool put_object(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_object(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i)
 {
   if (!put_char(e, '{'))
     return false;
   for (int64_t k = 0; k < n->n_kid; k++) {
-    const struct mr_json_out_node *kid = &n->kid[k];
-    if ((k && !put_char(e, ',')) || !mr_json_out_put(e, kid->key, kid->key_len) ||
-        !mr_json_out_value(e, kid, n->v.offset + i))
+    const struct mr_json_writer_node *kid = &n->kid[k];
+    if ((k && !put_char(e, ',')) || !mr_json_writer_put(e, kid->key, kid->key_len) ||
+        !mr_json_writer_value(e, kid, n->v.offset + i))
       return false;
   }
   return put_char(e, '}');
 }
 
-static bool put_list(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_list(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i)
 {
   int64_t from, to;
   mr_view_range(&n->v, i, &from, &to);
   if (!put_char(e, '['))
     return false;
   for (int64_t k = from; k < to; k++)
-    if ((k > from && !put_char(e, ',')) || !mr_json_out_value(e, &n->kid[0], k))
+    if ((k > from && !put_char(e, ',')) || !mr_json_writer_value(e, &n->kid[0], k))
       return false;
   return put_char(e, ']');
 }
 
 /* A map key: text, or a value's text in quotes. */
-static bool put_key(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_key(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i)
 {
   if (n->v.kind == MR_K_TEXT || n->v.kind == MR_K_BINARY)
-    return mr_json_out_value(e, n, i);
+    return mr_json_writer_value(e, n, i);
   return put_short(e, n, i, true);
 }
 
-static bool put_map(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i)
+static bool put_map(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i)
 {
   int64_t from, to, at = n->v.array->children[0]->offset;
   mr_view_range(&n->v, i, &from, &to);
@@ -208,17 +209,17 @@ static bool put_map(struct mr_json_out *e, const struct mr_json_out_node *n, int
     return false;
   for (int64_t k = from; k < to; k++)
     if ((k > from && !put_char(e, ',')) || !put_key(e, &n->kid[0], at + k) || !put_char(e, ':') ||
-        !mr_json_out_value(e, &n->kid[1], at + k))
+        !mr_json_writer_value(e, &n->kid[1], at + k))
       return false;
   return put_char(e, '}');
 }
 
-bool mr_json_out_value(struct mr_json_out *e, const struct mr_json_out_node *n, int64_t i)
+bool mr_json_writer_value(struct mr_json_writer *e, const struct mr_json_writer_node *n, int64_t i)
 {
   int64_t len;
   const char *s;
   if (mr_view_null(&n->v, i))
-    return mr_json_out_put(e, "null", 4);
+    return mr_json_writer_put(e, "null", 4);
   switch (n->v.kind) {
   case MR_K_TEXT:
     s = mr_view_bytes(&n->v, i, &len);
@@ -235,7 +236,7 @@ bool mr_json_out_value(struct mr_json_out *e, const struct mr_json_out_node *n, 
 
 /* ---------------------------------------------------------------- plan */
 
-static void node_done(struct mr_json_out_node *n)
+static void node_done(struct mr_json_writer_node *n)
 {
   for (int64_t i = 0; i < n->n_kid; i++)
     node_done(&n->kid[i]);
@@ -243,7 +244,7 @@ static void node_done(struct mr_json_out_node *n)
   free(n->key);
 }
 
-static bool node_key(struct mr_json_out_node *n, const char *name)
+static bool node_key(struct mr_json_writer_node *n, const char *name)
 {
   int64_t len = (int64_t)strlen(name);
   if (!(n->key = malloc(6 * (size_t)len + 4)))
@@ -254,7 +255,7 @@ static bool node_key(struct mr_json_out_node *n, const char *name)
   return true;
 }
 
-static bool node_init(struct mr_json_out_node *n, const struct ArrowSchema *s, bool top)
+static bool node_init(struct mr_json_writer_node *n, const struct ArrowSchema *s, bool top)
 {
   int precision;
   n->v.kind = mr_kind_of(s);
@@ -272,7 +273,7 @@ static bool node_init(struct mr_json_out_node *n, const struct ArrowSchema *s, b
   for (int64_t i = 0; i < s->n_children; i++) {
     if (top && mr_schema_is_system(s->children[i]))
       continue;
-    struct mr_json_out_node *kid = &n->kid[n->n_kid++];
+    struct mr_json_writer_node *kid = &n->kid[n->n_kid++];
     kid->column = i;
     if (!node_init(kid, s->children[i], false))
       return false;
@@ -280,7 +281,7 @@ static bool node_init(struct mr_json_out_node *n, const struct ArrowSchema *s, b
   return true;
 }
 
-static void node_view(struct mr_json_out_node *n, const struct ArrowSchema *s,
+static void node_view(struct mr_json_writer_node *n, const struct ArrowSchema *s,
                       const struct ArrowArray *a)
 {
   mr_view_init(&n->v, s, a);
@@ -292,7 +293,7 @@ static void node_view(struct mr_json_out_node *n, const struct ArrowSchema *s,
     node_view(&n->kid[i], s->children[n->kid[i].column], a->children[n->kid[i].column]);
 }
 
-bool mr_json_out_init(struct mr_json_out *e, const struct ArrowSchema *in)
+bool mr_json_writer_init(struct mr_json_writer *e, const struct ArrowSchema *in)
 {
   memset(e, 0, sizeof *e);
   e->c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
@@ -301,7 +302,7 @@ bool mr_json_out_init(struct mr_json_out *e, const struct ArrowSchema *in)
   return e->c && node_init(&e->root, in, true);
 }
 
-void mr_json_out_finish(struct mr_json_out *e)
+void mr_json_writer_finish(struct mr_json_writer *e)
 {
   node_done(&e->root);
   mr_column_done(&e->out);
@@ -309,14 +310,14 @@ void mr_json_out_finish(struct mr_json_out *e)
     freelocale(e->c);
 }
 
-void mr_json_out_batch(struct mr_json_out *e, const struct mr_batch *b)
+void mr_json_writer_batch(struct mr_json_writer *e, const struct mr_batch *b)
 {
   node_view(&e->root, b->schema, &b->rows);
   e->code = MR_CODE_LIMIT;
   e->what = "no memory, or more than 2 GiB of output for one batch";
 }
 
-bool mr_json_out_end(struct mr_json_out *e)
+bool mr_json_writer_end(struct mr_json_writer *e)
 {
   if (!mr_column_reserve(&e->out, 1))
     return false;
@@ -324,7 +325,7 @@ bool mr_json_out_end(struct mr_json_out *e)
   return true;
 }
 
-int mr_json_out_refused(struct mr_json_out *e, int64_t row, struct mr_error *err)
+int mr_json_writer_refused(struct mr_json_writer *e, int64_t row, struct mr_error *err)
 {
   bool limit = !strcmp(e->code, MR_CODE_LIMIT);
   mr_column_truncate(&e->out, 0);
