@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sim [FIRST [COUNT]]: that many seeds in forked chunks (a killed process leaves its memory behind). sim --trace SEED: one, told. */
+/* sim [FIRST [COUNT]]: that many seeds in forked chunks (a killed process leaves its memory behind). sim --trace SEED: one, told.
+ * sim --rows: the named regressions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static bool run_chunk(uint64_t first, uint64_t n, uint64_t *total) {
   int fds[2], status;
   uint32_t count[3];
   if (pipe(fds)) return false;
+  fflush(stdout);
   pid_t pid = fork();
   if (pid == 0) chunk(first, n, fds[1]);
   close(fds[1]);
@@ -49,6 +51,7 @@ static bool run_chunk(uint64_t first, uint64_t n, uint64_t *total) {
 int main(int argc, char **argv) {
   uint64_t first = 1, n = 2000, total[3] = {0};
   if (argc == 3 && !strcmp(argv[1], "--trace")) return one(strtoull(argv[2], NULL, 10), true) == SIM_VIOLATION;
+  if (argc == 2 && !strcmp(argv[1], "--rows")) return sim_rows();
   if (argc > 1) first = strtoull(argv[1], NULL, 10);
   if (argc > 2) n = strtoull(argv[2], NULL, 10);
   bool crashed = false;

@@ -31,6 +31,7 @@ static int n_cos;
 static struct co *current;
 static ucontext_t scheduler;
 static bool alive[SIM_PROCS];
+static int64_t paused_until[SIM_PROCS];
 static GPtrArray *free_stacks;
 
 static struct sim_world *world;
@@ -92,6 +93,7 @@ void sim_kill(struct sim_world *w, int proc) {
 }
 
 bool sim_alive(int proc) { return alive[proc]; }
+void sim_pause(struct sim_world *w, int proc, int64_t us) { paused_until[proc] = w->now + us; }
 
 static void sweep(void) {
   int k = 0;
@@ -108,18 +110,21 @@ void sim_reset(void) {
   for (int i = 0; i < n_cos; i++) threads[i]->dead = true;
   sweep();
   alive[0] = alive[1] = false;
+  paused_until[0] = paused_until[1] = 0;
 }
 
 static bool runnable(const struct co *c, int64_t now) {
-  if (c->done || c->dead) return false;
+  if (c->done || c->dead || paused_until[c->proc] > now) return false;
   if (c->event && atomic_load(&c->event->seq) != c->seen) return true;
   return c->until >= 0 && c->until <= now;
 }
 
 /* Nobody can run: the clock moves to the next time something can. false: never. */
 static bool advance(struct sim_world *w, int64_t next) {
+  for (int i = 0; i < SIM_PROCS; i++)
+    if (paused_until[i] > w->now) next = MIN(next, paused_until[i]);
   for (int i = 0; i < n_cos; i++)
-    if (!threads[i]->done && !threads[i]->dead && threads[i]->until >= 0) next = MIN(next, threads[i]->until);
+    if (!threads[i]->done && !threads[i]->dead && threads[i]->until >= 0 && paused_until[threads[i]->proc] <= w->now) next = MIN(next, threads[i]->until);
   for (guint i = 0; i < w->requests->len; i++) next = MIN(next, ((struct sim_request *)w->requests->pdata[i])->due);
   if (next == INT64_MAX) return false;
   w->now = MAX(next, w->now + 1);

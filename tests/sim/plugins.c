@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The simulated source, transform and dead-letter sink. Every call may be the last thing its process does. */
 #include <stdlib.h>
+#include <string.h>
 #include "sim.h"
 
 struct source_conf { struct sim_world *w; };
@@ -38,6 +39,7 @@ static const char *lane_name(int l) { return l ? "one" : "zero"; }
 static int take_lane(struct source *s, int l, struct mr_error *err) {
   struct mr_position at, zero = mr_position_u64(0);
   int st = s->host->lane(s->host->ctx, lane_name(l), NULL, &s->lane[l].lane, &at, err);
+  if (st == MR_LANE_NEW && s->w->c.late_start) zero = mr_position_u64(s->w->first[l]);
   if (st == MR_LANE_NEW || st == MR_LANE_LATER) st = s->host->lane(s->host->ctx, lane_name(l), &zero, &s->lane[l].lane, &at, err);
   if (st < 0) return st;
   s->lane[l].have = true;
@@ -51,7 +53,9 @@ static int source_start(void *self, struct mr_error *err) {
   struct source *s = self;
   sim_yield();
   for (int l = 0; l < SIM_LANES; l++) {
-    int st = s->w->owner_of[l] == s->proc ? take_lane(s, l, err) : MR_OK;
+    uint64_t rows = (uint64_t)s->w->c.rows[l];
+    s->w->first[l] += sim_draw(s->w, rows - MIN(s->w->first[l], rows) + 1) / 2;
+    int st = s->w->owner_of[l] == s->proc || s->w->c.everybody ? take_lane(s, l, err) : MR_OK;
     if (st < 0) return st;
   }
   return MR_OK;
@@ -106,7 +110,7 @@ static bool at_end(const struct source *s) {
 static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms, struct mr_batch *give, struct mr_error *err) {
   struct source *s = self;
   sim_sleep((int64_t)sim_draw(s->w, 3000));
-  int st = s->w->c.procs > 1 ? follow_moves(s, err) : MR_OK;
+  int st = s->w->c.procs > 1 && !s->w->c.everybody ? follow_moves(s, err) : MR_OK;
   if (st < 0) return st;
   if (!s->wide && sim_spend(s->w, &s->w->c.schema_changes, 6)) {
     s->wide = true;
@@ -135,10 +139,21 @@ static int source_seek(void *self, uint32_t lane, const struct mr_position *p, s
   return MR_OK;
 }
 
+/* Only what every sink holds durably is acknowledged. */
+static int source_ack(void *self, const struct mr_unit *u, struct mr_error *err) {
+  struct source *s = self;
+  for (uint32_t i = 0; i < u->n; i++)
+    for (int k = 0; k < (s->w->c.two_sinks ? 2 : 1); k++) {
+      const struct sim_lane_row *row = sim_durable(s->w, k, strcmp(u->mark[i].name, "zero") ? 1 : 0);
+      if (mr_position_cmp(&u->mark[i].upto, &row->position) > 0) sim_violate(s->w, "ACK of %s past sink %d", u->mark[i].name, k);
+    }
+  return MR_OK;
+}
+
 static void no_close(void *self) {}
 
 static const struct mr_source source_vt = {.size = sizeof source_vt, .open = source_open, .schema = source_schema, .start = source_start,
-                                           .read = source_read, .cut = source_cut, .seek = source_seek, .close = no_close};
+                                           .read = source_read, .cut = source_cut, .ack = source_ack, .seek = source_seek, .close = no_close};
 const struct mr_plugin sim_source = {.abi = MR_ABI, .size = sizeof sim_source, .conf_size = sizeof(struct source_conf), .name = "sim_source",
                                      .source = &source_vt};
 

@@ -75,7 +75,8 @@ static struct mr_spec *spec_new(struct sim_world *w) {
   spec->name = g_strdup("sim");
   spec->stages = g_ptr_array_new();
   spec->lookups = g_ptr_array_new();
-  spec->settings = (struct mr_settings){.checkpoint_ms = 10, .batch_rows = 4, .batch_bytes = 1 << 20, .linger_ms = 3, .memory = 1 << 20,
+  spec->settings = (struct mr_settings){.checkpoint_ms = 10, .batch_rows = 4, .batch_bytes = 1 << 20, .linger_ms = 3,
+                                        .memory = w->c.memory ? w->c.memory : 1 << 20,
                                         .shutdown_ms = 30000};
   stage(spec, MR_STAGE_SOURCE, "src", &sim_source, w, NULL);
   stage(spec, MR_STAGE_TRANSFORM, "t", &sim_transform, w, "src");
@@ -110,6 +111,10 @@ static void process(void *arg) {
 
 /* ---- the environment */
 
+const struct sim_lane_row *sim_durable(const struct sim_world *w, int sink, int lane) {
+  return w->c.delivery == MR_TRANSACTIONAL ? &w->rows[sink][lane] : &w->store_rows[sink][lane];
+}
+
 /* Every lane of every sink stands at its end, and nothing is on its way. */
 static bool all_done(struct sim_world *w) {
   bool stopped = procs[0].stopped || procs[1].stopped;
@@ -117,7 +122,7 @@ static bool all_done(struct sim_world *w) {
   if (w->pending->len || w->requests->len) return false;
   for (int s = 0; s < (w->c.two_sinks ? 2 : 1); s++)
     for (int l = 0; l < SIM_LANES; l++) {
-      const struct sim_lane_row *r = w->c.delivery == MR_TRANSACTIONAL ? &w->rows[s][l] : &w->store_rows[s][l];
+      const struct sim_lane_row *r = sim_durable(w, s, l);
       if (!r->exists || mr_position_get(&r->position) < (uint64_t)w->c.rows[l]) return false;
     }
   return true;
@@ -131,7 +136,7 @@ static void move_lane(struct sim_world *w) {
 }
 
 static void forget_label(struct sim_world *w) {
-  if (!w->labels->len) return;
+  if (!w->labels->len || sim_draw(w, 2)) return;
   guint i = (guint)sim_draw(w, w->labels->len);
   const struct sim_label *l = w->labels->pdata[i];
   if (l->state == MR_PREPARED) return;
@@ -160,6 +165,7 @@ static int64_t between(struct sim_world *w) {
     if (p->restart_at && again && !p->stopped) next = MIN(next, p->restart_at);
   }
   if (w->c.procs > 1 && sim_spend(w, &w->c.moves, 300)) move_lane(w);
+  if (sim_spend(w, &w->c.pauses, 300)) sim_pause(w, (int)sim_draw(w, (uint64_t)w->c.procs), (int64_t)sim_draw(w, 1000000));
   if (w->c.delivery == MR_TWO_PHASE && sim_spend(w, &w->c.forgotten, 200)) forget_label(w);
   return next;
 }
@@ -173,7 +179,8 @@ static bool counted(const struct sim_world *w, int sink, int lane, int64_t posit
     if (l->mark || l->lane != lane || l->position != position || (l->sink && strcmp(l->sink, name))) continue;
     for (guint k = 0; k < w->letters->len; k++) {
       const struct sim_letter *m = w->letters->pdata[k];
-      if (m->mark && m->run == l->run && m->lane == lane && !strcmp(m->sink, name) && m->position <= position && position < m->upto)
+      if (w->c.broken & SIM_NO_RUNS) return true;
+    if (m->mark && m->run == l->run && m->lane == lane && !strcmp(m->sink, name) && m->position <= position && position < m->upto)
         return true;
     }
   }
@@ -195,7 +202,7 @@ static void check_all(struct sim_world *w) {
   for (int s = 0; s < (w->c.two_sinks ? 2 : 1); s++)
     for (int l = 0; l < SIM_LANES; l++)
       for (int r = 0; r < w->c.rows[l]; r++) {
-        if (w->kind[l][r] == 'd') continue;
+        if (w->kind[l][r] == 'd' || (uint64_t)r < w->founded[s][l]) continue;
         check_id(w, s, l, r, 0);
         if (w->kind[l][r] == 'x') check_id(w, s, l, r, 1);
       }
@@ -211,6 +218,9 @@ void sim_config_draw(struct sim_config *c, uint64_t seed) {
   c->late_requests = (int)sim_draw(&w, 4);
   c->forgotten = sim_draw(&w, 4) ? 0 : 1;
   c->breaks = (int)sim_draw(&w, 4);
+  c->pauses = (int)sim_draw(&w, 3);
+  c->late_start = !sim_draw(&w, 4);
+  c->memory = sim_draw(&w, 4) ? 0 : 3000;
   c->moves = c->procs > 1 ? (int)sim_draw(&w, 4) : 0;
   c->schema_changes = (int)sim_draw(&w, 2);
   c->flaky = sim_draw(&w, 2);
@@ -234,6 +244,7 @@ static void world_init(struct sim_world *w, const struct sim_config *c) {
       w->kind[l][r] = k == 0 && c->flaky ? 'f' : k == 1 && c->explode ? 'x' : k == 2 ? 'd' : 'n';
     }
   if (c->procs > 1) w->owner_of[1] = 1;
+  w->sent = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_bytes_unref);
 }
 
 enum sim_result sim_run(const struct sim_config *c, char **ret_violation) {

@@ -20,8 +20,22 @@ struct sim_config {
   int procs;           /* 1 or 2 */
   int crashes, lost_replies, late_requests, forgotten, pauses, moves, breaks, schema_changes;
   bool flaky, explode, two_sinks;
+  bool everybody;      /* two machines without a group: each takes every lane */
+  bool late_start;     /* the start option means another place at every start, as `latest` does */
+  int64_t memory;      /* settings.memory, bytes */
+  unsigned broken;     /* enum sim_broken: a rule of the protocol that the target, store or reader breaks */
   int rows[SIM_LANES]; /* of each lane */
   bool trace;
+};
+
+/* Broken on purpose, to show that the simulation sees what the rule is for. */
+enum sim_broken {
+  SIM_NO_POSITION = 1,  /* compare-and-set does not look at the position */
+  SIM_NO_OWNER = 2,     /* nor at the owner */
+  SIM_NO_WAIT = 4,      /* reading lane rows again does not wait for, nor fence, an old transaction */
+  SIM_NO_FENCE = 8,     /* the store accepts a deposed owner */
+  SIM_NO_RUNS = 16,     /* letters count without run and mark */
+  SIM_NO_TOKEN = 32,    /* the target knows no tokens */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
@@ -71,6 +85,9 @@ struct sim_world {
   int owner_of[SIM_LANES];
   uint64_t generation[SIM_LANES];
   bool forgot;
+  uint64_t first[SIM_LANES];             /* late_start: what the start option means now */
+  uint64_t founded[2][SIM_LANES];        /* first positions as they were made durable */
+  GHashTable *sent;                      /* token -> GBytes: the bytes that were sent first */
   char *violation;
 };
 struct sim_pending {
@@ -94,6 +111,7 @@ int sim_current_proc(void);
 void sim_start(struct sim_world *w, int proc, void (*fn)(void *), void *arg);
 void sim_kill(struct sim_world *w, int proc);
 bool sim_alive(int proc);
+void sim_pause(struct sim_world *w, int proc, int64_t us); /* as SIGSTOP does */
 /* Runs until nothing is left to happen or steps are used up (false). Calls between() before each step; it gives the time of the next
  * thing that it will do by itself, INT64_MAX: nothing. */
 bool sim_schedule(struct sim_world *w, int64_t max_steps, int64_t (*between)(struct sim_world *w));
@@ -108,6 +126,12 @@ struct mr_store *sim_store_new(struct sim_world *w);
 void sim_request_free(void *r);
 int64_t sim_id(int lane, uint64_t position, int element);
 GArray *sim_copy_marks(const struct mr_mark *m, size_t n);
+
+const struct sim_lane_row *sim_durable(const struct sim_world *w, int sink, int lane);
+bool sim_recorded(const struct sim_world *w, const char *label);
+
+/* rows.c: the rows of the protocol's table of counterexamples, by name. 0: all pass */
+int sim_rows(void);
 
 /* run.c */
 enum sim_result { SIM_OK = 0, SIM_STOPPED, SIM_VIOLATION };

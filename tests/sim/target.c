@@ -8,7 +8,7 @@ struct sink {
   struct sim_world *w;
   int sink;
   GArray *ids;      /* of the open unit */
-  GArray *kinds;
+  bool open; /* rows were written and not committed or aborted */
 };
 
 void sim_request_free(void *p) {
@@ -63,8 +63,9 @@ static int do_txn(struct sim_world *w, struct sim_request *r, struct mr_error *e
   for (guint i = 0; i < r->marks->len; i++) {
     const struct mr_mark *m = &g_array_index(r->marks, struct mr_mark, i);
     struct sim_lane_row *row = &w->rows[r->sink][lane_index(m->name)];
-    if (!row->exists || row->owner != m->owner) return mr_fail_code(err, MR_FENCED, "owner", "another owner");
-    if (mr_position_cmp(&row->position, &m->from)) return mr_fail_code(err, MR_FENCED, "position", "another position");
+    bool owner = row->owner == m->owner || w->c.broken & SIM_NO_OWNER;
+    if (!row->exists || !owner) return mr_fail_code(err, MR_FENCED, "owner", "another owner");
+    if (mr_position_cmp(&row->position, &m->from) && !(w->c.broken & SIM_NO_POSITION)) return mr_fail_code(err, MR_FENCED, "position", "another position");
   }
   for (guint i = 0; i < r->marks->len; i++) {
     const struct mr_mark *m = &g_array_index(r->marks, struct mr_mark, i);
@@ -89,6 +90,7 @@ static int do_prepare(struct sim_world *w, struct sim_request *r, struct mr_erro
 static int do_commit(struct sim_world *w, struct sim_request *r, struct mr_error *err) {
   struct sim_label *l = label_of(w, r->label);
   if (!l || l->state == MR_ABORTED) return mr_fail(err, MR_UNSURE, "no such transaction");
+  if (l->state == MR_PREPARED && !sim_recorded(w, r->label)) sim_violate(w, "COMMIT of %s before its record", r->label);
   if (l->state == MR_PREPARED) land(w, l->sink, l->ids);
   l->state = MR_COMMITTED;
   return MR_OK;
@@ -102,7 +104,10 @@ static int do_abort(struct sim_world *w, struct sim_request *r, struct mr_error 
 }
 
 static int do_send(struct sim_world *w, struct sim_request *r, struct mr_error *err) {
-  if (label_of(w, r->label)) return MR_OK; /* a known token */
+  GBytes *bytes = g_bytes_new(r->ids->data, r->ids->len * sizeof(int64_t)), *before = g_hash_table_lookup(w->sent, r->label);
+  if (before && !g_bytes_equal(before, bytes)) sim_violate(w, "other bytes under the token %s", r->label);
+  g_hash_table_replace(w->sent, g_strdup(r->label), bytes);
+  if (label_of(w, r->label) && !(w->c.broken & SIM_NO_TOKEN)) return MR_OK; /* a known token */
   label_new(w, r->sink, r->label, MR_COMMITTED, NULL);
   land(w, r->sink, r->ids);
   return MR_OK;
@@ -174,6 +179,7 @@ static void sink_close(void *self) {}
 
 /* Waits while a transaction in flight holds the row of the lane. */
 static void wait_for_lock(struct sink *s, int lane) {
+  if (s->w->c.broken & SIM_NO_WAIT) return;
   for (bool held = true; held;) {
     held = false;
     for (guint i = 0; i < s->w->requests->len; i++) {
@@ -187,7 +193,7 @@ static void wait_for_lock(struct sink *s, int lane) {
 
 static void give_row(struct sink *s, int lane, const char *name, mr_mark_fn *mark, void *out) {
   struct sim_lane_row *row = &s->w->rows[s->sink][lane];
-  row->owner++;
+  if (!(s->w->c.broken & SIM_NO_WAIT)) row->owner++;
   struct mr_mark m = {.source = "src", .name = name, .upto = row->position, .from = row->from, .owner = row->owner, .run = row->run};
   mark(out, &m);
 }
@@ -210,6 +216,7 @@ static int sink_found(void *self, const struct mr_mark *m, size_t n, struct mr_e
   sim_yield();
   for (size_t i = 0; i < n; i++)
     if (s->w->rows[s->sink][lane_index(m[i].name)].exists) return mr_fail(err, MR_FENCED, "there already");
+  for (size_t i = 0; i < n; i++) s->w->founded[s->sink][lane_index(m[i].name)] = mr_position_get(&m[i].upto);
   for (size_t i = 0; i < n; i++)
     s->w->rows[s->sink][lane_index(m[i].name)] = (struct sim_lane_row){true, m[i].owner, 0, m[i].upto, m[i].upto};
   sim_yield();
@@ -231,6 +238,7 @@ static int sink_begin(void *self, const struct mr_unit *u, struct mr_error *err)
   struct sink *s = self;
   g_array_unref(s->ids); /* a request in flight may hold the old one */
   s->ids = g_array_new(FALSE, TRUE, sizeof(int64_t));
+  s->open = false;
   return MR_OK;
 }
 
@@ -258,12 +266,14 @@ static int sink_write(void *self, const struct mr_batch *b, struct mr_error *err
       return mr_fail_code(err, MR_REJECT, "23514", "refused by the target");
     }
     g_array_append_val(s->ids, v);
+    s->open = true;
   }
   return MR_OK;
 }
 
 static int sink_commit(void *self, const struct mr_unit *u, struct mr_error *err) {
   struct sink *s = self;
+  s->open = false;
   if (s->w->c.delivery == MR_TWO_PHASE) return request(s, SIM_COMMIT, u, NULL, err);
   if (s->w->c.delivery == MR_TRANSACTIONAL) return request(s, SIM_TXN, u, s->ids, err);
   sim_yield();
@@ -280,6 +290,7 @@ static int sink_prepare(void *self, const struct mr_unit *u, struct mr_error *er
 
 static int sink_abort(void *self, const struct mr_unit *u, struct mr_error *err) {
   struct sink *s = self;
+  s->open = false;
   return s->w->c.delivery == MR_TWO_PHASE ? request(s, SIM_ABORT, u, NULL, err) : MR_OK;
 }
 
@@ -295,6 +306,7 @@ static int sink_resolve(void *self, const char *label, struct mr_error *err) {
 static int sink_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, struct mr_error *err) {
   struct sink *s = self;
   sim_yield();
+  s->open = false;
   put(out, s->ids->data, s->ids->len * sizeof(int64_t));
   return MR_OK;
 }
@@ -302,12 +314,15 @@ static int sink_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *
 static int sink_send(void *self, const char *token, const void *block, size_t len, struct mr_error *err) {
   struct sink *s = self;
   struct mr_unit u = {.size = sizeof u, .label = token};
+  if (!sim_recorded(s->w, token) && !label_of(s->w, token)) sim_violate(s->w, "SEND of %s before its record", token);
   g_autoptr(GArray) ids = g_array_new(FALSE, TRUE, sizeof(int64_t));
   g_array_append_vals(ids, block, (guint)(len / sizeof(int64_t)));
   return request(s, SIM_SEND, &u, ids, err);
 }
 
 static int sink_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err) {
+  struct sink *s = self;
+  if (s->open) sim_violate(s->w, "EVOLVE inside a unit");
   sim_yield();
   return MR_OK;
 }
