@@ -46,7 +46,7 @@ POSTGRES = """    postgres:
 {options}"""
 
 SQLITE = """    sqlite:
-      path: "${{SQLITE_FILE}}"
+      path: "${SQLITE_FILE}"
       table: trades
       mode: append
 """
