@@ -2,7 +2,7 @@
 #include "app/rows.h"
 #include <string.h>
 #include "data/types.h"
-#include "format/json-out.h"
+#include "format/json-writer.h"
 
 void mr_rows_init(struct mr_rows *r)
 {
@@ -31,19 +31,19 @@ void mr_rows_finish_all(struct mr_rows *r)
 }
 
 /* The JSON writer leaves system columns out by their names: it gets others. */
-static bool writer_init(struct mr_json_out *w, const struct ArrowSchema *schema)
+static bool writer_init(struct mr_json_writer *w, const struct ArrowSchema *schema)
 {
   struct ArrowSchema named;
   bool ok = mr_schema_copy(schema, &named);
   for (int64_t i = 0; ok && i < named.n_children; i++)
     ok = mr_schema_rename(named.children[i], "c");
-  ok = ok && mr_json_out_init(w, &named);
+  ok = ok && mr_json_writer_init(w, &named);
   mr_schema_release(&named);
   return ok;
 }
 
 /* One row's texts, or NULL: w->what says why. */
-static char **row_texts(struct mr_json_out *w, int64_t row)
+static char **row_texts(struct mr_json_writer *w, int64_t row)
 {
   int64_t n = w->root.n_kid;
   char **texts = g_new0(char *, n + 1);
@@ -51,7 +51,7 @@ static char **row_texts(struct mr_json_out *w, int64_t row)
     int64_t from = w->out.bytes_len;
     if (mr_view_null(&w->root.kid[i].v, row))
       continue;
-    if (!mr_json_out_value(w, &w->root.kid[i], row)) {
+    if (!mr_json_writer_value(w, &w->root.kid[i], row)) {
       row_free(texts, n);
       g_free(texts);
       return NULL;
@@ -65,7 +65,7 @@ static char **row_texts(struct mr_json_out *w, int64_t row)
 bool mr_rows_add(struct mr_rows *r, const struct ArrowSchema *schema, const struct ArrowArray *rows,
                  int64_t max, struct mr_error *err)
 {
-  struct mr_json_out w;
+  struct mr_json_writer w;
   struct mr_batch b = {.size = sizeof b, .schema = schema, .rows = *rows};
   if (!r->schema.release || !mr_schema_equal(&r->schema, schema, NULL)) {
     drop_rows(r);
@@ -74,11 +74,11 @@ bool mr_rows_add(struct mr_rows *r, const struct ArrowSchema *schema, const stru
       g_error("out of memory");
   }
   if (!writer_init(&w, schema)) {
-    mr_json_out_finish(&w);
+    mr_json_writer_finish(&w);
     mr_fail(err, MR_FATAL, "a column of a type that cannot be shown");
     return false;
   }
-  mr_json_out_batch(&w, &b);
+  mr_json_writer_batch(&w, &b);
   bool ok = true;
   for (int64_t i = 0; ok && i < rows->length && i < max; i++) {
     char **texts = row_texts(&w, i);
@@ -87,7 +87,7 @@ bool mr_rows_add(struct mr_rows *r, const struct ArrowSchema *schema, const stru
     else
       ok = mr_fail(err, MR_FATAL, "a value cannot be shown: %s", w.what) >= 0;
   }
-  mr_json_out_finish(&w);
+  mr_json_writer_finish(&w);
   return ok;
 }
 
