@@ -72,12 +72,21 @@ static bool is_exact(const uint8_t *p, const uint8_t *end)
   return !over && v <= UINT64_MAX - 2048 && (uint64_t)(double)v == v;
 }
 
-/* A float64 of few digits and no exponent, in one go: both operands are exact, so the one division
- * rounds once. NULL: not such a number, or not well-formed. */
-static const uint8_t *short_float(struct mr_json *d, const uint8_t *p, double *ret)
+/* m / 10^k; few digits: both operands are exact, so the one division rounds once. */
+static double scaled_down(uint64_t m, int64_t k)
 {
   static const double p10[] = {1e0, 1e1, 1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
                                1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  if (m == 0)
+    return 0;
+  bool few = m <= UINT64_C(1) << 53 && k <= 15 && FLT_EVAL_METHOD == 0;
+  return few ? (double)m / p10[k] : mr_text_quotient(m, (int)k);
+}
+
+/* A float64 of up to 19 digits and no exponent, in one go. NULL: not such a number, not
+ * well-formed, or an integer that may not be exact. */
+static const uint8_t *short_float(struct mr_json *d, const uint8_t *p, double *ret)
+{
   bool minus = *p == '-', over = false;
   const uint8_t *from = p + minus, *whole, *end;
   uint64_t m = 0;
@@ -87,10 +96,10 @@ static const uint8_t *short_float(struct mr_json *d, const uint8_t *p, double *r
   if (*whole == '.' && (end = mr_json_digits(whole + 1, d->in.end, &m, &over)) == whole + 1)
     return NULL;
   int64_t fraction = end == whole ? 0 : end - whole - 1;
-  if (over || whole - from + fraction > 19 || m > UINT64_C(1) << 53 || fraction > 15 ||
-      (*end | 0x20) == 'e' || FLT_EVAL_METHOD != 0)
+  bool inexact = !fraction && m > UINT64_C(1) << 53;
+  if (over || whole - from + fraction > 19 || inexact || (*end | 0x20) == 'e')
     return NULL;
-  double v = (double)m / p10[fraction];
+  double v = scaled_down(m, fraction);
   *ret = minus ? -v : v;
   return end;
 }

@@ -132,9 +132,8 @@ static bool exact_f64(const struct parts *d, double *ret)
   return true;
 }
 
-/* m / 10^k for k <= 19, rounded once: the quotient's upper 62 to 64 bits and whether a rest was
- * left say it all. */
-static double quotient(uint64_t m, int k)
+/* The quotient's upper 62 to 64 bits and whether a rest was left say how to round. */
+double mr_text_quotient(uint64_t m, int k)
 {
   uint64_t d = 1;
   for (int i = 0; i < k; i++)
@@ -157,7 +156,7 @@ static bool quotient_f64(const struct parts *d, double *ret)
   int64_t e;
   if (!mantissa_of(d, &m, &e) || m == 0 || e < -19 || e > 0)
     return false;
-  double v = quotient(m, (int)-e);
+  double v = mr_text_quotient(m, (int)-e);
   *ret = d->minus ? -v : v;
   return true;
 }

@@ -38,6 +38,9 @@ enum mr_text_status mr_text_base64(const char *s, int64_t n, uint8_t *out, int64
 enum mr_text_status mr_text_f64(const char *s, int64_t n, locale_t c, char *scratch, double *ret);
 enum mr_text_status mr_text_f32(const char *s, int64_t n, locale_t c, char *scratch, float *ret);
 
+/* The double nearest to m / 10^k; m > 0, k 0 to 19. */
+double mr_text_quotient(uint64_t m, int k);
+
 /* Writers: put text without NUL at out and return its length. */
 enum {
   MR_TEXT_INT_MAX = 20,

@@ -182,6 +182,35 @@ static void test_floats(void)
   freelocale(c);
 }
 
+/* Doubles in messages, in plain notation with up to 22 digits: as the C library reads them. */
+static void test_json_floats(void)
+{
+  struct ArrowSchema s;
+  struct ArrowArray rows;
+  struct mr_error err = MR_ERROR_INIT;
+  uint64_t x = 1234567;
+  schema_of("v float64", &s);
+  struct mr_json_conf conf = {.columns = &s};
+  struct mr_decoder *d = decoder_of("json", &conf);
+  for (int i = 0; i < 100000; i++) {
+    char m[80], number[64];
+    uint64_t digits = next(&x) >> (x % 60);
+    int n = sprintf(number, "%.*f", (int)(x % 20), (double)digits / (double)(1 + (x >> 40) % 1000));
+    if (i % 2)
+      n = sprintf(number, "%u.%0*lu", (unsigned)(x % 100000), 1 + i % 17, (unsigned long)digits);
+    g_assert_cmpint(n, <, 64);
+    sprintf(m, "{\"v\":%s%s}", i % 3 ? "" : "-", number);
+    g_assert_cmpint(decode_text(d, m), ==, 1);
+    g_assert_cmpint(mr_decoded(d, &rows, &err), ==, MR_OK);
+    double want = strtod(m + 5, NULL), got = ((const double *)rows.children[0]->buffers[1])[0];
+    if (memcmp(&want, &got, 8))
+      g_error("%s: %a, not %a", m, got, want);
+    mr_array_release(&rows);
+  }
+  mr_decoder_free(d);
+  mr_schema_release(&s);
+}
+
 /* Kinds that JSON spells as text or number. */
 static void check(const char *type, struct mr_json_conf conf, const char *value, const char *want)
 {
@@ -219,6 +248,10 @@ static void test_json_scalars(void)
   check("float64", iso, "1844674407370955.161600000000000",
         "1844674407370955.2"); /* digits: 2^64 * 10^11 */
   check("float64", iso, "-0.0", "-0");
+  check("float64", iso, "0.000000000000000000", "0");
+  check("float64", iso, "0.30000000000000004", "0.30000000000000004");
+  check("float64", iso, "9007199254740993", "9007199254740992");
+  check("float64", iso, "9007199254740993.1", "9007199254740994");
   check("float64", iso, "01.5", "!22032");
   check("float64", iso, "1.", "!22032");
   check("float32", iso, "3.5e38", "!22003");
@@ -265,6 +298,7 @@ int main(int argc, char **argv)
   g_test_add_func("/text/decimals", test_decimals);
   g_test_add_func("/text/bytes", test_bytes);
   g_test_add_func("/text/floats", test_floats);
+  g_test_add_func("/text/json-floats", test_json_floats);
   g_test_add_func("/text/json-scalars", test_json_scalars);
   return g_test_run();
 }
