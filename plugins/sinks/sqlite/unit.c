@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The connection, and a unit: rows are converted as they come and written in one transaction at its
+ * commit. */
+#include <poll.h>
+#include <stdarg.h>
+#include <time.h>
+#include "sqlite.h"
+
+#define BUSY_STEP_MS 10 /* between two looks at a lock that another connection holds */
+
+/* ---------------------------------------------------------------- errors */
+
+int sq_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+{
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+  va_end(ap);
+  snprintf(err->code, sizeof err->code, "%s", code);
+  return status;
+}
+
+int sq_no_memory(struct mr_error *err)
+{
+  return sq_fail(err, MR_FATAL, "SQLITE_NOMEM", "out of memory");
+}
+
+void sq_log(struct sq_sink *s, int level, const char *fmt, ...)
+{
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (s->host && s->host->log)
+    s->host->log(s->host->ctx, level, text);
+}
+
+static const char *code_name(int extended)
+{
+  switch (extended) {
+  case SQLITE_CONSTRAINT_CHECK: return "SQLITE_CONSTRAINT_CHECK";
+  case SQLITE_CONSTRAINT_FOREIGNKEY: return "SQLITE_CONSTRAINT_FOREIGNKEY";
+  case SQLITE_CONSTRAINT_NOTNULL: return "SQLITE_CONSTRAINT_NOTNULL";
+  case SQLITE_CONSTRAINT_PRIMARYKEY: return "SQLITE_CONSTRAINT_PRIMARYKEY";
+  case SQLITE_CONSTRAINT_ROWID: return "SQLITE_CONSTRAINT_ROWID";
+  case SQLITE_CONSTRAINT_TRIGGER: return "SQLITE_CONSTRAINT_TRIGGER";
+  case SQLITE_CONSTRAINT_UNIQUE: return "SQLITE_CONSTRAINT_UNIQUE";
+  default: break;
+  }
+  switch (extended & 0xff) {
+  case SQLITE_BUSY: return "SQLITE_BUSY";
+  case SQLITE_LOCKED: return "SQLITE_LOCKED";
+  case SQLITE_CONSTRAINT: return "SQLITE_CONSTRAINT";
+  case SQLITE_MISMATCH: return "SQLITE_MISMATCH";
+  case SQLITE_TOOBIG: return "SQLITE_TOOBIG";
+  case SQLITE_FULL: return "SQLITE_FULL";
+  case SQLITE_IOERR: return "SQLITE_IOERR";
+  case SQLITE_READONLY: return "SQLITE_READONLY";
+  case SQLITE_CANTOPEN: return "SQLITE_CANTOPEN";
+  case SQLITE_NOTADB: return "SQLITE_NOTADB";
+  case SQLITE_CORRUPT: return "SQLITE_CORRUPT";
+  default: return "SQLITE_ERROR";
+  }
+}
+
+static int status_of(int extended)
+{
+  if (extended == SQLITE_IOERR_FSYNC || extended == SQLITE_IOERR_DIR_FSYNC)
+    return MR_FATAL; /* what the disk holds is not known any more */
+  switch (extended & 0xff) {
+  case SQLITE_BUSY:
+  case SQLITE_LOCKED:
+  case SQLITE_FULL:
+  case SQLITE_IOERR:
+  case SQLITE_NOMEM:
+  case SQLITE_SCHEMA: return MR_RETRY;
+  case SQLITE_CONSTRAINT:
+  case SQLITE_MISMATCH:
+  case SQLITE_TOOBIG: return MR_REJECT;
+  case SQLITE_ERROR:
+  case SQLITE_READONLY:
+  case SQLITE_CANTOPEN:
+  case SQLITE_NOTADB:
+  case SQLITE_PERM:
+  case SQLITE_AUTH: return MR_BADCONF;
+  default: return MR_FATAL;
+  }
+}
+
+int sq_error(struct sq_sink *s, const char *what, struct mr_error *err)
+{
+  int extended = sqlite3_extended_errcode(s->db), status = status_of(extended);
+  /* a trigger's own words may repeat values of the row */
+  const char *text =
+      extended == SQLITE_CONSTRAINT_TRIGGER ? "refused by a trigger" : sqlite3_errmsg(s->db);
+  err->native = extended;
+  if (status == MR_BADCONF && (extended & 0xff) != SQLITE_ERROR)
+    snprintf(err->option, sizeof err->option, "path");
+  return sq_fail(err, status, code_name(extended), "%s: %s (%s) in %s", what, text,
+                 code_name(extended), s->conf->path);
+}
+
+int sq_exec(struct sq_sink *s, const char *sql, const char *what, struct mr_error *err)
+{
+  s->busy_since = 0;
+  return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? MR_OK : sq_error(s, what, err);
+}
+
+int sq_prepare(struct sq_sink *s, const char *sql, const char *what, sqlite3_stmt **ret,
+               struct mr_error *err)
+{
+  sqlite3_stmt *st = NULL;
+  s->busy_since = 0;
+  if (sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK)
+    return sq_error(s, what, err);
+  *ret = st;
+  return MR_OK;
+}
+
+void sq_rollback(struct sq_sink *s)
+{
+  if (s->db && !sqlite3_get_autocommit(s->db))
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+}
+
+/* ---------------------------------------------------------------- connection */
+
+static int64_t now_ms(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Called while another connection holds the lock: 1 = look again. */
+static int on_busy(void *ctx, int count)
+{
+  struct sq_sink *s = ctx;
+  struct pollfd wake = {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN};
+  if (!s->busy_since)
+    s->busy_since = now_ms();
+  if (now_ms() - s->busy_since >= s->conf->busy_timeout_ms)
+    return 0;
+  return poll(&wake, 1, count < BUSY_STEP_MS ? 1 : BUSY_STEP_MS) <= 0;
+}
+
+static void disconnect(struct sq_sink *s)
+{
+  sq_table_forget(s);
+  sqlite3_close_v2(s->db);
+  s->db = NULL;
+}
+
+int sq_connect(struct sq_sink *s, struct mr_error *err)
+{
+  if (s->db)
+    return MR_OK;
+  int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  int status = MR_OK;
+  if (sqlite3_open_v2(s->conf->path, &s->db, flags, NULL) != SQLITE_OK)
+    status = s->db ? sq_error(s, "open", err) : sq_no_memory(err);
+  if (status >= 0) {
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_handler(s->db, on_busy, s);
+    status = sq_exec(s,
+                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                     " PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
+                     "open", err);
+  }
+  if (status < 0)
+    disconnect(s);
+  return status;
+}
+
+int sq_start(void *self, struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  int64_t now = 0;
+  int status = sq_connect(s, err);
+  if (status >= 0)
+    status = sq_schema_version(s, &now, err);
+  if (status < 0 || (s->learned && now == s->schema_version))
+    return status;
+  status = sq_lanes_prepare(s, err);
+  if (status >= 0)
+    status = sq_table_learn(s, err);
+  return status == MR_REJECT ? MR_FATAL : status;
+}
+
+/* ---------------------------------------------------------------- converting */
+
+static bool keep_row(struct sq_sink *s, const struct sq_row *row)
+{
+  if (s->n_rows == s->cap_rows) {
+    int64_t cap = s->cap_rows ? 2 * s->cap_rows : 1024;
+    struct sq_row *grown = realloc(s->row, (size_t)cap * sizeof *grown);
+    if (!grown)
+      return false;
+    s->row = grown;
+    s->cap_rows = cap;
+  }
+  s->row[s->n_rows++] = *row;
+  return true;
+}
+
+static int reject(struct sq_sink *s, const struct mr_batch *b, int64_t row, const char *code,
+                  const char *msg, const char *column)
+{
+  struct mr_reject r = {.size = sizeof r,
+                        .lane = b->lane,
+                        .batch = b,
+                        .batch_id = b->id,
+                        .row = row,
+                        .code = code,
+                        .msg = msg,
+                        .column = column};
+  return s->host->reject(s->host->ctx, &r);
+}
+
+static bool is_delete(const struct mr_view *op, int64_t i)
+{
+  int64_t n;
+  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
+    return false;
+  const char *text = mr_view_bytes(op, i, &n);
+  return n == 6 && !memcmp(text, "delete", 6);
+}
+
+/* Appends one row's cells; a row that cannot be kept is rejected and leaves nothing. */
+static int convert_row(struct sq_sink *s, const struct mr_batch *b, int64_t i, bool deleted,
+                       struct mr_error *err)
+{
+  struct sq_row row = {.at = s->cells.len, .batch = b->id, .row = i, .deleted = deleted};
+  for (int c = 0; c < s->n_fields; c++) {
+    const char *code, *msg;
+    if (sq_cell_put(&s->field[c], i, &s->cells, &code, &msg))
+      continue;
+    s->cells.len = row.at;
+    int status = reject(s, b, i, code, msg, s->column[s->field[c].column].name);
+    return status < 0 ? sq_fail(err, status, code, "%s", msg) : MR_OK;
+  }
+  return s->cells.failed || !keep_row(s, &row) ? sq_no_memory(err) : MR_OK;
+}
+
+static int convert(struct sq_sink *s, const struct mr_batch *b, struct mr_error *err)
+{
+  const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
+  bool deletes = s->conf->mode == MODE_UPSERT && s->op_source >= 0;
+  struct mr_view op = {0};
+  int status = MR_OK;
+  for (int c = 0; c < s->n_fields; c++)
+    mr_view_column(&s->field[c].v, schema, &b->rows, s->column[s->field[c].column].source);
+  if (deletes)
+    mr_view_column(&op, schema, &b->rows, s->op_source);
+  for (int64_t i = 0; status >= 0 && i < b->rows.length; i++)
+    status = convert_row(s, b, i, deletes && is_delete(&op, i), err);
+  return status;
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static int run_row(struct sq_sink *s, const struct sq_row *row, struct mr_error *err)
+{
+  sqlite3_stmt *st = row->deleted ? s->delete_ : s->insert;
+  const uint8_t *p = s->cells.p + row->at;
+  for (int c = 0; p && c < s->n_fields; c++) {
+    bool bound = !row->deleted || s->column[s->field[c].column].is_key;
+    p = bound ? sq_cell_bind(st, c + 1, p) : sq_cell_skip(p);
+  }
+  int rc = p ? sqlite3_step(st) : SQLITE_TOOBIG;
+  int status = rc == SQLITE_DONE ? MR_OK : sq_error(s, row->deleted ? "DELETE" : "INSERT", err);
+  sqlite3_reset(st);
+  return status;
+}
+
+/* Tries the rows from `first` on, throws the result away, and rejects those that the table refuses.
+ */
+static int try_rows(struct sq_sink *s, const struct mr_batch *b, int64_t first,
+                    struct mr_error *err)
+{
+  int64_t kept = first;
+  int status = sq_exec(s, "BEGIN IMMEDIATE", "BEGIN", err);
+  for (int64_t i = first; status >= 0 && i < s->n_rows; i++) {
+    struct mr_error why = {.size = sizeof why, .row = -1};
+    status = run_row(s, &s->row[i], &why);
+    if (status == MR_REJECT)
+      status = reject(s, b, s->row[i].row, why.code, why.msg, NULL);
+    else if (status < 0)
+      *err = why;
+    else
+      s->row[kept++] = s->row[i];
+  }
+  sq_rollback(s);
+  if (status >= 0)
+    s->n_rows = kept;
+  return status;
+}
+
+static void forget_rows(struct sq_sink *s)
+{
+  sql_buf_clear(&s->cells);
+  s->n_rows = 0;
+}
+
+int sq_begin(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  forget_rows(s);
+  return sq_start(s, err);
+}
+
+int sq_write(void *self, const struct mr_batch *b, struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  int64_t first = s->n_rows;
+  size_t at = s->cells.len;
+  int status = convert(s, b, err);
+  if (status >= 0 && s->careful)
+    status = try_rows(s, b, first, err);
+  if (status < 0) {
+    s->n_rows = first;
+    s->cells.len = at;
+  }
+  return status;
+}
+
+/* A table that has become another one since the rows were converted. */
+static int check_unchanged(struct sq_sink *s, struct mr_error *err)
+{
+  int64_t now = 0;
+  int status = sq_schema_version(s, &now, err);
+  if (status < 0 || now == s->schema_version)
+    return status;
+  s->learned = false;
+  err->unit_lost = true;
+  return sq_fail(err, MR_RETRY, "SQLITE_SCHEMA", "the tables of %s have changed", s->conf->path);
+}
+
+static int write_rows(struct sq_sink *s, struct mr_error *err)
+{
+  for (int64_t i = 0; i < s->n_rows; i++) {
+    int status = run_row(s, &s->row[i], err);
+    if (status == MR_REJECT) {
+      err->batch = s->row[i].batch;
+      err->row = s->row[i].row;
+      err->unit_lost = true;
+      s->careful = true;
+    }
+    if (status < 0)
+      return status;
+  }
+  return MR_OK;
+}
+
+int sq_commit(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  int status = sq_exec(s, "BEGIN IMMEDIATE", "BEGIN", err);
+  if (status >= 0)
+    status = check_unchanged(s, err);
+  if (status >= 0)
+    status = sq_lanes_set(s, u, err);
+  if (status >= 0)
+    status = write_rows(s, err);
+  if (status < 0) {
+    sq_rollback(s);
+    return status;
+  }
+  status = sq_exec(s, "COMMIT", "COMMIT", err);
+  if (status < 0) {
+    bool refused = status == MR_REJECT || (status == MR_RETRY && !sqlite3_get_autocommit(s->db));
+    sq_rollback(s);
+    err->unit_lost = status == MR_REJECT;
+    return refused ? status : MR_UNSURE;
+  }
+  forget_rows(s);
+  s->careful = false;
+  return MR_OK;
+}
+
+int sq_abort(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  sq_rollback(s);
+  forget_rows(s);
+  return MR_OK;
+}
