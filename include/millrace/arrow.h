@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The Arrow C Data Interface: how rows cross every border of Millrace.
  *
- * Source: Apache Arrow, "The Arrow C data interface" (format specification, stable since 1.0). The two structs and the three flags are that
- * page's; ARROW_C_DATA_INTERFACE is the guard it asks for, so that this header and another copy of the same definition can meet in one file.
+ * Source: Apache Arrow, "The Arrow C data interface" (format specification, stable since 1.0). The
+ * two structs and the three flags are that page's; ARROW_C_DATA_INTERFACE is the guard it asks for,
+ * so that this header and another copy of the same definition can meet in one file.
  *
- * Ownership: whoever holds a struct whose `release` is set owns it. It is given away by copying the struct bitwise and setting the
- * source's release to NULL (mr_array_move, mr_schema_move). release may be called on any thread. */
+ * Ownership: whoever holds a struct whose `release` is set owns it. It is given away by copying the
+ * struct bitwise and setting the source's release to NULL (mr_array_move, mr_schema_move). release
+ * may be called on any thread. */
 #ifndef MILLRACE_ARROW_H
 #define MILLRACE_ARROW_H
 #include <stdint.h>
@@ -48,21 +50,27 @@ struct ArrowArray {
 #endif
 
 /* Moves src into dst (dst is overwritten, not released); src is left released. Any thread. */
-static inline void mr_array_move(struct ArrowArray *src, struct ArrowArray *dst) {
+static inline void mr_array_move(struct ArrowArray *src, struct ArrowArray *dst)
+{
   *dst = *src;
   src->release = NULL;
 }
-static inline void mr_schema_move(struct ArrowSchema *src, struct ArrowSchema *dst) {
+static inline void mr_schema_move(struct ArrowSchema *src, struct ArrowSchema *dst)
+{
   *dst = *src;
   src->release = NULL;
 }
 
 /* Releases what is there; takes NULL, zeroed and already released structs. Any thread. */
-static inline void mr_array_release(struct ArrowArray *a) {
-  if (a && a->release) a->release(a);
+static inline void mr_array_release(struct ArrowArray *a)
+{
+  if (a && a->release)
+    a->release(a);
 }
-static inline void mr_schema_release(struct ArrowSchema *s) {
-  if (s && s->release) s->release(s);
+static inline void mr_schema_release(struct ArrowSchema *s)
+{
+  if (s && s->release)
+    s->release(s);
 }
 
 #ifdef __cplusplus

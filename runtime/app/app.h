@@ -43,6 +43,8 @@ int mr_app_load(struct mr_app_file *f, const char *file, const char *const *sets
 int mr_app_inspect(struct mr_app_file *f, const char *file, const char *const *sets);
 void mr_app_unload(struct mr_app_file *f);
 
+/* Where the pipeline keeps its state: settings.state, or a folder of its name. Caller frees. */
+char *mr_app_state_dir(const struct mr_spec *spec);
 /* What a sink's delivery class promises ("exactly once"). Static. */
 const char *mr_app_promise(const struct mr_plugin *p);
 /* The stage's kind as a word. Static. */

@@ -22,87 +22,104 @@ struct run {
   int64_t begun_us, shown_us, rows_then;
 };
 
-static struct mr_pipeline *running; /* for the signal handler: set once, before signals are let in */
+static struct mr_pipeline
+    *running; /* for the signal handler: set once, before signals are let in */
 
-static void on_signal(int number) {
+static void on_signal(int number)
+{
   (void)number;
-  if (running) mr_pipeline_stop(running);
+  if (running)
+    mr_pipeline_stop(running);
 }
 
-static void catch_signals(void) {
+static void catch_signals(void)
+{
   struct sigaction a = {.sa_handler = on_signal};
   sigaction(SIGINT, &a, NULL);
   sigaction(SIGTERM, &a, NULL);
   signal(SIGPIPE, SIG_IGN);
 }
 
-static void on_log(void *ctx, int level, const char *stage, const char *text) {
+static void on_log(void *ctx, int level, const char *stage, const char *text)
+{
   struct run *r = ctx;
-  if (level == MR_DEBUG || (r->quiet && level < MR_WARN)) return;
+  if (level == MR_DEBUG || (r->quiet && level < MR_WARN))
+    return;
   g_autoptr(GDateTime) now = g_date_time_new_now_utc();
   g_autofree char *time = g_date_time_format(now, "%H:%M:%S");
   g_autofree char *safe = mr_spec_redact(r->spec, text);
-  fprintf(stderr, "%s%s %s%s%s%s\n", r->progress ? "\r\033[K" : "", time, level == MR_WARN ? "warning: " : "", stage ? stage : "",
-          stage ? ": " : "", safe);
+  fprintf(stderr, "%s%s %s%s%s%s\n", r->progress ? "\r\033[K" : "", time,
+          level == MR_WARN ? "warning: " : "", stage ? stage : "", stage ? ": " : "", safe);
 }
 
 /* Rows that all sinks together have made durable. */
-static int64_t rows_done(struct mr_pipeline *p, const char **ret_waiting) {
+static int64_t rows_done(struct mr_pipeline *p, const char **ret_waiting)
+{
   static struct mr_stage_stats stats[MAX_STAGES];
   size_t n = mr_pipeline_stats(p, stats, MAX_STAGES);
   int64_t rows = 0;
   for (size_t i = 0; i < n; i++) {
-    if (stats[i].kind == MR_STAGE_SINK) rows += stats[i].rows_out;
-    if (stats[i].status == 1 && *stats[i].text) *ret_waiting = stats[i].name;
+    if (stats[i].kind == MR_STAGE_SINK)
+      rows += stats[i].rows_out;
+    if (stats[i].status == 1 && *stats[i].text)
+      *ret_waiting = stats[i].name;
   }
   return rows;
 }
 
-static void show_progress(struct run *r, struct mr_pipeline *p, int64_t now) {
+static void show_progress(struct run *r, struct mr_pipeline *p, int64_t now)
+{
   const char *waiting = NULL;
   int64_t rows = rows_done(p, &waiting);
   double rate = (double)(rows - r->rows_then) * 1e6 / (double)MAX(now - r->shown_us, 1);
-  g_autofree char *tail = waiting ? g_strdup_printf(", %s waits for its server", waiting) : g_strdup("");
-  fprintf(stderr, "\r\033[K%" G_GINT64_FORMAT " rows, %.0f rows/s, %.1f MiB in flight, %lu dead letters%s", rows, rate,
-          (double)mr_pipeline_memory(p) / 1048576, (unsigned long)mr_pipeline_letters(p), tail);
+  g_autofree char *tail =
+      waiting ? g_strdup_printf(", %s waits for its server", waiting) : g_strdup("");
+  fprintf(stderr,
+          "\r\033[K%" G_GINT64_FORMAT " rows, %.0f rows/s, %.1f MiB in flight, %lu dead letters%s",
+          rows, rate, (double)mr_pipeline_memory(p) / 1048576,
+          (unsigned long)mr_pipeline_letters(p), tail);
   fflush(stderr);
   r->rows_then = rows;
   r->shown_us = now;
 }
 
-static void on_tick(void *ctx, struct mr_pipeline *p) {
+static void on_tick(void *ctx, struct mr_pipeline *p)
+{
   struct run *r = ctx;
   int64_t now = g_get_monotonic_time();
-  if (r->progress && now - r->shown_us >= PROGRESS_US) show_progress(r, p, now);
+  if (r->progress && now - r->shown_us >= PROGRESS_US)
+    show_progress(r, p, now);
 }
 
-static char *state_dir(const struct mr_spec *spec) {
-  if (spec->settings.state) return g_strdup(spec->settings.state);
-  if (geteuid() == 0) return g_build_filename("/var/lib/millrace", spec->name, NULL);
-  return g_build_filename(g_get_user_state_dir(), "millrace", spec->name, NULL);
-}
-
-static void show_end(struct run *r, struct mr_pipeline *p) {
+static void show_end(struct run *r, struct mr_pipeline *p)
+{
   const char *waiting = NULL;
   double seconds = (double)(g_get_monotonic_time() - r->begun_us) / 1e6;
   int64_t rows = rows_done(p, &waiting);
-  if (r->quiet) return;
-  fprintf(stderr, "%s%" G_GINT64_FORMAT " rows in %.1f s (%.0f rows/s), %lu dead letters\n", r->progress ? "\r\033[K" : "", rows, seconds,
-          (double)rows / MAX(seconds, 1e-6), (unsigned long)mr_pipeline_letters(p));
+  if (r->quiet)
+    return;
+  fprintf(stderr, "%s%" G_GINT64_FORMAT " rows in %.1f s (%.0f rows/s), %lu dead letters\n",
+          r->progress ? "\r\033[K" : "", rows, seconds, (double)rows / MAX(seconds, 1e-6),
+          (unsigned long)mr_pipeline_letters(p));
 }
 
-static int exit_code(struct run *r, struct mr_pipeline *p, int status) {
+static int exit_code(struct run *r, struct mr_pipeline *p, int status)
+{
   bool unreachable = false;
   const char *why = mr_pipeline_failure(p, &unreachable);
-  if (status >= 0) return mr_pipeline_letters(p) ? MR_EXIT_LETTERS : MR_EXIT_OK;
-  g_autofree char *safe = mr_spec_redact(r->spec, why ? why : "stopped before everything was committed");
+  if (status >= 0)
+    return mr_pipeline_letters(p) ? MR_EXIT_LETTERS : MR_EXIT_OK;
+  g_autofree char *safe =
+      mr_spec_redact(r->spec, why ? why : "stopped before everything was committed");
   fprintf(stderr, "millrace: %s\n", safe);
-  if (unreachable) return MR_EXIT_UNREACHABLE;
+  if (unreachable)
+    return MR_EXIT_UNREACHABLE;
   return status == MR_BADCONF ? MR_EXIT_USAGE : MR_EXIT_FAILED;
 }
 
-static int run_spec(struct run *r, bool once) {
-  g_autofree char *dir = state_dir(r->spec);
+static int run_spec(struct run *r, bool once)
+{
+  g_autofree char *dir = mr_app_state_dir(r->spec);
   g_autofree char *why = NULL;
   struct mr_error err = MR_ERROR_INIT;
   const char *stage = NULL;
@@ -111,7 +128,13 @@ static int run_spec(struct run *r, bool once) {
     fprintf(stderr, "millrace: %s\n", why);
     return MR_EXIT_FAILED;
   }
-  struct mr_pipeline_options o = {.os = mr_os_real(), .store = store, .dir = dir, .once = once, .log = on_log, .tick = on_tick, .ctx = r,
+  struct mr_pipeline_options o = {.os = mr_os_real(),
+                                  .store = store,
+                                  .dir = dir,
+                                  .once = once,
+                                  .log = on_log,
+                                  .tick = on_tick,
+                                  .ctx = r,
                                   .wants = mr_check_wants};
   struct mr_pipeline *p = mr_pipeline_new(r->spec, &o, &err, &stage);
   int code = MR_EXIT_USAGE;
@@ -132,22 +155,28 @@ static int run_spec(struct run *r, bool once) {
   return code;
 }
 
-/* Batches are large and short-lived: keep their memory mapped instead of giving it back and faulting it in again. */
-static void tune_malloc(void) {
+/* Batches are large and short-lived: keep their memory mapped instead of giving it back and
+ * faulting it in again. */
+static void tune_malloc(void)
+{
   mallopt(M_MMAP_THRESHOLD, 256 << 20);
   mallopt(M_TRIM_THRESHOLD, 64 << 20);
   mallopt(M_ARENA_MAX, 4);
 }
 
-int mr_cmd_run(int argc, char **argv) {
+int mr_cmd_run(int argc, char **argv)
+{
   gboolean once = FALSE, quiet = FALSE;
   g_auto(GStrv) sets = NULL;
-  GOptionEntry entries[] = {{"once", 0, 0, G_OPTION_ARG_NONE, &once, "stop at the end each source had at start", NULL},
-                            {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &sets, "override an option", "STAGE.OPTION=VALUE"},
-                            {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "warnings and errors only", NULL},
-                            {NULL}};
-  const char *file = mr_app_options(&argc, &argv, "FILE", "run a pipeline until it is stopped", entries);
-  if (!file) return MR_EXIT_USAGE;
+  GOptionEntry entries[] = {
+      {"once", 0, 0, G_OPTION_ARG_NONE, &once, "stop at the end each source had at start", NULL},
+      {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &sets, "override an option", "STAGE.OPTION=VALUE"},
+      {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "warnings and errors only", NULL},
+      {NULL}};
+  const char *file =
+      mr_app_options(&argc, &argv, "FILE", "run a pipeline until it is stopped", entries);
+  if (!file)
+    return MR_EXIT_USAGE;
   tune_malloc();
   prctl(PR_SET_DUMPABLE, 0); /* keys and rows do not go into core files */
   struct mr_app_file f;

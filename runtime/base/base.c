@@ -2,9 +2,13 @@
 #include "base/base.h"
 #include <stdio.h>
 
-static void fill(struct mr_error *err, const char *fmt, va_list ap) { vsnprintf(err->msg, sizeof err->msg, fmt, ap); }
+static void fill(struct mr_error *err, const char *fmt, va_list ap)
+{
+  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
+}
 
-int mr_fail(struct mr_error *err, int status, const char *fmt, ...) {
+int mr_fail(struct mr_error *err, int status, const char *fmt, ...)
+{
   va_list ap;
   va_start(ap, fmt);
   fill(err, fmt, ap);
@@ -12,7 +16,8 @@ int mr_fail(struct mr_error *err, int status, const char *fmt, ...) {
   return status;
 }
 
-int mr_fail_code(struct mr_error *err, int status, const char *code, const char *fmt, ...) {
+int mr_fail_code(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+{
   va_list ap;
   snprintf(err->code, sizeof err->code, "%s", code);
   va_start(ap, fmt);
@@ -21,9 +26,13 @@ int mr_fail_code(struct mr_error *err, int status, const char *code, const char 
   return status;
 }
 
-void mr_error_clear(struct mr_error *err) { *err = (struct mr_error)MR_ERROR_INIT; }
+void mr_error_clear(struct mr_error *err)
+{
+  *err = (struct mr_error)MR_ERROR_INIT;
+}
 
-const char *mr_status_name(int status) {
+const char *mr_status_name(int status)
+{
   switch (status) {
   case MR_RETRY: return "retry";
   case MR_REJECT: return "reject";

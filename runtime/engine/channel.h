@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One edge between two stage instances: a ring, and behind it a queue of the producer's own for what must not wait (control
- * messages; batches for a slow sink while a faster one goes on). One producer, one consumer; order is kept. */
+/* One edge between two stage instances: a ring, and behind it a queue of the producer's own for
+ * what must not wait (control messages; batches for a slow sink while a faster one goes on). One
+ * producer, one consumer; order is kept. */
 #ifndef MR_CHANNEL_H
 #define MR_CHANNEL_H
 #include "data/ring.h"
 #include "engine/message.h"
 #include "engine/os.h"
 
-struct mr_overflow { struct mr_message *m; struct mr_overflow *next; };
+struct mr_overflow {
+  struct mr_message *m;
+  struct mr_overflow *next;
+};
 struct mr_channel {
   struct mr_ring ring;
   struct mr_os *os;
@@ -18,7 +22,8 @@ struct mr_channel {
   bool blocked; /* a barrier of this channel waits for the other channels */
   bool ended;
 };
-bool mr_channel_init(struct mr_channel *c, struct mr_os *os, size_t slots, struct mr_event *producer, struct mr_event *consumer);
+bool mr_channel_init(struct mr_channel *c, struct mr_os *os, size_t slots,
+                     struct mr_event *producer, struct mr_event *consumer);
 void mr_channel_finish(struct mr_channel *c); /* unrefs what is inside; both sides have stopped */
 /* Producer: is there room in the ring (overflow is moved into it first)? */
 bool mr_channel_room(struct mr_channel *c);

@@ -1,26 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Making one unit durable, by delivery class, and finishing what a predecessor left. The order of the steps is the protocol: see
- * docs/protocol.md. Nothing is ever rebuilt from the source: a unit is recorded only when it can be finished without it. */
+/* Making one unit durable, by delivery class, and finishing what a predecessor left. The order of
+ * the steps is the protocol: see docs/protocol.md. Nothing is ever rebuilt from the source: a unit
+ * is recorded only when it can be finished without it. */
 #include "engine/engine.h"
 #include <stdio.h>
 
-static const struct mr_sink *vt(const struct mr_stage *s) { return s->spec->plugin->sink; }
-static struct mr_store *store(struct mr_stage *s) { return s->p->store; }
+static const struct mr_sink *vt(const struct mr_stage *s)
+{
+  return s->spec->plugin->sink;
+}
+static struct mr_store *store(struct mr_stage *s)
+{
+  return s->p->store;
+}
 
 /* Decides what a failed call means for the unit. */
-static int failed(struct mr_stage *s, int st, const struct mr_error *err, int *tries) {
+static int failed(struct mr_stage *s, int st, const struct mr_error *err, int *tries)
+{
   switch (st) {
   case MR_RETRY:
-    if (*tries == 1 && *err->msg) mr_pipeline_log(s->p, s, MR_WARN, "%s", err->msg);
+    if (*tries == 1 && *err->msg)
+      mr_pipeline_log(s->p, s, MR_WARN, "%s", err->msg);
     mr_stage_status(s, MR_ST_WAITING, "%s", err->msg);
-    if (!mr_stage_backoff(s, (*tries)++, err)) return MR_COMMIT_STOPPED;
+    if (!mr_stage_backoff(s, (*tries)++, err))
+      return MR_COMMIT_STOPPED;
     return err->unit_lost ? MR_COMMIT_REWRITE : MR_COMMIT_DONE; /* DONE: the same call again */
-  case MR_REJECT:
-    mr_unit_isolate(s, err);
-    return MR_COMMIT_REWRITE;
-  default:
-    mr_pipeline_fail(s->p, s, st, err);
-    return st;
+  case MR_REJECT: mr_unit_isolate(s, err); return MR_COMMIT_REWRITE;
+  default: mr_pipeline_fail(s->p, s, st, err); return st;
   }
 }
 
@@ -32,167 +38,224 @@ struct reread {
   uint32_t upto, from, other;
 };
 
-static void on_reread(void *out, const struct mr_mark *m) {
+static void on_reread(void *out, const struct mr_mark *m)
+{
   struct reread *r = out;
   for (uint32_t i = 0; i < r->u->n; i++) {
     struct mr_mark *mine = (struct mr_mark *)&r->u->mark[i];
-    if (strcmp(mine->name, m->name) || strcmp(mine->source, m->source)) continue;
+    if (strcmp(mine->name, m->name) || strcmp(mine->source, m->source))
+      continue;
     struct mr_sink_lane *sl = mr_sink_lane(r->s, mine->lane);
     mine->owner = sl->owner = m->owner;
-    if (!mr_position_cmp(&m->upto, &mine->upto)) r->upto++;
-    else if (!mr_position_cmp(&m->upto, &mine->from)) r->from++;
-    else r->other++;
+    if (!mr_position_cmp(&m->upto, &mine->upto))
+      r->upto++;
+    else if (!mr_position_cmp(&m->upto, &mine->from))
+      r->from++;
+    else
+      r->other++;
     pthread_mutex_lock(&r->s->p->lock);
     sl->stored = m->upto;
     pthread_mutex_unlock(&r->s->p->lock);
   }
 }
 
-/* The outcome is not known, or the compare-and-set missed: the lane rows decide. They are at `upto`: it is durable. All at `from`:
- * it is not and, the owner being raised, never will be; the kept rows may be written again. Anything else: read again. */
-static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+/* The outcome is not known, or the compare-and-set missed: the lane rows decide. They are at
+ * `upto`: it is durable. All at `from`: it is not and, the owner being raised, never will be; the
+ * kept rows may be written again. Anything else: read again. */
+static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   for (int tries = 1;;) {
     struct reread r = {u, s, 0, 0, 0};
     mr_error_clear(err);
-    int st = vt(s)->reread ? vt(s)->reread(s->self, u, on_reread, &r, err)
-                           : mr_fail(err, MR_FATAL, "the outcome of a commit is unknown and `%s` cannot ask", s->spec->plugin->name);
+    int st = vt(s)->reread
+                 ? vt(s)->reread(s->self, u, on_reread, &r, err)
+                 : mr_fail(err, MR_FATAL, "the outcome of a commit is unknown and `%s` cannot ask",
+                           s->spec->plugin->name);
     if (st == MR_FENCED) {
       mr_pipeline_fail(s->p, s, st, err);
       return st;
     }
     if (st >= 0) {
-      if (r.upto == u->n) return MR_COMMIT_DONE;
+      if (r.upto == u->n)
+        return MR_COMMIT_DONE;
       return r.from == u->n ? MR_COMMIT_REWRITE : MR_COMMIT_AGAIN;
     }
     err->unit_lost = false;
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries))) return st;
+    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+      return st;
   }
 }
 
-static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->commit(s->self, u, err);
-    if (st >= 0) return MR_COMMIT_DONE;
-    if (st == MR_UNSURE || (st == MR_FENCED && !strcmp(err->code, "position"))) return ask_rows(s, u, err);
-    if ((st = failed(s, st, err, &tries))) return st;
+    if (st >= 0)
+      return MR_COMMIT_DONE;
+    if (st == MR_UNSURE || (st == MR_FENCED && !strcmp(err->code, "position")))
+      return ask_rows(s, u, err);
+    if ((st = failed(s, st, err, &tries)))
+      return st;
   }
 }
 
 /* ---- the store's side of the other classes: tries until the store answers */
 
-#define STORE_CALL(s, err, call)                                                                                       \
-  ({                                                                                                                   \
-    int st_, tries_ = 1;                                                                                               \
-    do {                                                                                                               \
-      mr_error_clear(err);                                                                                             \
-      st_ = (call);                                                                                                    \
-    } while (st_ == MR_RETRY && mr_stage_backoff(s, tries_++, err));                                                    \
-    if (st_ == MR_RETRY) st_ = MR_COMMIT_STOPPED;                                                                      \
-    else if (st_ < 0) mr_pipeline_fail((s)->p, s, st_, err);                                                           \
-    else st_ = MR_COMMIT_DONE;                                                                                         \
-    st_;                                                                                                               \
+#define STORE_CALL(s, err, call)                                     \
+  ({                                                                 \
+    int st_, tries_ = 1;                                             \
+    do {                                                             \
+      mr_error_clear(err);                                           \
+      st_ = (call);                                                  \
+    } while (st_ == MR_RETRY && mr_stage_backoff(s, tries_++, err)); \
+    if (st_ == MR_RETRY)                                             \
+      st_ = MR_COMMIT_STOPPED;                                       \
+    else if (st_ < 0)                                                \
+      mr_pipeline_fail((s)->p, s, st_, err);                         \
+    else                                                             \
+      st_ = MR_COMMIT_DONE;                                          \
+    st_;                                                             \
   })
 
-static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state state, struct mr_error *err) {
-  struct mr_pending p = {.sink = s->spec->name, .label = u->label, .state = state, .recorded_us = s->p->os->wall_us(s->p->os),
-                         .n = u->n, .mark = u->mark};
+static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state state,
+                  struct mr_error *err)
+{
+  struct mr_pending p = {.sink = s->spec->name,
+                         .label = u->label,
+                         .state = state,
+                         .recorded_us = s->p->os->wall_us(s->p->os),
+                         .n = u->n,
+                         .mark = u->mark};
   int st = STORE_CALL(s, err, store(s)->record(store(s), &p, err));
-  if (!st) s->snk.begun = false; /* a recorded label is never rolled back */
+  if (!st)
+    s->snk.begun = false; /* a recorded label is never rolled back */
   return st;
 }
 
-static int done(struct mr_stage *s, const struct mr_unit *u, const char *label, struct mr_error *err) {
+static int done(struct mr_stage *s, const struct mr_unit *u, const char *label,
+                struct mr_error *err)
+{
   return STORE_CALL(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
 }
 
-static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->commit(s->self, u, err);
-    if (st >= 0) return done(s, u, NULL, err);
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries))) return st;
+    if (st >= 0)
+      return done(s, u, NULL, err);
+    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+      return st;
   }
 }
 
 /* ---- two-phase: prepare -> letters -> record -> commit -> done */
 
-static bool keyed(const struct mr_stage *s) {
+static bool keyed(const struct mr_stage *s)
+{
   return s->snk.keyed;
 }
 
 /* Rolls a label back until the target confirms it. */
-static int roll_back(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int roll_back(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->abort(s->self, u, err);
-    if (st >= 0) return MR_COMMIT_DONE;
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries))) return st;
+    if (st >= 0)
+      return MR_COMMIT_DONE;
+    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+      return st;
   }
 }
 
-/* Before the record: PREPARED goes on; anything else is rolled back, confirmed, and written again under another label. */
-static int prepare(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+/* Before the record: PREPARED goes on; anything else is rolled back, confirmed, and written again
+ * under another label. */
+static int prepare(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->prepare(s->self, u, err);
-    if (st >= 0) return MR_COMMIT_DONE;
+    if (st >= 0)
+      return MR_COMMIT_DONE;
     if (st == MR_UNSURE) {
       int tries2 = 1;
       do {
         mr_error_clear(err);
         st = vt(s)->resolve(s->self, u->label, err);
-        if (st == MR_RUNNING) err->retry_ms = 200;
-      } while ((st == MR_RETRY || st == MR_UNSURE || st == MR_RUNNING) && mr_stage_backoff(s, tries2++, err));
-      if (st == MR_PREPARED) return MR_COMMIT_DONE;
-      if (st == MR_RETRY || st == MR_UNSURE || st == MR_RUNNING) return MR_COMMIT_STOPPED;
+        if (st == MR_RUNNING)
+          err->retry_ms = 200;
+      } while ((st == MR_RETRY || st == MR_UNSURE || st == MR_RUNNING) &&
+               mr_stage_backoff(s, tries2++, err));
+      if (st == MR_PREPARED)
+        return MR_COMMIT_DONE;
+      if (st == MR_RETRY || st == MR_UNSURE || st == MR_RUNNING)
+        return MR_COMMIT_STOPPED;
       if (st >= 0) {
         int rb = roll_back(s, u, err);
         return rb ? rb : MR_COMMIT_REWRITE;
       }
     }
-    if ((st = failed(s, st, err, &tries))) return st;
+    if ((st = failed(s, st, err, &tries)))
+      return st;
   }
 }
 
-static int stop_unknown(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err) {
+static int stop_unknown(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
+{
   char bounds[256] = "";
   for (uint32_t i = 0; i < u->n && strlen(bounds) < 180; i++)
-    snprintf(bounds + strlen(bounds), sizeof bounds - strlen(bounds), "%s%s/%s", i ? ", " : "", u->mark[i].source, u->mark[i].name);
+    snprintf(bounds + strlen(bounds), sizeof bounds - strlen(bounds), "%s%s/%s", i ? ", " : "",
+             u->mark[i].source, u->mark[i].name);
   mr_fail(err, MR_FATAL,
-          "the target no longer knows what became of label %s (lanes %s): look whether its rows are there, then start with "
-          "`--pending landed` or `--pending not-landed`", u->label, bounds);
+          "the target no longer knows what became of label %s (lanes %s): look whether its rows "
+          "are there, then start with "
+          "`--pending landed` or `--pending not-landed`",
+          u->label, bounds);
   mr_pipeline_fail(s->p, s, MR_FATAL, err);
   return MR_FATAL;
 }
 
 /* After the record: the label alone decides. AGAIN: the record is gone, positions stay. */
-static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, struct mr_error *err) {
+static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, struct mr_error *err)
+{
   for (int tries = 1;; ask_first = true) {
     mr_error_clear(err);
     int st = ask_first ? vt(s)->resolve(s->self, u->label, err) : MR_PREPARED;
-    if (st == MR_COMMITTED) return done(s, u, u->label, err);
+    if (st == MR_COMMITTED)
+      return done(s, u, u->label, err);
     if (st == MR_PREPARED) {
       st = vt(s)->commit(s->self, u, err);
-      if (st >= 0) return done(s, u, u->label, err);
-      if (st == MR_UNSURE || st == MR_RETRY) st = MR_RUNNING;
+      if (st >= 0)
+        return done(s, u, u->label, err);
+      if (st == MR_UNSURE || st == MR_RETRY)
+        st = MR_RUNNING;
     }
     if (st == MR_ABORTED || (st == MR_UNKNOWN && keyed(s))) {
       st = STORE_CALL(s, err, store(s)->drop(store(s), s->spec->name, u->label, err));
       return st ? st : MR_COMMIT_AGAIN;
     }
-    if (st == MR_UNKNOWN) return stop_unknown(s, u, err);
-    if (st == MR_UNSURE || st == MR_RUNNING) st = MR_RETRY;
+    if (st == MR_UNKNOWN)
+      return stop_unknown(s, u, err);
+    if (st == MR_UNSURE || st == MR_RUNNING)
+      st = MR_RETRY;
     err->unit_lost = false;
-    if ((st = failed(s, st, err, &tries))) return st;
+    if ((st = failed(s, st, err, &tries)))
+      return st;
   }
 }
 
-static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   int st = prepare(s, u, err);
-  if (st) return st;
-  if (s->snk.letters->len && !mr_letters_flush(s, s->snk.letters)) return MR_COMMIT_STOPPED;
-  if ((st = record(s, u, MR_PENDING_PREPARED, err))) return st;
+  if (st)
+    return st;
+  if (s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
+    return MR_COMMIT_STOPPED;
+  if ((st = record(s, u, MR_PENDING_PREPARED, err)))
+    return st;
   return finish_label(s, u, false, err);
 }
 
@@ -201,47 +264,64 @@ static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_err
 struct block {
   GByteArray *bytes;
 };
-static int put_block(void *out, const void *data, size_t len) {
+static int put_block(void *out, const void *data, size_t len)
+{
   g_byte_array_append(((struct block *)out)->bytes, data, (guint)len);
   return 0;
 }
 
-/* Sends the block until the target has it. A record older than half the token's window is not sent by a process that has slept. */
-static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len, struct mr_error *err) {
+/* Sends the block until the target has it. A record older than half the token's window is not sent
+ * by a process that has slept. */
+static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
+                      struct mr_error *err)
+{
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->send(s->self, u->label, data, len, err);
-    if (st >= 0) break;
-    if (st == MR_UNSURE) st = MR_RETRY;
+    if (st >= 0)
+      break;
+    if (st == MR_UNSURE)
+      st = MR_RETRY;
     err->unit_lost = false;
-    if ((st = failed(s, st, err, &tries))) return st == MR_COMMIT_REWRITE ? MR_FATAL : st;
+    if ((st = failed(s, st, err, &tries)))
+      return st == MR_COMMIT_REWRITE ? MR_FATAL : st;
   }
   int st = done(s, u, u->label, err);
-  if (st) return st;
+  if (st)
+    return st;
   return STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
 }
 
-static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   struct block b = {g_byte_array_new()};
   int st, tries = 1;
   for (;;) {
     mr_error_clear(err);
     g_byte_array_set_size(b.bytes, 0);
-    if ((st = vt(s)->seal(s->self, u, put_block, &b, err)) >= 0) break;
-    if ((st = failed(s, st, err, &tries))) goto out;
+    if ((st = vt(s)->seal(s->self, u, put_block, &b, err)) >= 0)
+      break;
+    if ((st = failed(s, st, err, &tries)))
+      goto out;
   }
-  st = STORE_CALL(s, err, store(s)->block_put(store(s), u->label, b.bytes->data, b.bytes->len, err));
-  if (!st && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters)) st = MR_COMMIT_STOPPED;
-  if (!st) st = record(s, u, MR_PENDING_SEALED, err);
-  if (!st) st = send_block(s, u, b.bytes->data, b.bytes->len, err);
+  st =
+      STORE_CALL(s, err, store(s)->block_put(store(s), u->label, b.bytes->data, b.bytes->len, err));
+  if (!st && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
+    st = MR_COMMIT_STOPPED;
+  if (!st)
+    st = record(s, u, MR_PENDING_SEALED, err);
+  if (!st)
+    st = send_block(s, u, b.bytes->data, b.bytes->len, err);
 out:
   g_byte_array_unref(b.bytes);
   return st;
 }
 
-int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   bool flush_first = vt(s)->delivery == MR_TRANSACTIONAL || vt(s)->delivery == MR_PLAIN;
-  if (flush_first && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters)) return MR_COMMIT_STOPPED;
+  if (flush_first && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
+    return MR_COMMIT_STOPPED;
   switch (vt(s)->delivery) {
   case MR_TRANSACTIONAL: return commit_transactional(s, u, err);
   case MR_TWO_PHASE: return commit_two_phase(s, u, err);
@@ -260,7 +340,8 @@ struct copied {
   int64_t recorded_us;
 };
 
-static void copied_free(void *p) {
+static void copied_free(void *p)
+{
   struct copied *c = p;
   for (uint32_t i = 0; i < c->u.n; i++) {
     g_free((char *)c->marks[i].source);
@@ -271,7 +352,8 @@ static void copied_free(void *p) {
   g_free(c);
 }
 
-static int on_pending(void *out, const struct mr_pending *p, struct mr_error *err) {
+static int on_pending(void *out, const struct mr_pending *p, struct mr_error *err)
+{
   struct copied *c = g_new0(struct copied, 1);
   c->marks = g_memdup2(p->mark, p->n * sizeof *p->mark);
   for (size_t i = 0; i < p->n; i++) {
@@ -281,39 +363,50 @@ static int on_pending(void *out, const struct mr_pending *p, struct mr_error *er
   c->label = g_strdup(p->label);
   c->state = p->state;
   c->recorded_us = p->recorded_us;
-  c->u = (struct mr_unit){.size = sizeof c->u, .n = (uint32_t)p->n, .label = c->label, .mark = c->marks};
+  c->u = (struct mr_unit){
+      .size = sizeof c->u, .n = (uint32_t)p->n, .label = c->label, .mark = c->marks};
   g_ptr_array_add(out, c);
   return MR_OK;
 }
 
-static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *err) {
+static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
   MR_AUTOFREE void *data = NULL;
   size_t len = 0;
   int st = STORE_CALL(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
   return st ? st : send_block(s, u, data, len, err);
 }
 
-static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n) {
+static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n)
+{
   for (uint32_t i = 0; i < u->n; i++)
     for (size_t k = 0; k < n; k++)
-      if (!strcmp(u->mark[i].source, source) && !strcmp(u->mark[i].name, lane[k])) return true;
+      if (!strcmp(u->mark[i].source, source) && !strcmp(u->mark[i].name, lane[k]))
+        return true;
   return false;
 }
 
-bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n, bool *ret_finished) {
+bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
+                       bool *ret_finished)
+{
   struct mr_error err = MR_ERROR_INIT;
   uint32_t class = vt(s)->delivery;
-  if (class != MR_TWO_PHASE && class != MR_IDEMPOTENT) return true;
+  if (class != MR_TWO_PHASE && class != MR_IDEMPOTENT)
+    return true;
   g_autoptr(GPtrArray) pending = g_ptr_array_new_with_free_func(copied_free);
-  int st = STORE_CALL(s, &err, store(s)->pending(store(s), s->spec->name, on_pending, pending, &err));
+  int st =
+      STORE_CALL(s, &err, store(s)->pending(store(s), s->spec->name, on_pending, pending, &err));
   for (guint i = 0; !st && i < pending->len; i++) {
     struct copied *c = pending->pdata[i];
-    if (!concerns(&c->u, source, lane, n)) continue;
+    if (!concerns(&c->u, source, lane, n))
+      continue;
     *ret_finished = true;
     c->u.pipeline = s->p->spec->name;
     c->u.sink = s->spec->name;
-    if (c->state == MR_PENDING_SEALED) st = finish_block(s, &c->u, &err);
-    else if ((st = finish_label(s, &c->u, true, &err)) == MR_COMMIT_AGAIN) st = MR_COMMIT_DONE; /* aborted: the rows are read again */
+    if (c->state == MR_PENDING_SEALED)
+      st = finish_block(s, &c->u, &err);
+    else if ((st = finish_label(s, &c->u, true, &err)) == MR_COMMIT_AGAIN)
+      st = MR_COMMIT_DONE; /* aborted: the rows are read again */
   }
   return st == MR_COMMIT_DONE;
 }

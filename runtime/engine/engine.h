@@ -12,7 +12,8 @@
 struct mr_pipeline;
 struct mr_stage;
 
-/* A lane of a source, known to the whole pipeline. Guarded by mr_pipeline.lock, but for what is said. */
+/* A lane of a source, known to the whole pipeline. Guarded by mr_pipeline.lock, but for what is
+ * said. */
 struct mr_lane {
   uint32_t id;
   struct mr_stage *source;
@@ -24,18 +25,20 @@ struct mr_lane {
   struct mr_position acked; /* source's thread */
 };
 
-/* What one sink instance knows of one lane. Sink's thread, but `stored`, `has_row`, `answered`: also under mr_pipeline.lock. */
+/* What one sink instance knows of one lane. Sink's thread, but `stored`, `has_row`, `answered`:
+ * also under mr_pipeline.lock. */
 struct mr_sink_lane {
   struct mr_lane *lane;
   bool answered, has_row, owned; /* owned: cleared by the source's thread, under mr_pipeline.lock */
-  bool mine;                   /* sink's thread: what it last saw of owned */
+  bool mine;                     /* sink's thread: what it last saw of owned */
   uint64_t owner;
-  struct mr_position stored;   /* durable: under mr_pipeline.lock where others read it */
-  struct mr_position at;       /* where the stream of this attempt stands */
-  int64_t rows;                /* of the unit */
+  struct mr_position stored; /* durable: under mr_pipeline.lock where others read it */
+  struct mr_position at;     /* where the stream of this attempt stands */
+  int64_t rows;              /* of the unit */
 };
 
-/* A batch of the unit: kept until the unit is durable; `dead` bit i: row i went to the dead letters. */
+/* A batch of the unit: kept until the unit is durable; `dead` bit i: row i went to the dead
+ * letters. */
 struct mr_kept {
   struct mr_message *m;
   uint8_t *dead; /* NULL: none */
@@ -53,7 +56,7 @@ struct mr_letter {
   char *stage, *sink, *source, *lane, *code, *message, *column, *row_json;
   bool has_position;
   struct mr_position position;
-  int64_t element, row;      /* row: in its batch */
+  int64_t element, row; /* row: in its batch */
   GBytes *original;
   uint64_t run;
 };
@@ -66,33 +69,33 @@ struct mr_request { /* from a source to a sink: take these lanes, or create thei
 };
 
 struct mr_source_state {
-  GPtrArray *lanes;          /* struct mr_lane *, its own */
-  uint64_t injected;         /* number of the last barrier it sent */
-  int64_t injected_us;       /* when; 0: none yet */
-  bool dirty;                /* batches since the last barrier */
-  bool bounded;              /* it gave MR_END */
-  bool cutting;              /* a sink was ahead when the attempt began */
-  bool pressed;              /* memory was spent and the sinks were told to commit */
-  GPtrArray *to_found;       /* lanes whose first position is not durable yet */
-  int64_t rows, bytes;       /* since the last barrier */
+  GPtrArray *lanes;    /* struct mr_lane *, its own */
+  uint64_t injected;   /* number of the last barrier it sent */
+  int64_t injected_us; /* when; 0: none yet */
+  bool dirty;          /* batches since the last barrier */
+  bool bounded;        /* it gave MR_END */
+  bool cutting;        /* a sink was ahead when the attempt began */
+  bool pressed;        /* memory was spent and the sinks were told to commit */
+  GPtrArray *to_found; /* lanes whose first position is not durable yet */
+  int64_t rows, bytes; /* since the last barrier */
 };
 
 struct mr_sink_state {
-  GPtrArray *lanes;          /* struct mr_sink_lane * */
-  GArray *unit;              /* struct mr_kept */
-  GArray *written;           /* struct mr_written */
+  GPtrArray *lanes; /* struct mr_sink_lane * */
+  GArray *unit;     /* struct mr_kept */
+  GArray *written;  /* struct mr_written */
   int64_t unit_bytes, unit_rows;
   bool begun, careful, adrift; /* adrift: what comes is void until the next attempt */
-  bool keyed;                /* rows have keys: writing them again does no harm */
-  bool forced;               /* asked for a barrier because the unit is large */
-  struct mr_unit now;        /* what begin, abort and commit are told */
+  bool keyed;                  /* rows have keys: writing them again does no harm */
+  bool forced;                 /* asked for a barrier because the unit is large */
+  struct mr_unit now;          /* what begin, abort and commit are told */
   int64_t last_commit_us;
   bool committed_once;
   uint64_t label_number;
   char *label;
-  GPtrArray *letters;        /* struct mr_letter * of this unit */
+  GPtrArray *letters;          /* struct mr_letter * of this unit */
   struct mr_request *requests; /* under mr_pipeline.lock */
-  bool lettered;             /* letters were written for rows since the last commit: it must be marked */
+  bool lettered; /* letters were written for rows since the last commit: it must be marked */
 };
 
 enum mr_stage_status { MR_ST_NEW = 0, MR_ST_WAITING, MR_ST_RUNNING, MR_ST_DONE, MR_ST_FAILED };
@@ -100,14 +103,14 @@ enum mr_stage_status { MR_ST_NEW = 0, MR_ST_WAITING, MR_ST_RUNNING, MR_ST_DONE, 
 struct mr_stage {
   struct mr_pipeline *p;
   const struct mr_stage_spec *spec;
-  size_t index;              /* of the spec in the pipeline's order */
+  size_t index; /* of the spec in the pipeline's order */
   uint32_t instance, instances;
-  void *self;                /* the plugin's instance */
+  void *self; /* the plugin's instance */
   bool opened, started;
   struct mr_host host;
   int wake_fd;
   struct mr_open open;
-  char **wants;              /* of open.want */
+  char **wants; /* of open.want */
   struct mr_event event;
   void *thread;
   struct mr_shape *in, *out; /* NULL: not known yet */
@@ -115,18 +118,18 @@ struct mr_stage {
   GPtrArray *outputs;        /* struct mr_fan *: one for each stage that reads from this one */
   struct mr_when *when;      /* or NULL */
   GPtrArray *letters;        /* struct mr_letter * of the running call or stretch */
-  size_t letters_kept;       /* letters of calls that succeeded: a failed call drops what is behind */
+  size_t letters_kept; /* letters of calls that succeeded: a failed call drops what is behind */
   uint64_t attempt;
   uint64_t next_batch;
-  size_t turn;               /* next input to look at */
+  size_t turn;                /* next input to look at */
   struct mr_message *pending; /* the barrier or attempt that is being aligned */
   struct mr_source_state src;
   struct mr_sink_state snk;
   /* metrics and status: written by the stage, read by anybody */
   _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us;
   _Atomic int status;
-  char *status_text;         /* under mr_pipeline.lock */
-  GHashTable *metrics;       /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
+  char *status_text;   /* under mr_pipeline.lock */
+  GHashTable *metrics; /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
 };
 /* The channels from one stage instance to all instances of one reader. */
 struct mr_fan {
@@ -142,23 +145,23 @@ struct mr_pipeline {
   struct mr_os *os;
   struct mr_store *store;
   pthread_mutex_t lock;
-  GPtrArray *stages;         /* struct mr_stage *, topological */
-  GPtrArray *lanes;          /* struct mr_lane * */
-  bool *reach;               /* [from spec * n + to spec] */
+  GPtrArray *stages; /* struct mr_stage *, topological */
+  GPtrArray *lanes;  /* struct mr_lane * */
+  bool *reach;       /* [from spec * n + to spec] */
   struct mr_budget budget;
   _Atomic int stop;
-  _Atomic int64_t stop_by_us; /* a drain becomes an abort then */
+  _Atomic int64_t stop_by_us;      /* a drain becomes an abort then */
   _Atomic uint64_t barrier_wanted; /* sources inject barriers up to this number */
   _Atomic bool urgent;
   _Atomic int64_t next_barrier_us;
-  _Atomic uint64_t attempt;  /* raised to have everything read again */
+  _Atomic uint64_t attempt; /* raised to have everything read again */
   _Atomic int32_t sources_left, sinks_left;
-  uint64_t run;              /* drawn at random: of this process */
+  uint64_t run; /* drawn at random: of this process */
   bool once;
-  struct mr_dry *dry;        /* not NULL: a dry run, which gets what stages send */
+  struct mr_dry *dry; /* not NULL: a dry run, which gets what stages send */
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
-  struct mr_lookups *lookups;  /* NULL: none */
+  struct mr_lookups *lookups; /* NULL: none */
   struct mr_host lookup_services;
   void (*log)(void *ctx, int level, const char *stage, const char *text);
   void (*tick)(void *ctx, struct mr_pipeline *p);
@@ -171,16 +174,21 @@ struct mr_pipeline {
 };
 
 /* ---- stage.c: what every stage does */
-void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fmt, ...) MR_PRINTF(3, 4);
-/* The next message in order, barriers aligned over all inputs; NULL: nothing now, or the run is aborted. The message is given. */
+void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fmt, ...)
+    MR_PRINTF(3, 4);
+/* The next message in order, barriers aligned over all inputs; NULL: nothing now, or the run is
+ * aborted. The message is given. */
 struct mr_message *mr_stage_next(struct mr_stage *s);
-/* Sends to all readers; takes m. A batch waits while every channel is full (false: aborted, m is gone); control never waits. */
+/* Sends to all readers; takes m. A batch waits while every channel is full (false: aborted, m is
+ * gone); control never waits. */
 bool mr_stage_send(struct mr_stage *s, struct mr_message *take);
-void mr_stage_flush(struct mr_stage *s); /* moves overflow on; never waits */
+void mr_stage_flush(struct mr_stage *s);  /* moves overflow on; never waits */
 bool mr_stage_behind(struct mr_stage *s); /* overflow is left */
-/* Waits on the stage's event, up to timeout_us, with overflow moved on. seen: read before the condition was looked at. */
+/* Waits on the stage's event, up to timeout_us, with overflow moved on. seen: read before the
+ * condition was looked at. */
 void mr_stage_wait(struct mr_stage *s, uint32_t seen, int64_t timeout_us);
-/* Waits before try number `tries` (1...) of a failed call: err->retry_ms or capped exponential backoff with jitter. false: stop. */
+/* Waits before try number `tries` (1...) of a failed call: err->retry_ms or capped exponential
+ * backoff with jitter. false: stop. */
 bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err);
 /* start() of the plugin until it succeeds. false: failed or stopped. */
 bool mr_stage_start(struct mr_stage *s);
@@ -193,12 +201,17 @@ void mr_stage_close(struct mr_stage *s);
 bool mr_stage_reaches(const struct mr_stage *source, const struct mr_stage *to);
 /* Rejects that plugins reported since the last call count now (ok) or are dropped. */
 void mr_stage_settle(struct mr_stage *s, bool ok);
-/* What letters and marks of a lane carry: unique for each process, assignment of the lane, and attempt. */
+/* What letters and marks of a lane carry: unique for each process, assignment of the lane, and
+ * attempt. */
 uint64_t mr_stage_run(const struct mr_stage *s, uint32_t lane);
-static inline int mr_stopping(struct mr_pipeline *p) { return atomic_load_explicit(&p->stop, memory_order_acquire); }
+static inline int mr_stopping(struct mr_pipeline *p)
+{
+  return atomic_load_explicit(&p->stop, memory_order_acquire);
+}
 
 /* ---- the loops */
-/* A source's barriers while it does something else (connects, waits for memory): sends those that are due. */
+/* A source's barriers while it does something else (connects, waits for memory): sends those that
+ * are due. */
 void mr_source_serve(struct mr_stage *s);
 void mr_source_run(void *stage);
 void mr_transform_run(void *stage);
@@ -208,59 +221,76 @@ void mr_sink_run(void *stage);
 
 /* ---- pipeline.c */
 /* Records the first failure and aborts the run. */
-void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status, const struct mr_error *err);
-void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...) MR_PRINTF(4, 5);
+void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
+                      const struct mr_error *err);
+void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...)
+    MR_PRINTF(4, 5);
 void mr_pipeline_wake(struct mr_pipeline *p); /* every stage looks around */
 
 /* ---- checkpoint.c */
-void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now);   /* time for the next barrier? */
-void mr_checkpoint_force(struct mr_pipeline *p);               /* a barrier now, to be committed at once */
-void mr_checkpoint_again(struct mr_pipeline *p);               /* everything not durable is read again */
+void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now); /* time for the next barrier? */
+void mr_checkpoint_force(struct mr_pipeline *p); /* a barrier now, to be committed at once */
+void mr_checkpoint_again(struct mr_pipeline *p); /* everything not durable is read again */
 /* Lowest stored position of the lane over all sinks; false: one has none yet. */
 bool mr_checkpoint_done(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret);
 
-void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec, size_t index, uint32_t instance,
-                   uint32_t instances);
+void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec,
+                   size_t index, uint32_t instance, uint32_t instances);
 void mr_stage_finish(struct mr_stage *s); /* closed; threads have ended */
 
 /* ---- lanes.c: source's side and sink's side of naming lanes */
 int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, struct mr_error *err);
-int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
-                  struct mr_error *err);
+int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first,
+                  uint32_t *ret, struct mr_position *ret_from, struct mr_error *err);
 int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms);
-bool mr_lanes_found(struct mr_stage *s); /* makes first positions durable; false: stop */
+bool mr_lanes_found(struct mr_stage *s);    /* makes first positions durable; false: stop */
 void mr_lanes_serve(struct mr_stage *sink); /* sink's thread: answers requests */
-struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink, uint32_t lane); /* NULL: not this instance's */
-bool mr_sink_has_lane(const struct mr_stage *sink, const struct mr_lane *l); /* reached by its source, and this instance's share */
-/* Under the lock: calls each() for every sink instance that gets the lane; sl NULL: it does not know the lane yet. */
+struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink,
+                                  uint32_t lane); /* NULL: not this instance's */
+bool mr_sink_has_lane(
+    const struct mr_stage *sink,
+    const struct mr_lane *l); /* reached by its source, and this instance's share */
+/* Under the lock: calls each() for every sink instance that gets the lane; sl NULL: it does not
+ * know the lane yet. */
 typedef void mr_sink_lane_fn(void *out, struct mr_stage *sink, struct mr_sink_lane *sl);
-void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_fn *each, void *out);
+void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_fn *each,
+                   void *out);
 
 /* ---- unit.c: the rows of a sink's unit */
-/* Keeps the batch and writes it. Takes m. Gives enum mr_commit (DONE: written; REWRITE never) or < 0: status, failure recorded. */
+/* Keeps the batch and writes it. Takes m. Gives enum mr_commit (DONE: written; REWRITE never) or <
+ * 0: status, failure recorded. */
 int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 /* Aborts and writes everything again, until it works. As mr_unit_add. */
 int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why);
 /* Marks the row that err names as dead, or turns to careful mode. */
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err);
-/* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be written again. */
+/* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be
+ * written again. */
 bool mr_unit_purge(struct mr_stage *s);
 /* Forgets the unit; done: it is durable; else it is aborted at the sink. */
 void mr_unit_clear(struct mr_stage *s, bool done);
 
-/* A fresh label for the next unit (two-phase, idempotent: durable before it is used). 0, MR_COMMIT_STOPPED, or < 0. */
+/* A fresh label for the next unit (two-phase, idempotent: durable before it is used). 0,
+ * MR_COMMIT_STOPPED, or < 0. */
 int mr_label_next(struct mr_stage *s);
 
-/* ---- commit.c: one unit, by delivery class. 0: done; > 0: enum mr_commit; < 0: enum mr_status, final */
-enum mr_commit { MR_COMMIT_DONE = 0, MR_COMMIT_REWRITE = 1, MR_COMMIT_AGAIN = 2, MR_COMMIT_STOPPED = 3 };
+/* ---- commit.c: one unit, by delivery class. 0: done; > 0: enum mr_commit; < 0: enum mr_status,
+ * final */
+enum mr_commit {
+  MR_COMMIT_DONE = 0,
+  MR_COMMIT_REWRITE = 1,
+  MR_COMMIT_AGAIN = 2,
+  MR_COMMIT_STOPPED = 3
+};
 int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err);
-/* What a predecessor left pending on these lanes is finished, by the record alone; the lanes are taken already. false: failed or
- * stopped. */
-bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n, bool *ret_finished);
+/* What a predecessor left pending on these lanes is finished, by the record alone; the lanes are
+ * taken already. false: failed or stopped. */
+bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
+                       bool *ret_finished);
 
 /* ---- letters.c */
-struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, int64_t row, const char *code, const char *msg,
-                                const char *column);
+struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, int64_t row,
+                                const char *code, const char *msg, const char *column);
 struct mr_letter *mr_letter_from(struct mr_stage *s, const struct mr_reject *r);
 void mr_letter_free(void *letter);
 /* Writes letters durably and frees them. false: the run has failed. */
@@ -271,7 +301,8 @@ bool mr_letters_mark(struct mr_stage *s, const struct mr_unit *u);
 struct mr_letters *mr_letters_new(struct mr_pipeline *p, struct mr_error *err);
 void mr_letters_free(struct mr_letters *l);
 
-/* ---- dry.c: hands what a stage sends to its readers, on the caller's thread; takes m. false: one failed. */
+/* ---- dry.c: hands what a stage sends to its readers, on the caller's thread; takes m. false: one
+ * failed. */
 bool mr_dry_sent(struct mr_dry *d, struct mr_stage *s, struct mr_message *take);
 
 /* ---- services.c: the host table of a stage */
@@ -281,7 +312,8 @@ void mr_services_init(struct mr_stage *s);
 /* Compiles a stage's `when` (and its siblings' for `otherwise`) for an input schema. */
 struct mr_when *mr_when_new(struct mr_stage *s, const struct ArrowSchema *in, struct mr_error *err);
 /* Replaces *m by a message with the rows that the stage takes; may leave 0 rows. < 0: status. */
-int mr_when_apply(struct mr_when *w, struct mr_stage *s, struct mr_message **m, struct mr_error *err);
+int mr_when_apply(struct mr_when *w, struct mr_stage *s, struct mr_message **m,
+                  struct mr_error *err);
 void mr_when_free(struct mr_when *w);
 
 #endif

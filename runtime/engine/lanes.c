@@ -1,39 +1,48 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Naming lanes. The source's thread asks; each sink's thread takes the lane rows (raising their owner) and answers under the
- * lock; first positions are made durable, all together, before the first row of a lane goes on its way. */
+/* Naming lanes. The source's thread asks; each sink's thread takes the lane rows (raising their
+ * owner) and answers under the lock; first positions are made durable, all together, before the
+ * first row of a lane goes on its way. */
 #include "engine/engine.h"
 #include <stdio.h>
 
-bool mr_sink_has_lane(const struct mr_stage *sink, const struct mr_lane *l) {
+bool mr_sink_has_lane(const struct mr_stage *sink, const struct mr_lane *l)
+{
   return l->id % sink->instances == sink->instance && mr_stage_reaches(l->source, sink);
 }
 
-struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink, uint32_t lane) {
+struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink, uint32_t lane)
+{
   for (guint i = 0; i < sink->snk.lanes->len; i++) {
     struct mr_sink_lane *sl = sink->snk.lanes->pdata[i];
-    if (sl->lane->id == lane) return sl;
+    if (sl->lane->id == lane)
+      return sl;
   }
   return NULL;
 }
 
-void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_fn *each, void *out) {
+void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_fn *each, void *out)
+{
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *s = p->stages->pdata[i];
-    if (s->spec->kind == MR_STAGE_SINK && mr_sink_has_lane(s, l)) each(out, s, mr_sink_lane(s, l->id));
+    if (s->spec->kind == MR_STAGE_SINK && mr_sink_has_lane(s, l))
+      each(out, s, mr_sink_lane(s, l->id));
   }
 }
 
 /* ---- the source's side */
 
-static struct mr_lane *lane_of(struct mr_stage *s, const char *name) {
+static struct mr_lane *lane_of(struct mr_stage *s, const char *name)
+{
   for (guint i = 0; i < s->src.lanes->len; i++) {
     struct mr_lane *l = s->src.lanes->pdata[i];
-    if (!l->gone && !strcmp(l->name, name)) return l;
+    if (!l->gone && !strcmp(l->name, name))
+      return l;
   }
   return NULL;
 }
 
-static struct mr_lane *lane_new(struct mr_stage *s, const char *name) {
+static struct mr_lane *lane_new(struct mr_stage *s, const char *name)
+{
   struct mr_lane *l = g_new0(struct mr_lane, 1);
   l->source = s;
   l->name = g_strdup(name);
@@ -45,17 +54,20 @@ static struct mr_lane *lane_new(struct mr_stage *s, const char *name) {
   return l;
 }
 
-static void post(struct mr_stage *sink, struct mr_request *r) {
+static void post(struct mr_stage *sink, struct mr_request *r)
+{
   struct mr_pipeline *p = sink->p;
   pthread_mutex_lock(&p->lock);
   struct mr_request **end = &sink->snk.requests;
-  while (*end) end = &(*end)->next;
+  while (*end)
+    end = &(*end)->next;
   *end = r;
   pthread_mutex_unlock(&p->lock);
   p->os->wake(p->os, &sink->event);
 }
 
-static void request_free(struct mr_request *r) {
+static void request_free(struct mr_request *r)
+{
   g_ptr_array_unref(r->lanes);
   g_free(r->first);
   g_free(r);
@@ -65,59 +77,79 @@ static void request_free(struct mr_request *r) {
 struct answered {
   bool all, rows;
 };
-static void each_answered(void *out, struct mr_stage *sink, struct mr_sink_lane *sl) {
+static void each_answered(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
+{
   struct answered *a = out;
-  if (!sl || !sl->answered) a->all = false;
-  if (!sl || !sl->has_row) a->rows = false;
+  if (!sl || !sl->answered)
+    a->all = false;
+  if (!sl || !sl->has_row)
+    a->rows = false;
 }
-static struct answered answered(struct mr_stage *s, GPtrArray *lanes) {
+static struct answered answered(struct mr_stage *s, GPtrArray *lanes)
+{
   struct answered a = {true, true};
   pthread_mutex_lock(&s->p->lock);
-  for (guint i = 0; i < lanes->len; i++) mr_lanes_each(s->p, lanes->pdata[i], each_answered, &a);
+  for (guint i = 0; i < lanes->len; i++)
+    mr_lanes_each(s->p, lanes->pdata[i], each_answered, &a);
   pthread_mutex_unlock(&s->p->lock);
   return a;
 }
 
 /* Waits for the sinks' answers; serves barriers meanwhile. false: the run stops. */
-static bool await(struct mr_stage *s, GPtrArray *lanes, bool rows) {
+static bool await(struct mr_stage *s, GPtrArray *lanes, bool rows)
+{
   for (;;) {
     uint32_t seen = mr_event_seen(&s->event);
     struct answered a = answered(s, lanes);
-    if (rows ? a.rows : a.all) return true;
-    if (mr_stopping(s->p)) return false;
+    if (rows ? a.rows : a.all)
+      return true;
+    if (mr_stopping(s->p))
+      return false;
     mr_source_serve(s);
     mr_stage_wait(s, seen, 100000);
   }
 }
 
 /* Posts a request to each sink instance, for the lanes of its share that `want` picks. */
-static void ask(struct mr_stage *s, GPtrArray *lanes, bool found) {
+static void ask(struct mr_stage *s, GPtrArray *lanes, bool found)
+{
   struct mr_pipeline *p = s->p;
   for (guint k = 0; k < p->stages->len; k++) {
     struct mr_stage *sink = p->stages->pdata[k];
-    if (sink->spec->kind != MR_STAGE_SINK) continue;
+    if (sink->spec->kind != MR_STAGE_SINK)
+      continue;
     struct mr_request *r = g_new0(struct mr_request, 1);
     r->source = s;
     r->lanes = g_ptr_array_new();
-    if (found) r->first = g_new0(struct mr_position, lanes->len);
+    if (found)
+      r->first = g_new0(struct mr_position, lanes->len);
     for (guint i = 0; i < lanes->len; i++) {
       struct mr_lane *l = lanes->pdata[i];
-      if (!mr_sink_has_lane(sink, l)) continue;
+      if (!mr_sink_has_lane(sink, l))
+        continue;
       pthread_mutex_lock(&p->lock);
       struct mr_sink_lane *sl = mr_sink_lane(sink, l->id);
       bool need = found ? sl && !sl->has_row : !sl;
-      if (need && found) r->first[r->lanes->len] = sl->stored;
+      if (need && found)
+        r->first[r->lanes->len] = sl->stored;
       pthread_mutex_unlock(&p->lock);
-      if (need) g_ptr_array_add(r->lanes, l);
+      if (need)
+        g_ptr_array_add(r->lanes, l);
     }
-    if (r->lanes->len) post(sink, r);
-    else request_free(r);
+    if (r->lanes->len)
+      post(sink, r);
+    else
+      request_free(r);
   }
 }
 
-static int stopped(struct mr_error *err) { return mr_fail(err, MR_RETRY, "stopping"); }
+static int stopped(struct mr_error *err)
+{
+  return mr_fail(err, MR_RETRY, "stopping");
+}
 
-int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, struct mr_error *err) {
+int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, struct mr_error *err)
+{
   g_autoptr(GPtrArray) lanes = g_ptr_array_new();
   for (size_t i = 0; i < n; i++) {
     struct mr_lane *l = lane_of(s, names[i]);
@@ -133,17 +165,20 @@ struct known {
   struct mr_position lowest;
   GPtrArray *without; /* struct mr_stage *: sinks that have no row */
 };
-static void each_known(void *out, struct mr_stage *sink, struct mr_sink_lane *sl) {
+static void each_known(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
+{
   struct known *k = out;
   if (!sl->has_row) {
     k->all = false;
     g_ptr_array_add(k->without, sink);
     return;
   }
-  if (!k->some || mr_position_cmp(&sl->stored, &k->lowest) < 0) k->lowest = sl->stored;
+  if (!k->some || mr_position_cmp(&sl->stored, &k->lowest) < 0)
+    k->lowest = sl->stored;
   k->some = true;
 }
-static struct known known(struct mr_stage *s, const struct mr_lane *l) {
+static struct known known(struct mr_stage *s, const struct mr_lane *l)
+{
   struct known k = {.all = true, .without = g_ptr_array_new()};
   pthread_mutex_lock(&s->p->lock);
   mr_lanes_each(s->p, l, each_known, &k);
@@ -151,25 +186,37 @@ static struct known known(struct mr_stage *s, const struct mr_lane *l) {
   return k;
 }
 
-/* Whether this source's lanes were once all founded for its sinks (by their index in the file); set: they are now. */
-static int ran(struct mr_stage *s, bool set, bool *ret, bool *ret_any, struct mr_error *err) {
+/* Whether this source's lanes were once all founded for its sinks (by their index in the file);
+ * set: they are now. */
+static int ran(struct mr_stage *s, bool set, bool *ret, bool *ret_any, struct mr_error *err)
+{
   const GPtrArray *specs = s->p->spec->stages;
   g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
   for (guint i = 0; i < specs->len; i++)
-    g_ptr_array_add(keys, g_strconcat(s->spec->name, "/", ((struct mr_stage_spec *)specs->pdata[i])->name, NULL));
-  int st = s->p->store->ran(s->p->store, (const char *const *)keys->pdata, keys->len, set, ret, err);
-  for (guint i = 0; ret_any && i < specs->len; i++) *ret_any |= st >= 0 && ret[i];
+    g_ptr_array_add(keys, g_strconcat(s->spec->name, "/",
+                                      ((struct mr_stage_spec *)specs->pdata[i])->name, NULL));
+  int st =
+      s->p->store->ran(s->p->store, (const char *const *)keys->pdata, keys->len, set, ret, err);
+  for (guint i = 0; ret_any && i < specs->len; i++)
+    *ret_any |= st >= 0 && ret[i];
   return st;
 }
 
-/* Others have positions, these sinks none: either the first start did not get to them (they begin where the others stand, nothing was
- * read yet), or they were added to the file later and say where they begin. ret_earliest: one of them at the lane's beginning. */
-static int look_at_new_sinks(const bool *before, const GPtrArray *without, bool *ret_earliest, struct mr_error *err) {
+/* Others have positions, these sinks none: either the first start did not get to them (they begin
+ * where the others stand, nothing was read yet), or they were added to the file later and say where
+ * they begin. ret_earliest: one of them at the lane's beginning. */
+static int look_at_new_sinks(const bool *before, const GPtrArray *without, bool *ret_earliest,
+                             struct mr_error *err)
+{
   for (guint i = 0; i < without->len; i++) {
     struct mr_stage *sink = without->pdata[i];
-    if (before[sink->index]) continue;
+    if (before[sink->index])
+      continue;
     if (!sink->spec->start)
-      return mr_fail(err, MR_BADCONF, "sink `%s` has no position but others have: say `start: earliest` or `start: now` for it", sink->spec->name);
+      return mr_fail(
+          err, MR_BADCONF,
+          "sink `%s` has no position but others have: say `start: earliest` or `start: now` for it",
+          sink->spec->name);
     *ret_earliest |= !strcmp(sink->spec->start, "earliest");
   }
   return MR_OK;
@@ -178,14 +225,18 @@ static int look_at_new_sinks(const bool *before, const GPtrArray *without, bool 
 struct begin {
   struct mr_position fresh, at; /* for sinks without a row; where reading begins */
 };
-static void each_begin(void *out, struct mr_stage *sink, struct mr_sink_lane *sl) {
+static void each_begin(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
+{
   struct begin *b = out;
-  if (!sl->has_row) sl->stored = b->fresh;
+  if (!sl->has_row)
+    sl->stored = b->fresh;
   sl->at = b->at;
 }
 
 /* Reading of the lane begins at `at`; sinks without a row get `fresh` as their first position. */
-static void lane_begin(struct mr_stage *s, struct mr_lane *l, const struct mr_position *at, const struct mr_position *fresh, bool all) {
+static void lane_begin(struct mr_stage *s, struct mr_lane *l, const struct mr_position *at,
+                       const struct mr_position *fresh, bool all)
+{
   struct begin b = {*fresh, *at};
   pthread_mutex_lock(&s->p->lock);
   l->first = l->read = l->acked = *at;
@@ -193,41 +244,53 @@ static void lane_begin(struct mr_stage *s, struct mr_lane *l, const struct mr_po
   mr_lanes_each(s->p, l, each_begin, &b);
   pthread_mutex_unlock(&s->p->lock);
   s->src.cutting = true;
-  if (!all) g_ptr_array_add(s->src.to_found, l);
+  if (!all)
+    g_ptr_array_add(s->src.to_found, l);
 }
 
-int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
-                  struct mr_error *err) {
+int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first,
+                  uint32_t *ret, struct mr_position *ret_from, struct mr_error *err)
+{
   struct mr_lane *l = lane_of(s, name);
   g_autofree bool *before = g_new0(bool, s->p->spec->stages->len + 1);
   bool any = false, earliest = false;
   int st = l ? MR_OK : mr_lanes_announce(s, &name, 1, err);
-  if (st < 0) return st;
+  if (st < 0)
+    return st;
   l = lane_of(s, name);
-  if ((st = ran(s, false, before, &any, err)) < 0) return st;
+  if ((st = ran(s, false, before, &any, err)) < 0)
+    return st;
   struct known k = known(s, l);
   g_autoptr(GPtrArray) without = k.without;
-  if (!k.some && !first) return any ? MR_LANE_LATER : MR_LANE_NEW;
-  if (any && k.some && !k.all && (st = look_at_new_sinks(before, without, &earliest, err)) < 0) return st;
-  if (earliest && !first) return MR_LANE_LATER;
+  if (!k.some && !first)
+    return any ? MR_LANE_LATER : MR_LANE_NEW;
+  if (any && k.some && !k.all && (st = look_at_new_sinks(before, without, &earliest, err)) < 0)
+    return st;
+  if (earliest && !first)
+    return MR_LANE_LATER;
   struct mr_position fresh = first ? *first : k.lowest, at = k.some ? k.lowest : fresh;
-  if (k.some && !earliest) fresh = k.lowest;
-  if (mr_position_cmp(&fresh, &at) < 0) at = fresh;
+  if (k.some && !earliest)
+    fresh = k.lowest;
+  if (mr_position_cmp(&fresh, &at) < 0)
+    at = fresh;
   lane_begin(s, l, &at, &fresh, k.all);
   *ret = l->id;
   *ret_from = at;
   return MR_LANE_KNOWN;
 }
 
-bool mr_lanes_found(struct mr_stage *s) {
+bool mr_lanes_found(struct mr_stage *s)
+{
   struct mr_error err = MR_ERROR_INIT;
   if (s->src.to_found->len) {
     ask(s, s->src.to_found, true);
-    if (!await(s, s->src.to_found, true)) return false;
+    if (!await(s, s->src.to_found, true))
+      return false;
     g_ptr_array_set_size(s->src.to_found, 0);
   }
   g_autofree bool *before = g_new0(bool, s->p->spec->stages->len + 1);
-  if (!s->src.lanes->len || ran(s, true, before, NULL, &err) >= 0) return true;
+  if (!s->src.lanes->len || ran(s, true, before, NULL, &err) >= 0)
+    return true;
   mr_pipeline_fail(s->p, s, MR_FATAL, &err);
   return false;
 }
@@ -241,12 +304,14 @@ struct taking {
   GArray *rows;   /* struct mr_mark: the rows as they were */
 };
 
-static void on_mark(void *out, const struct mr_mark *m) {
+static void on_mark(void *out, const struct mr_mark *m)
+{
   struct taking *t = out;
   for (guint i = 0; i < t->r->lanes->len; i++) {
     struct mr_lane *l = t->r->lanes->pdata[i];
     struct mr_sink_lane *sl = t->got->pdata[i];
-    if (strcmp(l->name, m->name)) continue;
+    if (strcmp(l->name, m->name))
+      continue;
     sl->has_row = true;
     sl->owner = m->owner;
     sl->stored = m->upto;
@@ -258,44 +323,58 @@ static void on_mark(void *out, const struct mr_mark *m) {
 }
 
 /* The last commit may have died before its mark: it is written again. */
-static bool repeat_marks(struct mr_stage *s, const GArray *rows) {
+static bool repeat_marks(struct mr_stage *s, const GArray *rows)
+{
   for (guint i = 0; i < rows->len; i++) {
     const struct mr_mark *m = &g_array_index(rows, struct mr_mark, i);
-    struct mr_unit u = {.size = sizeof u, .n = 1, .pipeline = s->p->spec->name, .sink = s->spec->name, .mark = m};
+    struct mr_unit u = {
+        .size = sizeof u, .n = 1, .pipeline = s->p->spec->name, .sink = s->spec->name, .mark = m};
     s->snk.lettered = true;
-    if (m->run && !mr_letters_mark(s, &u)) return false;
+    if (m->run && !mr_letters_mark(s, &u))
+      return false;
   }
   s->snk.lettered = false;
   return true;
 }
 
-/* Lanes whose rows live in the store: the owner is raised, then what a predecessor left pending on them is finished, then the rows
- * are as they stay. */
-static int take_from_store(struct mr_stage *s, struct taking *t, const char *source, const char *const *names, size_t n, struct mr_error *err) {
+/* Lanes whose rows live in the store: the owner is raised, then what a predecessor left pending on
+ * them is finished, then the rows are as they stay. */
+static int take_from_store(struct mr_stage *s, struct taking *t, const char *source,
+                           const char *const *names, size_t n, struct mr_error *err)
+{
   struct mr_store *st = s->p->store;
   int status = st->take(st, s->spec->name, source, names, n, on_mark, t, err);
   bool finished = false;
-  if (status < 0 || !mr_commit_recover(s, source, names, n, &finished)) return status < 0 ? status : MR_RETRY;
-  if (!finished) return status;
+  if (status < 0 || !mr_commit_recover(s, source, names, n, &finished))
+    return status < 0 ? status : MR_RETRY;
+  if (!finished)
+    return status;
   g_array_set_size(t->rows, 0);
   return st->take(st, s->spec->name, source, names, n, on_mark, t, err);
 }
 
-static int take_rows(struct mr_stage *s, struct taking *t, const char *const *names, size_t n, struct mr_error *err) {
+static int take_rows(struct mr_stage *s, struct taking *t, const char *const *names, size_t n,
+                     struct mr_error *err)
+{
   const struct mr_sink *v = s->spec->plugin->sink;
   const char *source = t->r->source->spec->name;
-  if (v->delivery == MR_TRANSACTIONAL) return v->take(s->self, source, names, n, on_mark, NULL, t, err);
+  if (v->delivery == MR_TRANSACTIONAL)
+    return v->take(s->self, source, names, n, on_mark, NULL, t, err);
   return take_from_store(s, t, source, names, n, err);
 }
 
-static int found_rows(struct mr_stage *s, struct mr_request *r, const struct mr_mark *marks, struct mr_error *err) {
+static int found_rows(struct mr_stage *s, struct mr_request *r, const struct mr_mark *marks,
+                      struct mr_error *err)
+{
   const struct mr_sink *v = s->spec->plugin->sink;
-  if (v->delivery == MR_TRANSACTIONAL) return v->found(s->self, marks, r->lanes->len, err);
+  if (v->delivery == MR_TRANSACTIONAL)
+    return v->found(s->self, marks, r->lanes->len, err);
   return s->p->store->found(s->p->store, s->spec->name, marks, r->lanes->len, err);
 }
 
 /* Tries again until it works. false: the run stops. */
-static bool serve_take(struct mr_stage *s, struct mr_request *r) {
+static bool serve_take(struct mr_stage *s, struct mr_request *r)
+{
   struct mr_error err = MR_ERROR_INIT;
   g_autofree const char **names = g_new0(const char *, r->lanes->len + 1);
   struct taking t = {s, r, g_ptr_array_new(), g_array_new(FALSE, TRUE, sizeof(struct mr_mark))};
@@ -306,12 +385,15 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r) {
     g_ptr_array_add(t.got, sl);
   }
   int st, tries = 1;
-  while ((st = take_rows(s, &t, names, r->lanes->len, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err)) {
+  while ((st = take_rows(s, &t, names, r->lanes->len, &err)) == MR_RETRY &&
+         mr_stage_backoff(s, tries++, &err)) {
     mr_error_clear(&err);
     g_array_set_size(t.rows, 0);
   }
-  if (st >= 0 && !repeat_marks(s, t.rows)) st = MR_RETRY;
-  if (st < 0 && st != MR_RETRY) mr_pipeline_fail(s->p, s, st, &err);
+  if (st >= 0 && !repeat_marks(s, t.rows))
+    st = MR_RETRY;
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
   pthread_mutex_lock(&s->p->lock);
   for (guint i = 0; i < t.got->len; i++) {
     struct mr_sink_lane *sl = t.got->pdata[i];
@@ -324,18 +406,26 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r) {
   return st >= 0;
 }
 
-static bool serve_found(struct mr_stage *s, struct mr_request *r) {
+static bool serve_found(struct mr_stage *s, struct mr_request *r)
+{
   struct mr_error err = MR_ERROR_INIT;
   g_autofree struct mr_mark *marks = g_new0(struct mr_mark, r->lanes->len);
   for (guint i = 0; i < r->lanes->len; i++) {
     struct mr_lane *l = r->lanes->pdata[i];
-    marks[i] = (struct mr_mark){.source = r->source->spec->name, .name = l->name, .lane = l->id, .from = r->first[i],
-                                .upto = r->first[i], .owner = 1};
+    marks[i] = (struct mr_mark){.source = r->source->spec->name,
+                                .name = l->name,
+                                .lane = l->id,
+                                .from = r->first[i],
+                                .upto = r->first[i],
+                                .owner = 1};
   }
   int st, tries = 1;
-  while ((st = found_rows(s, r, marks, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err)) mr_error_clear(&err);
-  if (st < 0 && st != MR_RETRY) mr_pipeline_fail(s->p, s, st, &err);
-  if (st < 0) return false;
+  while ((st = found_rows(s, r, marks, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err))
+    mr_error_clear(&err);
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
+  if (st < 0)
+    return false;
   pthread_mutex_lock(&s->p->lock);
   for (guint i = 0; i < r->lanes->len; i++) {
     struct mr_sink_lane *sl = mr_sink_lane(s, marks[i].lane);
@@ -347,16 +437,21 @@ static bool serve_found(struct mr_stage *s, struct mr_request *r) {
   return true;
 }
 
-void mr_lanes_serve(struct mr_stage *s) {
+void mr_lanes_serve(struct mr_stage *s)
+{
   for (;;) {
     pthread_mutex_lock(&s->p->lock);
     struct mr_request *r = s->snk.requests;
-    if (r) s->snk.requests = r->next;
+    if (r)
+      s->snk.requests = r->next;
     pthread_mutex_unlock(&s->p->lock);
-    if (!r) return;
+    if (!r)
+      return;
     struct mr_stage *source = r->source;
-    if (r->first) serve_found(s, r);
-    else serve_take(s, r);
+    if (r->first)
+      serve_found(s, r);
+    else
+      serve_take(s, r);
     request_free(r);
     s->p->os->wake(s->p->os, &source->event);
   }
@@ -364,21 +459,26 @@ void mr_lanes_serve(struct mr_stage *s) {
 
 /* ---- a lane goes away (a group's rebalance) */
 
-static void each_release(void *out, struct mr_stage *sink, struct mr_sink_lane *sl) {
-  if (sl) sl->owned = false;
+static void each_release(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
+{
+  if (sl)
+    sl->owned = false;
 }
 
-int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms) {
+int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms)
+{
   struct mr_pipeline *p = s->p;
   struct mr_lane *l = p->lanes->pdata[lane];
   int64_t until = mr_now_us(p->os) + wait_ms * 500;
   struct mr_position done;
-  if (!lost) mr_checkpoint_force(p);
+  if (!lost)
+    mr_checkpoint_force(p);
   while (!lost && !mr_stopping(p)) {
     uint32_t seen = mr_event_seen(&s->event);
     int64_t now = mr_now_us(p->os);
     mr_source_serve(s);
-    if ((mr_checkpoint_done(p, l, &done) && mr_position_cmp(&done, &l->read) >= 0) || now >= until) break;
+    if ((mr_checkpoint_done(p, l, &done) && mr_position_cmp(&done, &l->read) >= 0) || now >= until)
+      break;
     mr_stage_wait(s, seen, MIN(until - now, 20000));
   }
   pthread_mutex_lock(&p->lock);

@@ -20,9 +20,9 @@ void mr_shape_unref(struct mr_shape *s); /* takes NULL */
 enum mr_message_kind {
   MR_MSG_BATCH = 1, /* rows */
   MR_MSG_BARRIER,   /* everything of the listed lanes before these positions has passed */
-  MR_MSG_SHAPE,     /* the batches behind it have another schema; a barrier stands right before it */
-  MR_MSG_ATTEMPT,   /* what was in flight is void; reading begins anew */
-  MR_MSG_END,       /* nothing follows; a barrier stands right before it, unless the run is broken off */
+  MR_MSG_SHAPE,   /* the batches behind it have another schema; a barrier stands right before it */
+  MR_MSG_ATTEMPT, /* what was in flight is void; reading begins anew */
+  MR_MSG_END, /* nothing follows; a barrier stands right before it, unless the run is broken off */
 };
 struct mr_lane_at {
   uint32_t lane;
@@ -31,10 +31,10 @@ struct mr_lane_at {
 struct mr_message {
   _Atomic int32_t refs;
   uint8_t kind;
-  bool urgent; /* barrier: commit now, whatever a sink's own interval says */
+  bool urgent;   /* barrier: commit now, whatever a sink's own interval says */
   bool lettered; /* barrier: dead letters were written for rows before it */
   /* batch */
-  struct mr_batch batch; /* batch.schema = &shape->schema */
+  struct mr_batch batch;  /* batch.schema = &shape->schema */
   struct mr_shape *shape; /* batch, shape */
   int64_t bytes;
   struct mr_budget *budget;
@@ -52,17 +52,20 @@ struct mr_budget {
   void *ctx;
 };
 
-/* A batch message; takes rows and a reference of shape (shared). id: of mr_batch. NULL: no memory, rows stay. */
-struct mr_message *mr_message_batch(struct mr_budget *budget, struct mr_shape *shape, struct mr_batch *take);
+/* A batch message; takes rows and a reference of shape (shared). id: of mr_batch. NULL: no memory,
+ * rows stay. */
+struct mr_message *mr_message_batch(struct mr_budget *budget, struct mr_shape *shape,
+                                    struct mr_batch *take);
 struct mr_message *mr_message_control(enum mr_message_kind kind, uint64_t number);
 /* Adds or raises a lane's position in a barrier. false: no memory. */
 bool mr_message_lane(struct mr_message *m, uint32_t lane, const struct mr_position *at);
 struct mr_message *mr_message_ref(struct mr_message *m);
 void mr_message_unref(struct mr_message *m); /* takes NULL */
-/* Makes the rows shareable by several consumers at once; the producer calls it before it pushes a message to more than one
- * channel. false: no memory. */
+/* Makes the rows shareable by several consumers at once; the producer calls it before it pushes a
+ * message to more than one channel. false: no memory. */
 bool mr_message_spread(struct mr_message *m);
-/* Another reference to the rows as an own struct mr_batch (zero-copy), for a plugin that takes. false: no memory. */
+/* Another reference to the rows as an own struct mr_batch (zero-copy), for a plugin that takes.
+ * false: no memory. */
 bool mr_message_lend(struct mr_message *m, struct mr_batch *ret);
 
 #endif

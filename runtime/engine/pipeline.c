@@ -13,15 +13,24 @@
 
 /* ---- lookups */
 
-static void on_lookup_log(void *ctx, int level, const char *lookup, const char *text) {
+static void on_lookup_log(void *ctx, int level, const char *lookup, const char *text)
+{
   struct mr_pipeline *p = ctx;
-  if (p->log) p->log(p->log_ctx, level, lookup, text);
+  if (p->log)
+    p->log(p->log_ctx, level, lookup, text);
 }
 
-static bool open_lookups(struct mr_pipeline *p, const struct mr_pipeline_options *o, struct mr_error *err) {
-  if (!p->spec->lookups->len) return true;
+static bool open_lookups(struct mr_pipeline *p, const struct mr_pipeline_options *o,
+                         struct mr_error *err)
+{
+  if (!p->spec->lookups->len)
+    return true;
   mr_host_init(&p->lookup_services, p);
-  struct mr_lookup_hooks hooks = {.ctx = p, .os = p->os, .dir = o->dir, .pipeline = p->spec->name, .services = &p->lookup_services,
+  struct mr_lookup_hooks hooks = {.ctx = p,
+                                  .os = p->os,
+                                  .dir = o->dir,
+                                  .pipeline = p->spec->name,
+                                  .services = &p->lookup_services,
                                   .log = on_lookup_log};
   p->lookups = mr_lookups_new(p->spec, &hooks, err);
   return p->lookups != NULL;
@@ -29,9 +38,15 @@ static bool open_lookups(struct mr_pipeline *p, const struct mr_pipeline_options
 
 /* ---- stages */
 
-void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec, size_t index, uint32_t instance,
-                   uint32_t instances) {
-  *s = (struct mr_stage){.p = p, .spec = spec, .index = index, .instance = instance, .instances = instances, .wake_fd = -1};
+void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec,
+                   size_t index, uint32_t instance, uint32_t instances)
+{
+  *s = (struct mr_stage){.p = p,
+                         .spec = spec,
+                         .index = index,
+                         .instance = instance,
+                         .instances = instances,
+                         .wake_fd = -1};
   s->inputs = g_ptr_array_new();
   s->outputs = g_ptr_array_new();
   s->letters = g_ptr_array_new_with_free_func(mr_letter_free);
@@ -43,17 +58,26 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->snk.written = g_array_new(FALSE, TRUE, sizeof(struct mr_written));
   s->snk.letters = g_ptr_array_new_with_free_func(mr_letter_free);
   s->snk.label = g_strdup("");
-  if (p->os == mr_os_real()) s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (p->os == mr_os_real())
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   mr_services_init(s);
-  s->open = (struct mr_open){.size = sizeof s->open, .instance = instance, .instances = instances, .host = &s->host, .conf = spec->conf,
-                             .pipeline = p->spec->name, .stage = spec->name, .bounded = p->once,
+  s->open = (struct mr_open){.size = sizeof s->open,
+                             .instance = instance,
+                             .instances = instances,
+                             .host = &s->host,
+                             .conf = spec->conf,
+                             .pipeline = p->spec->name,
+                             .stage = spec->name,
+                             .bounded = p->once,
                              .memory = p->spec->settings.memory / SOURCE_MEMORY_SHARE};
 }
 
-void mr_stage_finish(struct mr_stage *s) {
+void mr_stage_finish(struct mr_stage *s)
+{
   for (guint i = 0; i < s->outputs->len; i++) {
     struct mr_fan *f = s->outputs->pdata[i];
-    for (size_t k = 0; k < f->n; k++) mr_channel_finish(&f->channel[k]);
+    for (size_t k = 0; k < f->n; k++)
+      mr_channel_finish(&f->channel[k]);
     g_free(f->channel);
     g_free(f->to);
     g_free(f);
@@ -75,33 +99,41 @@ void mr_stage_finish(struct mr_stage *s) {
   g_free(s->snk.label);
   g_strfreev(s->wants);
   g_free(s->status_text);
-  if (s->wake_fd >= 0) close(s->wake_fd);
+  if (s->wake_fd >= 0)
+    close(s->wake_fd);
 }
 
-bool mr_stage_reaches(const struct mr_stage *from, const struct mr_stage *to) {
+bool mr_stage_reaches(const struct mr_stage *from, const struct mr_stage *to)
+{
   return from->p->reach[from->index * from->p->spec->stages->len + to->index];
 }
 
-static guint spec_index(const struct mr_spec *spec, const char *name) {
+static guint spec_index(const struct mr_spec *spec, const char *name)
+{
   for (guint i = 0; i < spec->stages->len; i++)
-    if (!strcmp(((struct mr_stage_spec *)spec->stages->pdata[i])->name, name)) return i;
+    if (!strcmp(((struct mr_stage_spec *)spec->stages->pdata[i])->name, name))
+      return i;
   return spec->stages->len;
 }
 
-static void compute_reach(struct mr_pipeline *p) {
+static void compute_reach(struct mr_pipeline *p)
+{
   guint n = p->spec->stages->len;
-  p->reach = g_new0(bool, n * n + 1);
+  p->reach = g_new0(bool, n *n + 1);
   for (guint i = 0; i < n; i++) {
     const struct mr_stage_spec *s = p->spec->stages->pdata[i];
-    for (char **in = s->input; in && *in; in++) p->reach[spec_index(p->spec, *in) * n + i] = true;
+    for (char **in = s->input; in && *in; in++)
+      p->reach[spec_index(p->spec, *in) * n + i] = true;
   }
   for (guint k = 0; k < n; k++)
     for (guint i = 0; i < n; i++)
       for (guint j = 0; j < n; j++)
-        if (p->reach[i * n + k] && p->reach[k * n + j]) p->reach[i * n + j] = true;
+        if (p->reach[i * n + k] && p->reach[k * n + j])
+          p->reach[i * n + j] = true;
 }
 
-static void add_stages(struct mr_pipeline *p) {
+static void add_stages(struct mr_pipeline *p)
+{
   for (guint i = 0; i < p->spec->stages->len; i++) {
     const struct mr_stage_spec *spec = p->spec->stages->pdata[i];
     uint32_t n = (uint32_t)MAX(spec->parallel, 1);
@@ -109,13 +141,16 @@ static void add_stages(struct mr_pipeline *p) {
       struct mr_stage *s = g_new0(struct mr_stage, 1);
       mr_stage_init(s, p, spec, i, k, n);
       g_ptr_array_add(p->stages, s);
-      if (spec->kind == MR_STAGE_SOURCE) p->sources_left++;
-      if (spec->kind == MR_STAGE_SINK) p->sinks_left++;
+      if (spec->kind == MR_STAGE_SOURCE)
+        p->sources_left++;
+      if (spec->kind == MR_STAGE_SINK)
+        p->sinks_left++;
     }
   }
 }
 
-static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader) {
+static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader)
+{
   struct mr_pipeline *p = from->p;
   struct mr_fan *f = g_new0(struct mr_fan, 1);
   f->n = (size_t)MAX(reader->parallel, 1);
@@ -123,48 +158,59 @@ static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader
   f->to = g_new0(struct mr_stage *, f->n);
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *to = p->stages->pdata[i];
-    if (to->spec != reader) continue;
+    if (to->spec != reader)
+      continue;
     f->to[to->instance] = to;
-    if (!mr_channel_init(&f->channel[to->instance], p->os, CHANNEL_SLOTS, &from->event, &to->event)) g_error("out of memory");
+    if (!mr_channel_init(&f->channel[to->instance], p->os, CHANNEL_SLOTS, &from->event, &to->event))
+      g_error("out of memory");
     g_ptr_array_add(to->inputs, &f->channel[to->instance]);
   }
   g_ptr_array_add(from->outputs, f);
 }
 
-static void connect_all(struct mr_pipeline *p) {
+static void connect_all(struct mr_pipeline *p)
+{
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *from = p->stages->pdata[i];
     for (guint k = 0; k < p->spec->stages->len; k++) {
       const struct mr_stage_spec *reader = p->spec->stages->pdata[k];
-      if (reader->input && g_strv_contains((const char *const *)reader->input, from->spec->name)) connect_to(from, reader);
+      if (reader->input && g_strv_contains((const char *const *)reader->input, from->spec->name))
+        connect_to(from, reader);
     }
   }
 }
 
 /* ---- opening, from the sources on */
 
-static struct mr_stage *first_input(struct mr_stage *s) {
+static struct mr_stage *first_input(struct mr_stage *s)
+{
   for (guint i = 0; i < s->p->stages->len; i++) {
     struct mr_stage *from = s->p->stages->pdata[i];
-    if (s->spec->input && s->spec->input[0] && !strcmp(from->spec->name, s->spec->input[0])) return from;
+    if (s->spec->input && s->spec->input[0] && !strcmp(from->spec->name, s->spec->input[0]))
+      return from;
   }
   return NULL;
 }
 
-static void set_wants(struct mr_stage *s, const struct mr_pipeline_options *o) {
+static void set_wants(struct mr_stage *s, const struct mr_pipeline_options *o)
+{
   s->wants = o->wants ? o->wants(s->p->spec, s->spec) : NULL;
   s->open.want.n = s->wants ? g_strv_length(s->wants) : 0;
   s->open.want.item = s->wants;
 }
 
 /* true: opened, or its input's columns are not known before the run. */
-static bool open_stage(struct mr_stage *s, const struct mr_pipeline_options *o) {
+static bool open_stage(struct mr_stage *s, const struct mr_pipeline_options *o)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct mr_stage *from = first_input(s);
   struct mr_shape *in = from ? from->out : NULL;
-  if (s->spec->kind == MR_STAGE_SOURCE) set_wants(s, o);
-  if (s->spec->kind == MR_STAGE_TRANSFORM && !in) return true;
-  if (!mr_stage_open(s, in)) return false;
+  if (s->spec->kind == MR_STAGE_SOURCE)
+    set_wants(s, o);
+  if (s->spec->kind == MR_STAGE_TRANSFORM && !in)
+    return true;
+  if (!mr_stage_open(s, in))
+    return false;
   if (s->spec->when && in && !(s->when = mr_when_new(s, &in->schema, &err))) {
     mr_pipeline_fail(s->p, s, MR_BADCONF, &err);
     return false;
@@ -172,16 +218,20 @@ static bool open_stage(struct mr_stage *s, const struct mr_pipeline_options *o) 
   return s->spec->kind == MR_STAGE_SINK || mr_stage_shape(s, &s->out);
 }
 
-static bool open_all(struct mr_pipeline *p, const struct mr_pipeline_options *o) {
+static bool open_all(struct mr_pipeline *p, const struct mr_pipeline_options *o)
+{
   g_autofree bool *seen = g_new0(bool, p->stages->len + 1);
   for (guint left = p->stages->len, before = left + 1; left && left < before;) {
     before = left;
     for (guint i = 0; i < p->stages->len; i++) {
       struct mr_stage *s = p->stages->pdata[i], *from = first_input(s);
       guint k = 0;
-      while (from && p->stages->pdata[k] != from) k++;
-      if (seen[i] || (from && !seen[k])) continue;
-      if (!open_stage(s, o)) return false;
+      while (from && p->stages->pdata[k] != from)
+        k++;
+      if (seen[i] || (from && !seen[k]))
+        continue;
+      if (!open_stage(s, o))
+        return false;
       seen[i] = true;
       left--;
     }
@@ -189,14 +239,17 @@ static bool open_all(struct mr_pipeline *p, const struct mr_pipeline_options *o)
   return true;
 }
 
-static void on_freed(void *ctx) {
+static void on_freed(void *ctx)
+{
   struct mr_pipeline *p = ctx;
-  if (atomic_load_explicit(&p->budget.used, memory_order_relaxed) < p->budget.limit * 3 / 4) return;
+  if (atomic_load_explicit(&p->budget.used, memory_order_relaxed) < p->budget.limit * 3 / 4)
+    return;
   mr_pipeline_wake(p); /* a source may wait for this */
 }
 
-struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o, struct mr_error *err,
-                                    const char **ret_stage) {
+struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o,
+                                    struct mr_error *err, const char **ret_stage)
+{
   struct mr_pipeline *p = g_new0(struct mr_pipeline, 1);
   *ret_stage = NULL;
   p->spec = spec;
@@ -213,13 +266,16 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->budget.limit = spec->settings.memory / SOURCE_MEMORY_SHARE;
   p->budget.freed = on_freed;
   p->budget.ctx = p;
-  p->run = (p->os->random(p->os) << 33 ^ p->os->random(p->os) << 24) & INT64_MAX & ~UINT64_C(0xffffff);
+  p->run =
+      (p->os->random(p->os) << 33 ^ p->os->random(p->os) << 24) & INT64_MAX & ~UINT64_C(0xffffff);
   compute_reach(p);
   add_stages(p);
   connect_all(p);
   p->letters = mr_letters_new(p, err);
-  if (spec->dead_letter && !p->letters) *ret_stage = spec->dead_letter->name;
-  else if (open_lookups(p, o, err) && open_all(p, o)) return p;
+  if (spec->dead_letter && !p->letters)
+    *ret_stage = spec->dead_letter->name;
+  else if (open_lookups(p, o, err) && open_all(p, o))
+    return p;
   if (p->failed_text) {
     snprintf(err->msg, sizeof err->msg, "%s", p->failed_text);
     *ret_stage = NULL;
@@ -228,9 +284,12 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   return NULL;
 }
 
-void mr_pipeline_free(struct mr_pipeline *p) {
-  if (!p) return;
-  for (guint i = 0; i < p->stages->len; i++) mr_stage_close(p->stages->pdata[i]);
+void mr_pipeline_free(struct mr_pipeline *p)
+{
+  if (!p)
+    return;
+  for (guint i = 0; i < p->stages->len; i++)
+    mr_stage_close(p->stages->pdata[i]);
   mr_lookups_free(p->lookups);
   mr_letters_free(p->letters);
   for (guint i = 0; i < p->stages->len; i++) {
@@ -252,138 +311,187 @@ void mr_pipeline_free(struct mr_pipeline *p) {
 
 /* ---- running */
 
-void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...) {
+void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...)
+{
   va_list ap;
-  if (!p->log) return;
+  if (!p->log)
+    return;
   va_start(ap, fmt);
   g_autofree char *text = g_strdup_vprintf(fmt, ap);
   va_end(ap);
   p->log(p->log_ctx, level, s ? s->spec->name : NULL, text);
 }
 
-void mr_pipeline_wake(struct mr_pipeline *p) {
-  for (guint i = 0; i < p->stages->len; i++) p->os->wake(p->os, &((struct mr_stage *)p->stages->pdata[i])->event);
+void mr_pipeline_wake(struct mr_pipeline *p)
+{
+  for (guint i = 0; i < p->stages->len; i++)
+    p->os->wake(p->os, &((struct mr_stage *)p->stages->pdata[i])->event);
 }
 
 /* Plugins' running calls return soon. */
-static void wake_plugins(struct mr_pipeline *p) {
+static void wake_plugins(struct mr_pipeline *p)
+{
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *s = p->stages->pdata[i];
     const struct mr_plugin *pl = s->spec->plugin;
-    void (*wake)(void *) = pl->source ? pl->source->wake : pl->transform ? pl->transform->wake : pl->sink->wake;
+    void (*wake)(void *) = pl->source      ? pl->source->wake
+                           : pl->transform ? pl->transform->wake
+                                           : pl->sink->wake;
     bool now = mr_stopping(p) == MR_ABORT || pl->source;
     uint64_t one = 1;
-    if (!now) continue;
-    if (s->wake_fd >= 0 && write(s->wake_fd, &one, sizeof one) < 0) continue;
+    if (!now)
+      continue;
+    if (s->wake_fd >= 0 && write(s->wake_fd, &one, sizeof one) < 0)
+      continue;
     pthread_mutex_lock(&p->lock);
-    if (s->opened && wake) wake(s->self);
+    if (s->opened && wake)
+      wake(s->self);
     pthread_mutex_unlock(&p->lock);
   }
 }
 
-static void set_stop(struct mr_pipeline *p, int stop) {
+static void set_stop(struct mr_pipeline *p, int stop)
+{
   int old = mr_stopping(p);
-  while (old < stop && !atomic_compare_exchange_weak_explicit(&p->stop, &old, stop, memory_order_acq_rel, memory_order_acquire))
+  while (old < stop && !atomic_compare_exchange_weak_explicit(
+                           &p->stop, &old, stop, memory_order_acq_rel, memory_order_acquire))
     ;
   p->os->wake(p->os, &p->done);
   mr_pipeline_wake(p);
 }
 
-void mr_pipeline_stop(struct mr_pipeline *p) {
+void mr_pipeline_stop(struct mr_pipeline *p)
+{
   int64_t none = 0, by = mr_now_us(p->os) + p->spec->settings.shutdown_ms * 1000;
-  atomic_compare_exchange_strong_explicit(&p->stop_by_us, &none, by, memory_order_relaxed, memory_order_relaxed);
+  atomic_compare_exchange_strong_explicit(&p->stop_by_us, &none, by, memory_order_relaxed,
+                                          memory_order_relaxed);
   set_stop(p, mr_stopping(p) == MR_RUN ? MR_DRAIN : MR_ABORT);
 }
 
-void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status, const struct mr_error *err) {
+void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
+                      const struct mr_error *err)
+{
   pthread_mutex_lock(&p->lock);
   if (!p->failed_text) {
     p->failed_status = status;
     p->failed_unreachable = err->unreachable;
-    p->failed_text = s ? g_strdup_printf("%s: %s%s%s", s->spec->name, err->option, *err->option ? ": " : "", err->msg) : g_strdup(err->msg);
+    p->failed_text = s ? g_strdup_printf("%s: %s%s%s", s->spec->name, err->option,
+                                         *err->option ? ": " : "", err->msg)
+                       : g_strdup(err->msg);
   }
   pthread_mutex_unlock(&p->lock);
-  if (s) atomic_store_explicit(&s->status, MR_ST_FAILED, memory_order_relaxed);
+  if (s)
+    atomic_store_explicit(&s->status, MR_ST_FAILED, memory_order_relaxed);
   set_stop(p, MR_ABORT);
 }
 
-static bool spawn_all(struct mr_pipeline *p) {
+static bool spawn_all(struct mr_pipeline *p)
+{
   for (guint i = p->stages->len; i-- > 0;) {
     struct mr_stage *s = p->stages->pdata[i];
-    void (*fn)(void *) = s->spec->kind == MR_STAGE_SOURCE ? mr_source_run : s->spec->kind == MR_STAGE_SINK ? mr_sink_run : mr_transform_run;
-    if (!(s->thread = p->os->spawn(p->os, fn, s, s->spec->name))) return false;
+    void (*fn)(void *) = s->spec->kind == MR_STAGE_SOURCE ? mr_source_run
+                         : s->spec->kind == MR_STAGE_SINK ? mr_sink_run
+                                                          : mr_transform_run;
+    if (!(s->thread = p->os->spawn(p->os, fn, s, s->spec->name)))
+      return false;
   }
   return true;
 }
 
-static void watch(struct mr_pipeline *p) {
+static void watch(struct mr_pipeline *p)
+{
   int told = MR_RUN;
   for (;;) {
     uint32_t seen = mr_event_seen(&p->done);
     int stop = mr_stopping(p);
-    if (stop != told) wake_plugins(p);
+    if (stop != told)
+      wake_plugins(p);
     told = stop;
-    if (stop == MR_ABORT || !atomic_load_explicit(&p->sinks_left, memory_order_acquire)) return;
+    if (stop == MR_ABORT || !atomic_load_explicit(&p->sinks_left, memory_order_acquire))
+      return;
     int64_t by = atomic_load_explicit(&p->stop_by_us, memory_order_relaxed);
     if (by && mr_now_us(p->os) > by) {
       struct mr_error err = MR_ERROR_INIT;
-      mr_fail(&err, MR_FATAL, "not everything could be committed within settings.shutdown; the rest is read again at the next start");
+      mr_fail(&err, MR_FATAL,
+              "not everything could be committed within settings.shutdown; the rest is read again "
+              "at the next start");
       mr_pipeline_fail(p, NULL, MR_FATAL, &err);
       continue;
     }
     p->os->wait(p->os, &p->done, seen, 200000);
-    if (p->tick) p->tick(p->log_ctx, p);
+    if (p->tick)
+      p->tick(p->log_ctx, p);
   }
 }
 
-int mr_pipeline_run(struct mr_pipeline *p) {
+int mr_pipeline_run(struct mr_pipeline *p)
+{
   p->next_barrier_us = mr_now_us(p->os) + p->spec->settings.checkpoint_ms * 1000;
   struct mr_error err = MR_ERROR_INIT;
-  if (p->lookups && mr_lookups_start(p->lookups, &err) < 0) mr_pipeline_fail(p, NULL, MR_FATAL, &err);
+  if (p->lookups && mr_lookups_start(p->lookups, &err) < 0)
+    mr_pipeline_fail(p, NULL, MR_FATAL, &err);
   else if (!spawn_all(p)) {
     mr_fail(&err, MR_FATAL, "no thread could be started");
     mr_pipeline_fail(p, NULL, MR_FATAL, &err);
   }
   watch(p);
-  if (p->lookups) mr_lookups_stop(p->lookups);
-  if (mr_stopping(p) == MR_ABORT) wake_plugins(p);
+  if (p->lookups)
+    mr_lookups_stop(p->lookups);
+  if (mr_stopping(p) == MR_ABORT)
+    wake_plugins(p);
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *s = p->stages->pdata[i];
-    if (s->thread) p->os->join(p->os, s->thread);
+    if (s->thread)
+      p->os->join(p->os, s->thread);
     s->thread = NULL;
   }
-  if (p->failed_text) return p->failed_status < 0 ? p->failed_status : MR_FATAL;
+  if (p->failed_text)
+    return p->failed_status < 0 ? p->failed_status : MR_FATAL;
   return mr_stopping(p) == MR_ABORT ? MR_FATAL : MR_OK;
 }
 
-const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable) {
+const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable)
+{
   *ret_unreachable = p->failed_unreachable;
   return p->failed_text;
 }
 
 /* ---- looking at it */
 
-size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size_t max) {
+size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size_t max)
+{
   size_t n = MIN(max, p->stages->len);
   pthread_mutex_lock(&p->lock);
   for (size_t i = 0; i < n; i++) {
     struct mr_stage *s = p->stages->pdata[i];
-    ret[i] = (struct mr_stage_stats){.name = s->spec->name, .plugin = s->spec->plugin->name, .kind = s->spec->kind, .instance = s->instance,
-                                     .rows_in = s->rows_in, .rows_out = s->rows_out, .bytes_out = s->bytes_out, .rejected = s->rejected,
-                                     .retries = s->retries, .busy_us = s->busy_us, .stall_us = s->stall_us, .status = s->status};
+    ret[i] = (struct mr_stage_stats){.name = s->spec->name,
+                                     .plugin = s->spec->plugin->name,
+                                     .kind = s->spec->kind,
+                                     .instance = s->instance,
+                                     .rows_in = s->rows_in,
+                                     .rows_out = s->rows_out,
+                                     .bytes_out = s->bytes_out,
+                                     .rejected = s->rejected,
+                                     .retries = s->retries,
+                                     .busy_us = s->busy_us,
+                                     .stall_us = s->stall_us,
+                                     .status = s->status};
     g_strlcpy(ret[i].text, s->status_text ? s->status_text : "", sizeof ret[i].text);
     for (guint k = 0; k < s->inputs->len; k++) {
       struct mr_channel *c = s->inputs->pdata[k];
-      ret[i].queued += (int64_t)mr_ring_used(&c->ring) + atomic_load_explicit(&c->behind, memory_order_relaxed);
+      ret[i].queued +=
+          (int64_t)mr_ring_used(&c->ring) + atomic_load_explicit(&c->behind, memory_order_relaxed);
     }
   }
   pthread_mutex_unlock(&p->lock);
   return n;
 }
 
-uint64_t mr_pipeline_letters(const struct mr_pipeline *p) {
+uint64_t mr_pipeline_letters(const struct mr_pipeline *p)
+{
   return atomic_load_explicit(&((struct mr_pipeline *)p)->letters_written, memory_order_relaxed);
 }
-int64_t mr_pipeline_memory(const struct mr_pipeline *p) {
+int64_t mr_pipeline_memory(const struct mr_pipeline *p)
+{
   return atomic_load_explicit(&((struct mr_pipeline *)p)->budget.used, memory_order_relaxed);
 }

@@ -19,19 +19,22 @@ struct mr_pipeline_options {
   /* Main thread, about five times a second while the pipeline runs; may call mr_pipeline_stop. */
   void (*tick)(void *ctx, struct mr_pipeline *p);
   void *ctx;
-  /* The system columns that anything downstream of this source names (mr_check_wants). NULL: none. */
+  /* The system columns that anything downstream of this source names (mr_check_wants). NULL: none.
+   */
   char **(*wants)(const struct mr_spec *spec, const struct mr_stage_spec *source);
   struct mr_dry *dry; /* dry.c alone: not run, but driven by hand */
 };
-/* Opens every plugin (no I/O). NULL with err filled and *ret_stage the stage's name (lent), or NULL. */
-struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o, struct mr_error *err,
-                                    const char **ret_stage);
+/* Opens every plugin (no I/O). NULL with err filled and *ret_stage the stage's name (lent), or
+ * NULL. */
+struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o,
+                                    struct mr_error *err, const char **ret_stage);
 /* Runs until done, stopped or failed. >= 0, or the status that ended it. Main thread. */
 int mr_pipeline_run(struct mr_pipeline *p);
 /* First call: drain; second: abort. Any thread, a signal handler too. */
 void mr_pipeline_stop(struct mr_pipeline *p);
 void mr_pipeline_free(struct mr_pipeline *p);
-/* Why it failed ("stage `warehouse`: …"), lent, or NULL; unreachable: a server could not be reached. */
+/* Why it failed ("stage `warehouse`: …"), lent, or NULL; unreachable: a server could not be
+ * reached. */
 const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable);
 
 struct mr_stage_stats {
@@ -39,11 +42,12 @@ struct mr_stage_stats {
   enum mr_stage_kind kind;
   uint32_t instance;
   int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us;
-  int64_t queued;   /* messages waiting in its input channels */
-  int status;       /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
-  char text[200];   /* of status waiting */
+  int64_t queued; /* messages waiting in its input channels */
+  int status;     /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
+  char text[200]; /* of status waiting */
 };
-size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size_t max); /* any thread */
+size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
+                         size_t max); /* any thread */
 uint64_t mr_pipeline_letters(const struct mr_pipeline *p);
 int64_t mr_pipeline_memory(const struct mr_pipeline *p); /* bytes of batches in flight */
 

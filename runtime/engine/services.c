@@ -4,12 +4,14 @@
 #include "engine/lookup.h"
 #include "plug/host.h"
 
-static void svc_log(void *ctx, int level, const char *text) {
+static void svc_log(void *ctx, int level, const char *text)
+{
   struct mr_stage *s = ctx;
   mr_pipeline_log(s->p, s, level, "%s", text);
 }
 
-static void svc_metric(void *ctx, const char *name, uint32_t lane, int64_t value) {
+static void svc_metric(void *ctx, const char *name, uint32_t lane, int64_t value)
+{
   struct mr_stage *s = ctx;
   pthread_mutex_lock(&s->p->lock);
   int64_t *v = g_hash_table_lookup(s->metrics, name);
@@ -21,34 +23,46 @@ static void svc_metric(void *ctx, const char *name, uint32_t lane, int64_t value
   pthread_mutex_unlock(&s->p->lock);
 }
 
-static void svc_notify(void *ctx) {
+static void svc_notify(void *ctx)
+{
   struct mr_stage *s = ctx;
   s->p->os->wake(s->p->os, &s->event);
 }
 
-static int svc_reject(void *ctx, const struct mr_reject *r) {
+static int svc_reject(void *ctx, const struct mr_reject *r)
+{
   struct mr_stage *s = ctx;
   g_ptr_array_add(s->letters, mr_letter_from(s, r));
   return MR_OK;
 }
 
-static int svc_lanes(void *ctx, const char *const *names, size_t n, struct mr_error *err) { return mr_lanes_announce(ctx, names, n, err); }
+static int svc_lanes(void *ctx, const char *const *names, size_t n, struct mr_error *err)
+{
+  return mr_lanes_announce(ctx, names, n, err);
+}
 
-static int svc_lane(void *ctx, const char *name, const struct mr_position *first, uint32_t *ret, struct mr_position *ret_from,
-                    struct mr_error *err) {
+static int svc_lane(void *ctx, const char *name, const struct mr_position *first, uint32_t *ret,
+                    struct mr_position *ret_from, struct mr_error *err)
+{
   return mr_lanes_name(ctx, name, first, ret, ret_from, err);
 }
 
-static int svc_lane_end(void *ctx, uint32_t lane, bool lost, int64_t wait_ms) { return mr_lanes_end(ctx, lane, lost, wait_ms); }
+static int svc_lane_end(void *ctx, uint32_t lane, bool lost, int64_t wait_ms)
+{
+  return mr_lanes_end(ctx, lane, lost, wait_ms);
+}
 
-static int svc_lookup(void *ctx, const char *name, const struct ArrowSchema *keys, struct mr_lookup **ret, struct ArrowSchema *give_row,
-                      struct mr_error *err) {
+static int svc_lookup(void *ctx, const char *name, const struct ArrowSchema *keys,
+                      struct mr_lookup **ret, struct ArrowSchema *give_row, struct mr_error *err)
+{
   struct mr_stage *s = ctx;
-  if (!s->p->lookups) return mr_fail(err, MR_BADCONF, "the file declares no lookups");
+  if (!s->p->lookups)
+    return mr_fail(err, MR_BADCONF, "the file declares no lookups");
   return mr_lookup_open(s->p->lookups, name, keys, ret, give_row, err);
 }
 
-void mr_services_init(struct mr_stage *s) {
+void mr_services_init(struct mr_stage *s)
+{
   mr_host_init(&s->host, s);
   s->host.wake_fd = s->wake_fd;
   s->host.log = svc_log;

@@ -7,18 +7,25 @@
 /* A unit takes at most this share of settings.memory before the sink asks for a barrier. */
 #define UNIT_MEMORY_SHARE 4
 
-static const struct mr_sink *vt(const struct mr_stage *s) { return s->spec->plugin->sink; }
+static const struct mr_sink *vt(const struct mr_stage *s)
+{
+  return s->spec->plugin->sink;
+}
 
 /* Labels are [a-z0-9_]; names of pipelines may have more. */
-static char *label_text(struct mr_stage *s, uint64_t n) {
+static char *label_text(struct mr_stage *s, uint64_t n)
+{
   char *l = g_strdup_printf("%.24s_%.16s_%lu", s->p->spec->name, s->spec->name, (unsigned long)n);
   for (char *c = l; *c; c++)
-    if (!g_ascii_isalnum(*c)) *c = '_';
-    else *c = g_ascii_tolower(*c);
+    if (!g_ascii_isalnum(*c))
+      *c = '_';
+    else
+      *c = g_ascii_tolower(*c);
   return l;
 }
 
-int mr_label_next(struct mr_stage *s) {
+int mr_label_next(struct mr_stage *s)
+{
   struct mr_error err = MR_ERROR_INIT;
   bool named = vt(s)->delivery == MR_TWO_PHASE || vt(s)->delivery == MR_IDEMPOTENT;
   int st = MR_OK, tries = 1;
@@ -27,41 +34,50 @@ int mr_label_next(struct mr_stage *s) {
       mr_error_clear(&err);
       st = s->p->store->number(s->p->store, s->spec->name, &s->snk.label_number, &err);
     } while (st == MR_RETRY && mr_stage_backoff(s, tries++, &err));
-  } else s->snk.label_number++;
-  if (st == MR_RETRY) return MR_COMMIT_STOPPED;
+  } else
+    s->snk.label_number++;
+  if (st == MR_RETRY)
+    return MR_COMMIT_STOPPED;
   if (st < 0) {
     mr_pipeline_fail(s->p, s, st, &err);
     return st;
   }
   g_free(s->snk.label);
   s->snk.label = label_text(s, s->snk.label_number);
-  s->snk.now = (struct mr_unit){.size = sizeof s->snk.now, .run = s->p->run, .pipeline = s->p->spec->name,
-                                .sink = s->spec->name, .label = s->snk.label};
+  s->snk.now = (struct mr_unit){.size = sizeof s->snk.now,
+                                .run = s->p->run,
+                                .pipeline = s->p->spec->name,
+                                .sink = s->spec->name,
+                                .label = s->snk.label};
   return MR_COMMIT_DONE;
 }
 
 /* ---- batches */
 
 /* Drops everything in memory and has it read again. */
-static void go_adrift(struct mr_stage *s) {
+static void go_adrift(struct mr_stage *s)
+{
   mr_unit_clear(s, false);
   s->snk.adrift = true;
   mr_checkpoint_again(s->p);
 }
 
-static bool on_batch(struct mr_stage *s, struct mr_message *m) {
+static bool on_batch(struct mr_stage *s, struct mr_message *m)
+{
   struct mr_sink_lane *sl = mr_sink_lane(s, m->batch.lane);
   if (s->snk.adrift || !sl || !sl->mine) {
     mr_message_unref(m);
     return true;
   }
   struct mr_position start = sl->at;
-  if (mr_position_cmp(&m->batch.upto, &sl->at) > 0) sl->at = m->batch.upto;
+  if (mr_position_cmp(&m->batch.upto, &sl->at) > 0)
+    sl->at = m->batch.upto;
   if (mr_position_cmp(&m->batch.upto, &sl->stored) <= 0) { /* this sink is ahead */
     mr_message_unref(m);
     return true;
   }
-  if (mr_position_cmp(&start, &sl->stored) < 0) { /* straddles the stored position: read it again, with a cut there */
+  if (mr_position_cmp(&start, &sl->stored) <
+      0) { /* straddles the stored position: read it again, with a cut there */
     mr_message_unref(m);
     go_adrift(s);
     return true;
@@ -76,8 +92,10 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m) {
   }
   sl->rows += m->batch.rows.length;
   int st = MR_COMMIT_DONE;
-  if (m->batch.rows.length) st = mr_unit_add(s, m);
-  else mr_message_unref(m);
+  if (m->batch.rows.length)
+    st = mr_unit_add(s, m);
+  else
+    mr_message_unref(m);
   atomic_fetch_add_explicit(&s->busy_us, mr_now_us(s->p->os) - t, memory_order_relaxed);
   if (!s->snk.forced && s->snk.unit_bytes > s->p->budget.limit / UNIT_MEMORY_SHARE) {
     s->snk.forced = true;
@@ -88,33 +106,45 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m) {
 
 /* ---- barriers */
 
-static bool commit_due(const struct mr_stage *s, const struct mr_message *m) {
+static bool commit_due(const struct mr_stage *s, const struct mr_message *m)
+{
   int64_t every = s->spec->commit_ms * 1000, now = mr_now_us(s->p->os);
-  if (m->urgent || !s->snk.committed_once || mr_stopping(s->p)) return true;
+  if (m->urgent || !s->snk.committed_once || mr_stopping(s->p))
+    return true;
   return now - s->snk.last_commit_us >= every - every / 10;
 }
 
 /* The lanes that made progress, from the stored position to the barrier's. */
-static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, uint32_t *ret_n) {
+static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, uint32_t *ret_n)
+{
   struct mr_mark *marks = g_new0(struct mr_mark, m->n_lanes + 1);
   uint32_t n = 0;
   for (size_t i = 0; i < m->n_lanes; i++) {
     struct mr_sink_lane *sl = mr_sink_lane(s, m->lanes[i].lane);
-    if (!sl || !sl->mine || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0) continue;
-    marks[n++] = (struct mr_mark){.source = sl->lane->source->spec->name, .name = sl->lane->name, .lane = sl->lane->id,
-                                  .from = sl->stored, .upto = m->lanes[i].position, .owner = sl->owner, .rows = (uint64_t)sl->rows,
+    if (!sl || !sl->mine || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0)
+      continue;
+    marks[n++] = (struct mr_mark){.source = sl->lane->source->spec->name,
+                                  .name = sl->lane->name,
+                                  .lane = sl->lane->id,
+                                  .from = sl->stored,
+                                  .upto = m->lanes[i].position,
+                                  .owner = sl->owner,
+                                  .rows = (uint64_t)sl->rows,
                                   .run = mr_stage_run(s, sl->lane->id)};
   }
   *ret_n = n;
   return marks;
 }
 
-static void durable(struct mr_stage *s, const struct mr_unit *u) {
+static void durable(struct mr_stage *s, const struct mr_unit *u)
+{
   pthread_mutex_lock(&s->p->lock);
-  for (uint32_t i = 0; i < u->n; i++) mr_sink_lane(s, u->mark[i].lane)->stored = u->mark[i].upto;
+  for (uint32_t i = 0; i < u->n; i++)
+    mr_sink_lane(s, u->mark[i].lane)->stored = u->mark[i].upto;
   pthread_mutex_unlock(&s->p->lock);
   atomic_fetch_add_explicit(&s->rows_out, s->snk.unit_rows, memory_order_relaxed);
-  if (s->snk.unit_rows) atomic_store_explicit(&s->last_rows_us, mr_now_us(s->p->os), memory_order_relaxed);
+  if (s->snk.unit_rows)
+    atomic_store_explicit(&s->last_rows_us, mr_now_us(s->p->os), memory_order_relaxed);
   s->snk.last_commit_us = mr_now_us(s->p->os);
   s->snk.committed_once = true;
   mr_unit_clear(s, true);
@@ -122,11 +152,13 @@ static void durable(struct mr_stage *s, const struct mr_unit *u) {
 }
 
 /* 0, or what the loop does about it. */
-static int commit(struct mr_stage *s, struct mr_mark *marks, uint32_t n) {
+static int commit(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
+{
   struct mr_error err = MR_ERROR_INIT;
   int st = MR_COMMIT_DONE;
   /* a unit without rows has no label and no token: it only moves the positions */
-  if (!s->snk.begun) st = mr_unit_rewrite(s, NULL);
+  if (!s->snk.begun)
+    st = mr_unit_rewrite(s, NULL);
   while (!st) {
     struct mr_unit u = s->snk.now;
     u.mark = marks;
@@ -136,13 +168,15 @@ static int commit(struct mr_stage *s, struct mr_mark *marks, uint32_t n) {
       durable(s, &u);
       return mr_letters_mark(s, &u) ? MR_COMMIT_DONE : MR_COMMIT_STOPPED;
     }
-    if (st == MR_COMMIT_REWRITE) st = mr_unit_rewrite(s, &err);
+    if (st == MR_COMMIT_REWRITE)
+      st = mr_unit_rewrite(s, &err);
   }
   return st;
 }
 
 /* A unit without rows for a sink whose positions live in the store. */
-static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n) {
+static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct mr_unit u = s->snk.now;
   int st, tries = 1;
@@ -155,7 +189,8 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
     mr_error_clear(&err);
     st = s->p->store->done(s->p->store, s->spec->name, NULL, marks, n, &err);
   } while (st == MR_RETRY && mr_stage_backoff(s, tries++, &err));
-  if (st == MR_RETRY) return MR_COMMIT_STOPPED;
+  if (st == MR_RETRY)
+    return MR_COMMIT_STOPPED;
   if (st < 0) {
     mr_pipeline_fail(s->p, s, st, &err);
     return st;
@@ -164,7 +199,8 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
   return mr_letters_mark(s, &u) ? MR_COMMIT_DONE : MR_COMMIT_STOPPED;
 }
 
-static bool on_barrier(struct mr_stage *s, struct mr_message *m) {
+static bool on_barrier(struct mr_stage *s, struct mr_message *m)
+{
   s->snk.lettered |= m->lettered || s->snk.letters->len;
   if (s->snk.adrift || !commit_due(s, m)) {
     mr_message_unref(m);
@@ -174,21 +210,25 @@ static bool on_barrier(struct mr_stage *s, struct mr_message *m) {
   int st = mr_unit_purge(s) ? mr_unit_rewrite(s, NULL) : MR_COMMIT_DONE;
   g_autofree struct mr_mark *marks = marks_of(s, m, &n);
   mr_message_unref(m);
-  if (st || !n) return !st;
+  if (st || !n)
+    return !st;
   bool empty = !s->snk.unit->len && !s->snk.letters->len && vt(s)->delivery != MR_TRANSACTIONAL;
   st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
-  if (st == MR_COMMIT_AGAIN) go_adrift(s);
+  if (st == MR_COMMIT_AGAIN)
+    go_adrift(s);
   return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;
 }
 
 /* ---- the rest */
 
-static bool on_attempt(struct mr_stage *s, struct mr_message *m) {
+static bool on_attempt(struct mr_stage *s, struct mr_message *m)
+{
   mr_unit_clear(s, false);
   pthread_mutex_lock(&s->p->lock);
   for (size_t i = 0; i < m->n_lanes; i++) {
     struct mr_sink_lane *sl = mr_sink_lane(s, m->lanes[i].lane);
-    if (sl) sl->at = m->lanes[i].position;
+    if (sl)
+      sl->at = m->lanes[i].position;
   }
   pthread_mutex_unlock(&s->p->lock);
   s->snk.adrift = false;
@@ -197,20 +237,25 @@ static bool on_attempt(struct mr_stage *s, struct mr_message *m) {
 }
 
 /* The unit has ended at the barrier before; DDL runs outside of units. */
-static bool on_shape(struct mr_stage *s, struct mr_message *m) {
+static bool on_shape(struct mr_stage *s, struct mr_message *m)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct mr_shape *in = mr_shape_ref(m->shape);
   mr_message_unref(m);
   bool first = !s->in, ok = true;
-  if (first) ok = mr_stage_open(s, in) && mr_stage_start(s);
+  if (first)
+    ok = mr_stage_open(s, in) && mr_stage_start(s);
   int st = MR_OK, tries = 1;
   while (ok && !first) {
     mr_error_clear(&err);
     st = vt(s)->evolve ? vt(s)->evolve(s->self, &in->schema, &err)
-                       : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow", s->spec->plugin->name);
-    if (st != MR_RETRY || !mr_stage_backoff(s, tries++, &err)) break;
+                       : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow",
+                                 s->spec->plugin->name);
+    if (st != MR_RETRY || !mr_stage_backoff(s, tries++, &err))
+      break;
   }
-  if (st < 0 && st != MR_RETRY) mr_pipeline_fail(s->p, s, st, &err);
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
   if (!first && st >= 0) {
     mr_shape_unref(s->in);
     s->in = mr_shape_ref(in);
@@ -225,7 +270,8 @@ static bool on_shape(struct mr_stage *s, struct mr_message *m) {
   return ok && st >= 0;
 }
 
-static bool handle(struct mr_stage *s, struct mr_message *m) {
+static bool handle(struct mr_stage *s, struct mr_message *m)
+{
   switch (m->kind) {
   case MR_MSG_BATCH: return on_batch(s, m);
   case MR_MSG_BARRIER: return on_barrier(s, m);
@@ -235,7 +281,8 @@ static bool handle(struct mr_stage *s, struct mr_message *m) {
   }
 }
 
-void mr_sink_run(void *stage) {
+void mr_sink_run(void *stage)
+{
   struct mr_stage *s = stage;
   struct mr_pipeline *p = s->p;
   bool go = mr_stage_start(s);
@@ -243,10 +290,13 @@ void mr_sink_run(void *stage) {
     uint32_t seen = mr_event_seen(&s->event);
     mr_lanes_serve(s);
     struct mr_message *m = mr_stage_next(s);
-    if (m) go = handle(s, m);
-    else mr_stage_wait(s, seen, 500000);
+    if (m)
+      go = handle(s, m);
+    else
+      mr_stage_wait(s, seen, 500000);
   }
-  if (s->opened) mr_unit_clear(s, false);
+  if (s->opened)
+    mr_unit_clear(s, false);
   mr_stage_status(s, MR_ST_DONE, "%s", "");
   atomic_fetch_sub_explicit(&p->sinks_left, 1, memory_order_release);
   p->os->wake(p->os, &p->done);

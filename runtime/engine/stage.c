@@ -6,7 +6,8 @@
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_CAP_US 10000000
 
-void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fmt, ...) {
+void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fmt, ...)
+{
   va_list ap;
   va_start(ap, fmt);
   char *text = *fmt ? g_strdup_vprintf(fmt, ap) : NULL;
@@ -19,30 +20,38 @@ void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fm
   g_free(old);
 }
 
-uint64_t mr_stage_run(const struct mr_stage *s, uint32_t lane) {
+uint64_t mr_stage_run(const struct mr_stage *s, uint32_t lane)
+{
   return s->p->run | (uint64_t)(lane & 0xfff) << 12 | (s->attempt & 0xfff);
 }
 
 /* ---- receiving */
 
-static size_t open_inputs(const struct mr_stage *s, bool *ret_all_blocked) {
+static size_t open_inputs(const struct mr_stage *s, bool *ret_all_blocked)
+{
   size_t n = 0;
   *ret_all_blocked = true;
   for (guint i = 0; i < s->inputs->len; i++) {
     const struct mr_channel *c = s->inputs->pdata[i];
-    if (c->ended) continue;
+    if (c->ended)
+      continue;
     n++;
-    if (!c->blocked) *ret_all_blocked = false;
+    if (!c->blocked)
+      *ret_all_blocked = false;
   }
   return n;
 }
 
-static void unblock(struct mr_stage *s) {
-  for (guint i = 0; i < s->inputs->len; i++) ((struct mr_channel *)s->inputs->pdata[i])->blocked = false;
+static void unblock(struct mr_stage *s)
+{
+  for (guint i = 0; i < s->inputs->len; i++)
+    ((struct mr_channel *)s->inputs->pdata[i])->blocked = false;
 }
 
-/* Takes a barrier, attempt or end of channel c into the alignment. Gives what has become complete, or NULL. */
-static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct mr_message *m) {
+/* Takes a barrier, attempt or end of channel c into the alignment. Gives what has become complete,
+ * or NULL. */
+static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct mr_message *m)
+{
   bool all;
   if (m && s->pending && m->kind == MR_MSG_ATTEMPT && s->pending->kind == MR_MSG_BARRIER) {
     /* the barrier is void: its channels go on to the attempt that stands behind it */
@@ -50,13 +59,16 @@ static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct
     s->pending = NULL;
     unblock(s);
   }
-  if (m) c->blocked = true;
+  if (m)
+    c->blocked = true;
   if (m && !s->pending) {
     s->pending = mr_message_control((enum mr_message_kind)m->kind, m->number);
-    if (!s->pending) g_error("out of memory");
+    if (!s->pending)
+      g_error("out of memory");
   }
   if (m) {
-    for (size_t i = 0; i < m->n_lanes; i++) mr_message_lane(s->pending, m->lanes[i].lane, &m->lanes[i].position);
+    for (size_t i = 0; i < m->n_lanes; i++)
+      mr_message_lane(s->pending, m->lanes[i].lane, &m->lanes[i].position);
     s->pending->urgent |= m->urgent;
     s->pending->lettered |= m->lettered;
     s->pending->number = MAX(s->pending->number, m->number);
@@ -67,24 +79,30 @@ static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct
     s->pending = NULL;
     return m;
   }
-  if (!all) return NULL;
+  if (!all)
+    return NULL;
   m = s->pending;
   s->pending = NULL;
   unblock(s);
-  if (m->kind == MR_MSG_ATTEMPT) s->attempt = m->number;
+  if (m->kind == MR_MSG_ATTEMPT)
+    s->attempt = m->number;
   return m;
 }
 
-/* What a popped message means for the stage: given back, aligned, or dropped because it belongs to an attempt that is over. */
-static struct mr_message *sort_in(struct mr_stage *s, struct mr_channel *c, struct mr_message *m) {
+/* What a popped message means for the stage: given back, aligned, or dropped because it belongs to
+ * an attempt that is over. */
+static struct mr_message *sort_in(struct mr_stage *s, struct mr_channel *c, struct mr_message *m)
+{
   bool old = atomic_load_explicit(&s->p->attempt, memory_order_acquire) > s->attempt;
   switch (m->kind) {
   case MR_MSG_BATCH:
-    if (!old) return m;
+    if (!old)
+      return m;
     mr_message_unref(m);
     return NULL;
   case MR_MSG_BARRIER:
-    if (!old) return align(s, c, m);
+    if (!old)
+      return align(s, c, m);
     mr_message_unref(m);
     return NULL;
   case MR_MSG_ATTEMPT: return align(s, c, m);
@@ -96,20 +114,24 @@ static struct mr_message *sort_in(struct mr_stage *s, struct mr_channel *c, stru
   }
 }
 
-static bool all_ended(const struct mr_stage *s) {
+static bool all_ended(const struct mr_stage *s)
+{
   bool blocked;
   return open_inputs(s, &blocked) == 0;
 }
 
-struct mr_message *mr_stage_next(struct mr_stage *s) {
+struct mr_message *mr_stage_next(struct mr_stage *s)
+{
   guint n = s->inputs->len;
-  if (mr_stopping(s->p) == MR_ABORT) return NULL;
+  if (mr_stopping(s->p) == MR_ABORT)
+    return NULL;
   for (guint k = 0; k < n; k++) {
     struct mr_channel *c = s->inputs->pdata[(s->turn + k) % n];
     struct mr_message *m;
     while (!c->blocked && !c->ended && (m = mr_channel_pop(c))) {
       m = sort_in(s, c, m);
-      if (!m) continue;
+      if (!m)
+        continue;
       s->turn = (s->turn + k + (m->kind != MR_MSG_SHAPE)) % n;
       return m;
     }
@@ -119,30 +141,38 @@ struct mr_message *mr_stage_next(struct mr_stage *s) {
 
 /* ---- sending */
 
-static bool any_room(struct mr_stage *s, const struct mr_message *m) {
-  if (!s->outputs->len) return true;
+static bool any_room(struct mr_stage *s, const struct mr_message *m)
+{
+  if (!s->outputs->len)
+    return true;
   for (guint i = 0; i < s->outputs->len; i++) {
     struct mr_fan *f = s->outputs->pdata[i];
-    if (mr_channel_room(&f->channel[m->batch.lane % f->n])) return true;
+    if (mr_channel_room(&f->channel[m->batch.lane % f->n]))
+      return true;
   }
   return false;
 }
 
-static void push_all(struct mr_stage *s, struct mr_message *m) {
+static void push_all(struct mr_stage *s, struct mr_message *m)
+{
   for (guint i = 0; i < s->outputs->len; i++) {
     struct mr_fan *f = s->outputs->pdata[i];
     for (size_t k = 0; k < f->n; k++)
-      if (m->kind != MR_MSG_BATCH || k == m->batch.lane % f->n) mr_channel_push(&f->channel[k], mr_message_ref(m));
+      if (m->kind != MR_MSG_BATCH || k == m->batch.lane % f->n)
+        mr_channel_push(&f->channel[k], mr_message_ref(m));
   }
   mr_message_unref(m);
 }
 
-bool mr_stage_send(struct mr_stage *s, struct mr_message *take) {
+bool mr_stage_send(struct mr_stage *s, struct mr_message *take)
+{
   struct mr_pipeline *p = s->p;
-  if (p->dry) return mr_dry_sent(p->dry, s, take);
+  if (p->dry)
+    return mr_dry_sent(p->dry, s, take);
   while (take->kind == MR_MSG_BATCH) {
     uint32_t seen = mr_event_seen(&s->event);
-    if (any_room(s, take)) break;
+    if (any_room(s, take))
+      break;
     if (mr_stopping(p) == MR_ABORT) {
       mr_message_unref(take);
       return false;
@@ -154,48 +184,59 @@ bool mr_stage_send(struct mr_stage *s, struct mr_message *take) {
   if (take->kind == MR_MSG_BATCH) {
     atomic_fetch_add_explicit(&s->rows_out, take->batch.rows.length, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->bytes_out, take->bytes, memory_order_relaxed);
-    if (s->outputs->len > 1 && !mr_message_spread(take)) g_error("out of memory");
+    if (s->outputs->len > 1 && !mr_message_spread(take))
+      g_error("out of memory");
   }
   push_all(s, take);
   return true;
 }
 
-void mr_stage_flush(struct mr_stage *s) {
-  for (guint i = 0; i < s->outputs->len; i++) {
-    struct mr_fan *f = s->outputs->pdata[i];
-    for (size_t k = 0; k < f->n; k++) mr_channel_flush(&f->channel[k]);
-  }
-}
-
-bool mr_stage_behind(struct mr_stage *s) {
+void mr_stage_flush(struct mr_stage *s)
+{
   for (guint i = 0; i < s->outputs->len; i++) {
     struct mr_fan *f = s->outputs->pdata[i];
     for (size_t k = 0; k < f->n; k++)
-      if (f->channel[k].first) return true;
+      mr_channel_flush(&f->channel[k]);
+  }
+}
+
+bool mr_stage_behind(struct mr_stage *s)
+{
+  for (guint i = 0; i < s->outputs->len; i++) {
+    struct mr_fan *f = s->outputs->pdata[i];
+    for (size_t k = 0; k < f->n; k++)
+      if (f->channel[k].first)
+        return true;
   }
   return false;
 }
 
 /* ---- waiting */
 
-void mr_stage_wait(struct mr_stage *s, uint32_t seen, int64_t timeout_us) {
+void mr_stage_wait(struct mr_stage *s, uint32_t seen, int64_t timeout_us)
+{
   mr_stage_flush(s);
   s->p->os->wait(s->p->os, &s->event, seen, timeout_us);
 }
 
-bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err) {
+bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err)
+{
   struct mr_os *os = s->p->os;
   int64_t cap = BACKOFF_FIRST_US << MIN(tries - 1, 8);
-  if (cap > BACKOFF_CAP_US) cap = BACKOFF_CAP_US;
+  if (cap > BACKOFF_CAP_US)
+    cap = BACKOFF_CAP_US;
   int64_t pause = cap / 2 + (int64_t)(os->random(os) % (uint64_t)(cap / 2 + 1));
-  if (err->retry_ms > 0) pause = err->retry_ms * 1000;
+  if (err->retry_ms > 0)
+    pause = err->retry_ms * 1000;
   int64_t until = mr_now_us(os) + pause, now;
   atomic_fetch_add_explicit(&s->retries, 1, memory_order_relaxed);
   while ((now = mr_now_us(os)) < until) {
     uint32_t seen = mr_event_seen(&s->event);
     int stop = mr_stopping(s->p);
-    if (stop == MR_ABORT || (stop == MR_DRAIN && s->spec->kind == MR_STAGE_SOURCE)) return false;
-    if (s->spec->kind == MR_STAGE_SOURCE) mr_source_serve(s);
+    if (stop == MR_ABORT || (stop == MR_DRAIN && s->spec->kind == MR_STAGE_SOURCE))
+      return false;
+    if (s->spec->kind == MR_STAGE_SOURCE)
+      mr_source_serve(s);
     mr_stage_wait(s, seen, MIN(until - now, 100000));
   }
   return true;
@@ -203,27 +244,35 @@ bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err)
 
 /* ---- the plugin's life */
 
-static mr_open_fn *open_of(const struct mr_plugin *pl) {
+static mr_open_fn *open_of(const struct mr_plugin *pl)
+{
   return pl->source ? pl->source->open : pl->transform ? pl->transform->open : pl->sink->open;
 }
-static mr_self_fn *start_of(const struct mr_plugin *pl) {
+static mr_self_fn *start_of(const struct mr_plugin *pl)
+{
   return pl->source ? pl->source->start : pl->transform ? pl->transform->start : pl->sink->start;
 }
 
-void mr_stage_close(struct mr_stage *s) {
+void mr_stage_close(struct mr_stage *s)
+{
   const struct mr_plugin *pl = s->spec->plugin;
-  if (!s->opened) return;
+  if (!s->opened)
+    return;
   pthread_mutex_lock(&s->p->lock); /* nobody wakes an instance that is going away */
   s->opened = s->started = false;
   pthread_mutex_unlock(&s->p->lock);
-  (pl->source ? pl->source->close : pl->transform ? pl->transform->close : pl->sink->close)(s->self);
+  (pl->source      ? pl->source->close
+   : pl->transform ? pl->transform->close
+                   : pl->sink->close)(s->self);
   s->self = NULL;
 }
 
-bool mr_stage_open(struct mr_stage *s, struct mr_shape *in) {
+bool mr_stage_open(struct mr_stage *s, struct mr_shape *in)
+{
   struct mr_error err = MR_ERROR_INIT;
   mr_stage_close(s);
-  if (in) mr_shape_ref(in);
+  if (in)
+    mr_shape_ref(in);
   mr_shape_unref(s->in);
   s->in = in;
   s->open.in = in ? &in->schema : NULL;
@@ -240,23 +289,27 @@ bool mr_stage_open(struct mr_stage *s, struct mr_shape *in) {
   return true;
 }
 
-bool mr_stage_start(struct mr_stage *s) {
+bool mr_stage_start(struct mr_stage *s)
+{
   struct mr_error err = MR_ERROR_INIT;
   mr_self_fn *start = start_of(s->spec->plugin);
   for (int tries = 1;; tries++) {
     int st = start ? start(s->self, &err) : MR_OK;
-    if (st >= 0) break;
+    if (st >= 0)
+      break;
     if (st != MR_RETRY) {
       mr_pipeline_fail(s->p, s, st, &err);
       return false;
     }
-    if (tries == 1 && *err.msg) mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
+    if (tries == 1 && *err.msg)
+      mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
     mr_stage_status(s, MR_ST_WAITING, "%s", err.msg);
     if (s->p->once && err.unreachable && tries >= 6) {
       mr_pipeline_fail(s->p, s, st, &err);
       return false;
     }
-    if (!mr_stage_backoff(s, tries, &err)) return false;
+    if (!mr_stage_backoff(s, tries, &err))
+      return false;
     mr_error_clear(&err);
   }
   s->started = true;
@@ -264,7 +317,8 @@ bool mr_stage_start(struct mr_stage *s) {
   return true;
 }
 
-bool mr_stage_shape(struct mr_stage *s, struct mr_shape **ret) {
+bool mr_stage_shape(struct mr_stage *s, struct mr_shape **ret)
+{
   const struct mr_plugin *pl = s->spec->plugin;
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema schema = {0};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The store: lane rows of sinks that cannot keep their own, pending units, label numbers. Every call that returns MR_OK is
- * durable. Calls may come from several sink threads; the implementation locks. MR_RETRY: try again; MR_FATAL: the store is broken. */
+/* The store: lane rows of sinks that cannot keep their own, pending units, label numbers. Every
+ * call that returns MR_OK is durable. Calls may come from several sink threads; the implementation
+ * locks. MR_RETRY: try again; MR_FATAL: the store is broken. */
 #ifndef MR_STORE_H
 #define MR_STORE_H
 #include "base/base.h"
@@ -17,31 +18,40 @@ struct mr_pending {
 typedef int mr_pending_fn(void *out, const struct mr_pending *lend, struct mr_error *err);
 
 struct mr_store {
-  /* Whether a source's lanes were once all given a first position for a sink: keys "source/sink". set: they are now, all keys in one
-   * transaction. ret: n answers, as they were before. */
-  int (*ran)(struct mr_store *, const char *const *key, size_t n, bool set, bool *ret, struct mr_error *);
+  /* Whether a source's lanes were once all given a first position for a sink: keys "source/sink".
+   * set: they are now, all keys in one transaction. ret: n answers, as they were before. */
+  int (*ran)(struct mr_store *, const char *const *key, size_t n, bool set, bool *ret,
+             struct mr_error *);
   /* As mr_sink.take and found, for sinks whose lane rows live here. */
-  int (*take)(struct mr_store *, const char *sink, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark,
-              void *out, struct mr_error *);
-  int (*found)(struct mr_store *, const char *sink, const struct mr_mark *, size_t n, struct mr_error *);
+  int (*take)(struct mr_store *, const char *sink, const char *source, const char *const *lane,
+              size_t n, mr_mark_fn *mark, void *out, struct mr_error *);
+  int (*found)(struct mr_store *, const char *sink, const struct mr_mark *, size_t n,
+               struct mr_error *);
   /* The number of the sink's next label; durable before it is used. */
   int (*number)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
   /* Records a pending unit; MR_FENCED when an owner is not the marks'. */
   int (*record)(struct mr_store *, const struct mr_pending *, struct mr_error *);
-  /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a miss), and the record with this
-   * label, if there is one, is gone. label NULL: no record (plain). */
-  int (*done)(struct mr_store *, const char *sink, const char *label, const struct mr_mark *, size_t n,
-              struct mr_error *);
-  int (*drop)(struct mr_store *, const char *sink, const char *label, struct mr_error *); /* the record goes, positions stay */
-  int (*pending)(struct mr_store *, const char *sink, mr_pending_fn *each, void *out, struct mr_error *);
-  /* Blocks of idempotent sinks, by label. put: fsynced when it returns. get: gives a malloc'd copy. */
-  int (*block_put)(struct mr_store *, const char *label, const void *data, size_t len, struct mr_error *);
-  int (*block_get)(struct mr_store *, const char *label, void **give, size_t *ret_len, struct mr_error *);
+  /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a
+   * miss), and the record with this label, if there is one, is gone. label NULL: no record (plain).
+   */
+  int (*done)(struct mr_store *, const char *sink, const char *label, const struct mr_mark *,
+              size_t n, struct mr_error *);
+  int (*drop)(struct mr_store *, const char *sink, const char *label,
+              struct mr_error *); /* the record goes, positions stay */
+  int (*pending)(struct mr_store *, const char *sink, mr_pending_fn *each, void *out,
+                 struct mr_error *);
+  /* Blocks of idempotent sinks, by label. put: fsynced when it returns. get: gives a malloc'd copy.
+   */
+  int (*block_put)(struct mr_store *, const char *label, const void *data, size_t len,
+                   struct mr_error *);
+  int (*block_get)(struct mr_store *, const char *label, void **give, size_t *ret_len,
+                   struct mr_error *);
   int (*block_drop)(struct mr_store *, const char *label, struct mr_error *);
   void (*free)(struct mr_store *);
 };
 
-/* SQLite in dir (made when missing, 0700), locked against a second process. *ret_why set on failure. pipeline: its name. */
+/* SQLite in dir (made when missing, 0700), locked against a second process. *ret_why set on
+ * failure. pipeline: its name. */
 struct mr_store *mr_store_sqlite_new(const char *dir, const char *pipeline, char **ret_why);
 
 #endif

@@ -3,28 +3,38 @@
 #include "engine/engine.h"
 #include "data/array.h"
 
-static const struct mr_transform *vt(const struct mr_stage *s) { return s->spec->plugin->transform; }
+static const struct mr_transform *vt(const struct mr_stage *s)
+{
+  return s->spec->plugin->transform;
+}
 
 static int apply_rows(struct mr_stage *s, struct mr_batch *b);
 
-static int send_batch(struct mr_stage *s, struct mr_batch *b) {
+static int send_batch(struct mr_stage *s, struct mr_batch *b)
+{
   struct mr_message *m = mr_message_batch(&s->p->budget, s->out, b);
-  if (!m) g_error("out of memory");
+  if (!m)
+    g_error("out of memory");
   return mr_stage_send(s, m) ? MR_OK : MR_FATAL;
 }
 
 /* Applies rows [from, from + n) of b. */
-static int apply_slice(struct mr_stage *s, struct mr_batch *b, int64_t from, int64_t n) {
+static int apply_slice(struct mr_stage *s, struct mr_batch *b, int64_t from, int64_t n)
+{
   struct mr_batch part = *b;
-  if (!n) return MR_OK;
-  if (!mr_rows_slice(&b->rows, from, n, &part.rows)) g_error("out of memory");
+  if (!n)
+    return MR_OK;
+  if (!mr_rows_slice(&b->rows, from, n, &part.rows))
+    g_error("out of memory");
   int st = apply_rows(s, &part);
   mr_array_release(&part.rows);
   return st;
 }
 
-/* Row err->row (or, unknown, some row) of b can never pass: a letter for it, the others go on in their order. */
-static int isolate(struct mr_stage *s, struct mr_batch *b, const struct mr_error *err) {
+/* Row err->row (or, unknown, some row) of b can never pass: a letter for it, the others go on in
+ * their order. */
+static int isolate(struct mr_stage *s, struct mr_batch *b, const struct mr_error *err)
+{
   int64_t n = b->rows.length, k = err->row;
   if (n > 1 && (k < 0 || k >= n)) {
     int st = apply_slice(s, b, 0, n / 2);
@@ -32,17 +42,23 @@ static int isolate(struct mr_stage *s, struct mr_batch *b, const struct mr_error
   }
   k = n > 1 ? k : 0;
   int st = apply_slice(s, b, 0, k);
-  if (st < 0) return st;
+  if (st < 0)
+    return st;
   g_ptr_array_add(s->letters, mr_letter_new(s, b, k, err->code, err->msg, NULL));
   mr_stage_settle(s, true);
   return apply_slice(s, b, k + 1, n - k - 1);
 }
 
-static int apply_rows(struct mr_stage *s, struct mr_batch *b) {
+static int apply_rows(struct mr_stage *s, struct mr_batch *b)
+{
   struct mr_batch *in = b;
   for (int tries = 1;;) {
     struct mr_error err = MR_ERROR_INIT;
-    struct mr_batch out = {.size = sizeof out, .lane = b->lane, .upto = b->upto, .watermark_us = b->watermark_us, .id = b->id};
+    struct mr_batch out = {.size = sizeof out,
+                           .lane = b->lane,
+                           .upto = b->upto,
+                           .watermark_us = b->watermark_us,
+                           .id = b->id};
     int st = vt(s)->apply(s->self, in, &out, &err);
     if (st == MR_REJECT && in && b->rows.length) {
       mr_stage_settle(s, false);
@@ -50,7 +66,8 @@ static int apply_rows(struct mr_stage *s, struct mr_batch *b) {
     }
     if (st == MR_RETRY) {
       mr_stage_settle(s, false);
-      if (!mr_stage_backoff(s, tries++, &err)) return MR_FATAL;
+      if (!mr_stage_backoff(s, tries++, &err))
+        return MR_FATAL;
       continue;
     }
     if (st < 0) {
@@ -58,13 +75,16 @@ static int apply_rows(struct mr_stage *s, struct mr_batch *b) {
       return st;
     }
     mr_stage_settle(s, true);
-    if (st != MR_IDLE && send_batch(s, &out) < 0) return MR_FATAL;
-    if (st != MR_MORE) return MR_OK;
+    if (st != MR_IDLE && send_batch(s, &out) < 0)
+      return MR_FATAL;
+    if (st != MR_MORE)
+      return MR_OK;
     in = NULL;
   }
 }
 
-static bool on_batch(struct mr_stage *s, struct mr_message *m) {
+static bool on_batch(struct mr_stage *s, struct mr_message *m)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct mr_batch b;
   if (s->when && mr_when_apply(s->when, s, &m, &err) < 0) {
@@ -73,7 +93,8 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m) {
     return false;
   }
   int64_t t = mr_now_us(s->p->os), rows = m->batch.rows.length;
-  if (!mr_message_lend(m, &b)) g_error("out of memory");
+  if (!mr_message_lend(m, &b))
+    g_error("out of memory");
   atomic_fetch_add_explicit(&s->rows_in, rows, memory_order_relaxed);
   int st = apply_rows(s, &b);
   mr_array_release(&b.rows);
@@ -83,13 +104,16 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m) {
 }
 
 /* A first or another input schema: open or evolve, then tell the readers what comes out now. */
-static bool on_shape(struct mr_stage *s, struct mr_shape *in) {
+static bool on_shape(struct mr_stage *s, struct mr_shape *in)
+{
   struct mr_error err = MR_ERROR_INIT;
   if (!s->in) {
-    if (!mr_stage_open(s, in) || !mr_stage_start(s)) return false;
+    if (!mr_stage_open(s, in) || !mr_stage_start(s))
+      return false;
   } else {
     int st = vt(s)->evolve ? vt(s)->evolve(s->self, &in->schema, &err)
-                           : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow", s->spec->plugin->name);
+                           : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow",
+                                     s->spec->plugin->name);
     if (st < 0) {
       mr_pipeline_fail(s->p, s, st, &err);
       return false;
@@ -104,8 +128,10 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in) {
     return false;
   }
   struct mr_shape *out;
-  if (!mr_stage_shape(s, &out)) return false;
-  if (!out) return true;
+  if (!mr_stage_shape(s, &out))
+    return false;
+  if (!out)
+    return true;
   mr_shape_unref(s->out);
   s->out = out;
   struct mr_message *m = mr_message_control(MR_MSG_SHAPE, 0);
@@ -113,7 +139,8 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in) {
   return mr_stage_send(s, m);
 }
 
-bool mr_transform_handle(struct mr_stage *s, struct mr_message *m) {
+bool mr_transform_handle(struct mr_stage *s, struct mr_message *m)
+{
   bool ok = true;
   switch (m->kind) {
   case MR_MSG_BATCH: return on_batch(s, m);
@@ -123,28 +150,30 @@ bool mr_transform_handle(struct mr_stage *s, struct mr_message *m) {
     return ok;
   case MR_MSG_BARRIER:
     m->lettered |= s->letters->len > 0;
-    if (s->letters->len) ok = mr_letters_flush(s, s->letters);
+    if (s->letters->len)
+      ok = mr_letters_flush(s, s->letters);
     s->letters_kept = 0;
     return mr_stage_send(s, m) && ok;
   case MR_MSG_ATTEMPT:
     g_ptr_array_set_size(s->letters, 0);
     s->letters_kept = 0;
     return mr_stage_send(s, m);
-  default:
-    mr_message_unref(m);
-    return false;
+  default: mr_message_unref(m); return false;
   }
 }
 
-void mr_transform_run(void *stage) {
+void mr_transform_run(void *stage)
+{
   struct mr_stage *s = stage;
   struct mr_pipeline *p = s->p;
   bool go = !s->opened || mr_stage_start(s);
   while (go && mr_stopping(p) != MR_ABORT) {
     uint32_t seen = mr_event_seen(&s->event);
     struct mr_message *m = mr_stage_next(s);
-    if (m) go = mr_transform_handle(s, m);
-    else mr_stage_wait(s, seen, mr_stage_behind(s) ? 20000 : 500000);
+    if (m)
+      go = mr_transform_handle(s, m);
+    else
+      mr_stage_wait(s, seen, mr_stage_behind(s) ? 20000 : 500000);
   }
   mr_stage_send(s, mr_message_control(MR_MSG_END, 0));
   while (mr_stage_behind(s) && mr_stopping(p) != MR_ABORT) {

@@ -1,23 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A sink's unit: batches are kept until they are durable, so that the unit can be written again without its bad rows, or after
- * the connection was lost. Bad rows are cut out by the row the target names, or by bisecting zero-copy slices. */
+/* A sink's unit: batches are kept until they are durable, so that the unit can be written again
+ * without its bad rows, or after the connection was lost. Bad rows are cut out by the row the
+ * target names, or by bisecting zero-copy slices. */
 #include "engine/engine.h"
 #include "data/array.h"
 
-static const struct mr_sink *vt(const struct mr_stage *s) { return s->spec->plugin->sink; }
+static const struct mr_sink *vt(const struct mr_stage *s)
+{
+  return s->spec->plugin->sink;
+}
 
-static struct mr_kept *kept_at(struct mr_stage *s, guint i) { return &g_array_index(s->snk.unit, struct mr_kept, i); }
+static struct mr_kept *kept_at(struct mr_stage *s, guint i)
+{
+  return &g_array_index(s->snk.unit, struct mr_kept, i);
+}
 
-static void mark_dead(struct mr_kept *k, int64_t row) {
+static void mark_dead(struct mr_kept *k, int64_t row)
+{
   int64_t n = k->m->batch.rows.length;
-  if (row < 0 || row >= n) return;
-  if (!k->dead) k->dead = g_malloc0((gsize)(n + 7) / 8);
-  if (mr_bit_get(k->dead, row)) return;
+  if (row < 0 || row >= n)
+    return;
+  if (!k->dead)
+    k->dead = g_malloc0((gsize)(n + 7) / 8);
+  if (mr_bit_get(k->dead, row))
+    return;
   mr_bit_set(k->dead, row, true);
   k->n_dead++;
 }
 
-static void bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_error *err) {
+static void bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_error *err)
+{
   struct mr_kept *k = kept_at(s, kept);
   struct mr_letter *l = mr_letter_new(s, &k->m->batch, row, err->code, err->msg, NULL);
   g_ptr_array_add(s->snk.letters, l);
@@ -26,25 +38,33 @@ static void bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_er
   atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
 }
 
-static const struct mr_written *written_by_id(struct mr_stage *s, uint64_t id) {
+static const struct mr_written *written_by_id(struct mr_stage *s, uint64_t id)
+{
   for (guint i = s->snk.written->len; i-- > 0;) {
     const struct mr_written *w = &g_array_index(s->snk.written, struct mr_written, i);
-    if (w->id == id) return w;
+    if (w->id == id)
+      return w;
   }
   return NULL;
 }
 
-void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err) {
+void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err)
+{
   const struct mr_written *w = err->batch ? written_by_id(s, err->batch) : NULL;
-  if (w && err->row >= 0 && err->row < w->n) bury(s, w->kept, w->from + err->row, err);
-  else s->snk.careful = true;
+  if (w && err->row >= 0 && err->row < w->n)
+    bury(s, w->kept, w->from + err->row, err);
+  else
+    s->snk.careful = true;
 }
 
-/* Rejects that the plugin reported during a write that succeeded: letters of the unit, their rows are dead. */
-static void settle(struct mr_stage *s, guint kept, int64_t from, bool ok) {
+/* Rejects that the plugin reported during a write that succeeded: letters of the unit, their rows
+ * are dead. */
+static void settle(struct mr_stage *s, guint kept, int64_t from, bool ok)
+{
   for (guint i = 0; ok && i < s->letters->len; i++) {
     struct mr_letter *l = s->letters->pdata[i];
-    if (l->row >= 0) mark_dead(kept_at(s, kept), from + l->row);
+    if (l->row >= 0)
+      mark_dead(kept_at(s, kept), from + l->row);
     atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
     g_ptr_array_add(s->snk.letters, l);
     s->letters->pdata[i] = NULL;
@@ -56,9 +76,12 @@ static void settle(struct mr_stage *s, guint kept, int64_t from, bool ok) {
 static int write_slice(struct mr_stage *s, guint kept, int64_t from, int64_t n);
 
 /* The slice has a row that can never pass and left nothing behind: find it. */
-static int bisect(struct mr_stage *s, guint kept, int64_t from, int64_t n, const struct mr_error *err) {
+static int bisect(struct mr_stage *s, guint kept, int64_t from, int64_t n,
+                  const struct mr_error *err)
+{
   int64_t at = err->row;
-  if (n == 1) at = 0;
+  if (n == 1)
+    at = 0;
   if (at < 0 || at >= n) {
     int st = write_slice(s, kept, from, n / 2);
     return st ? st : write_slice(s, kept, from + n / 2, n - n / 2);
@@ -68,55 +91,73 @@ static int bisect(struct mr_stage *s, guint kept, int64_t from, int64_t n, const
   return st ? st : write_slice(s, kept, from + at + 1, n - at - 1);
 }
 
-static int call_write(struct mr_stage *s, guint kept, int64_t from, int64_t n, struct mr_error *err) {
+static int call_write(struct mr_stage *s, guint kept, int64_t from, int64_t n, struct mr_error *err)
+{
   struct mr_message *m = kept_at(s, kept)->m;
   struct mr_batch b = m->batch;
   struct mr_written w = {++s->next_batch << 8 | s->index, kept, from, n};
-  if (!mr_rows_slice(&m->batch.rows, from, n, &b.rows)) g_error("out of memory");
+  if (!mr_rows_slice(&m->batch.rows, from, n, &b.rows))
+    g_error("out of memory");
   b.id = w.id;
   int st = vt(s)->write(s->self, &b, err);
   mr_array_release(&b.rows);
   settle(s, kept, from, st >= 0);
-  if (st >= 0) g_array_append_val(s->snk.written, w);
+  if (st >= 0)
+    g_array_append_val(s->snk.written, w);
   if (st >= 0 && s->snk.careful && vt(s)->flush) {
     st = vt(s)->flush(s->self, err);
-    if (st < 0 && err->batch && err->batch != w.id && err->row >= 0) err->unit_lost = true; /* not of this slice: begin anew */
+    if (st < 0 && err->batch && err->batch != w.id && err->row >= 0)
+      err->unit_lost = true; /* not of this slice: begin anew */
   }
   return st;
 }
 
-/* 0: written; MR_COMMIT_REWRITE: the unit must be written anew; MR_COMMIT_STOPPED; < 0: final, failure recorded. */
-static int write_slice(struct mr_stage *s, guint kept, int64_t from, int64_t n) {
-  if (!n) return MR_COMMIT_DONE;
+/* 0: written; MR_COMMIT_REWRITE: the unit must be written anew; MR_COMMIT_STOPPED; < 0: final,
+ * failure recorded. */
+static int write_slice(struct mr_stage *s, guint kept, int64_t from, int64_t n)
+{
+  if (!n)
+    return MR_COMMIT_DONE;
   for (int tries = 1;; tries++) {
     struct mr_error err = MR_ERROR_INIT;
     int st = call_write(s, kept, from, n, &err);
-    if (st >= 0) return MR_COMMIT_DONE;
-    if (st == MR_REJECT && !err.unit_lost) return bisect(s, kept, from, n, &err);
+    if (st >= 0)
+      return MR_COMMIT_DONE;
+    if (st == MR_REJECT && !err.unit_lost)
+      return bisect(s, kept, from, n, &err);
     if (st == MR_REJECT) {
-      if (!err.batch && err.row >= 0 && err.row < n) bury(s, kept, from + err.row, &err);
-      else mr_unit_isolate(s, &err);
+      if (!err.batch && err.row >= 0 && err.row < n)
+        bury(s, kept, from + err.row, &err);
+      else
+        mr_unit_isolate(s, &err);
       return MR_COMMIT_REWRITE;
     }
     if (st != MR_RETRY) {
       mr_pipeline_fail(s->p, s, st, &err);
       return st;
     }
-    if (*err.msg && tries == 1) mr_pipeline_log(s->p, s, MR_WARN, "%s", err.msg);
-    if (!mr_stage_backoff(s, tries, &err)) return MR_COMMIT_STOPPED;
-    if (err.unit_lost) return MR_COMMIT_REWRITE;
+    if (*err.msg && tries == 1)
+      mr_pipeline_log(s->p, s, MR_WARN, "%s", err.msg);
+    if (!mr_stage_backoff(s, tries, &err))
+      return MR_COMMIT_STOPPED;
+    if (err.unit_lost)
+      return MR_COMMIT_REWRITE;
   }
 }
 
-static int write_kept(struct mr_stage *s, guint i) {
+static int write_kept(struct mr_stage *s, guint i)
+{
   struct mr_kept *k = kept_at(s, i);
   int64_t n = k->m->batch.rows.length, from = 0;
-  if (!k->n_dead) return write_slice(s, i, 0, n);
+  if (!k->n_dead)
+    return write_slice(s, i, 0, n);
   while (from < n) {
     int64_t to = from;
-    while (to < n && !mr_bit_get(k->dead, to)) to++;
+    while (to < n && !mr_bit_get(k->dead, to))
+      to++;
     int st = write_slice(s, i, from, to - from);
-    if (st) return st;
+    if (st)
+      return st;
     k = kept_at(s, i);
     from = to + 1;
   }
@@ -124,43 +165,54 @@ static int write_kept(struct mr_stage *s, guint i) {
 }
 
 /* Tells the sink that a unit begins, until it works. */
-static int begin(struct mr_stage *s) {
-  if (s->snk.begun || !vt(s)->begin) return MR_COMMIT_DONE;
+static int begin(struct mr_stage *s)
+{
+  if (s->snk.begun || !vt(s)->begin)
+    return MR_COMMIT_DONE;
   for (int tries = 1;; tries++) {
     struct mr_error err = MR_ERROR_INIT;
     int st = vt(s)->begin(s->self, &s->snk.now, &err);
-    if (st >= 0) break;
+    if (st >= 0)
+      break;
     if (st != MR_RETRY) {
       mr_pipeline_fail(s->p, s, st, &err);
       return st;
     }
-    if (tries == 1 && *err.msg) mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
+    if (tries == 1 && *err.msg)
+      mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
     mr_stage_status(s, MR_ST_WAITING, "%s", err.msg);
-    if (!mr_stage_backoff(s, tries, &err)) return MR_COMMIT_STOPPED;
+    if (!mr_stage_backoff(s, tries, &err))
+      return MR_COMMIT_STOPPED;
   }
   s->snk.begun = true;
   mr_stage_status(s, MR_ST_RUNNING, "%s", "");
   return MR_COMMIT_DONE;
 }
 
-static void call_abort(struct mr_stage *s) {
+static void call_abort(struct mr_stage *s)
+{
   struct mr_error err = MR_ERROR_INIT;
-  if (s->snk.begun && vt(s)->abort) vt(s)->abort(s->self, &s->snk.now, &err);
+  if (s->snk.begun && vt(s)->abort)
+    vt(s)->abort(s->self, &s->snk.now, &err);
   s->snk.begun = false;
   g_array_set_size(s->snk.written, 0);
 }
 
-int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why) {
+int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why)
+{
   int st;
   do {
     call_abort(s);
-    if ((st = mr_label_next(s)) || (st = begin(s))) return st;
-    for (guint i = 0; !st && i < s->snk.unit->len; i++) st = write_kept(s, i);
+    if ((st = mr_label_next(s)) || (st = begin(s)))
+      return st;
+    for (guint i = 0; !st && i < s->snk.unit->len; i++)
+      st = write_kept(s, i);
   } while (st == MR_COMMIT_REWRITE);
   return st;
 }
 
-int mr_unit_add(struct mr_stage *s, struct mr_message *take) {
+int mr_unit_add(struct mr_stage *s, struct mr_message *take)
+{
   struct mr_kept k = {.m = take};
   int st;
   if (!s->snk.begun && s->snk.unit->len == 0 && (st = mr_label_next(s))) {
@@ -171,12 +223,14 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take) {
   s->snk.unit_bytes += take->bytes;
   s->snk.unit_rows += take->batch.rows.length;
   st = begin(s);
-  if (!st) st = write_kept(s, s->snk.unit->len - 1);
+  if (!st)
+    st = write_kept(s, s->snk.unit->len - 1);
   return st == MR_COMMIT_REWRITE ? mr_unit_rewrite(s, NULL) : st;
 }
 
 /* Notices lanes that were taken away since the last look. */
-static bool notice_lost(struct mr_stage *s) {
+static bool notice_lost(struct mr_stage *s)
+{
   bool lost = false;
   pthread_mutex_lock(&s->p->lock);
   for (guint i = 0; i < s->snk.lanes->len; i++) {
@@ -188,9 +242,11 @@ static bool notice_lost(struct mr_stage *s) {
   return lost;
 }
 
-bool mr_unit_purge(struct mr_stage *s) {
+bool mr_unit_purge(struct mr_stage *s)
+{
   guint kept = 0;
-  if (!notice_lost(s)) return false;
+  if (!notice_lost(s))
+    return false;
   for (guint i = 0; i < s->snk.unit->len; i++) {
     struct mr_kept *k = kept_at(s, i);
     if (mr_sink_lane(s, k->m->batch.lane)->mine) {
@@ -207,8 +263,10 @@ bool mr_unit_purge(struct mr_stage *s) {
   return some;
 }
 
-void mr_unit_clear(struct mr_stage *s, bool done) {
-  if (!done) call_abort(s);
+void mr_unit_clear(struct mr_stage *s, bool done)
+{
+  if (!done)
+    call_abort(s);
   for (guint i = 0; i < s->snk.unit->len; i++) {
     struct mr_kept *k = kept_at(s, i);
     mr_message_unref(k->m);
@@ -217,7 +275,8 @@ void mr_unit_clear(struct mr_stage *s, bool done) {
   g_array_set_size(s->snk.unit, 0);
   g_array_set_size(s->snk.written, 0);
   g_ptr_array_set_size(s->snk.letters, 0);
-  for (guint i = 0; i < s->snk.lanes->len; i++) ((struct mr_sink_lane *)s->snk.lanes->pdata[i])->rows = 0;
+  for (guint i = 0; i < s->snk.lanes->len; i++)
+    ((struct mr_sink_lane *)s->snk.lanes->pdata[i])->rows = 0;
   s->snk.unit_bytes = s->snk.unit_rows = 0;
   s->snk.begun = s->snk.careful = s->snk.forced = false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulation: the real engine over a fake clock, source, store and sinks. Everything that happens is drawn from one seed:
- * which thread runs next, where a process dies or sleeps, which replies are lost, which requests land late. A seed replays exactly. */
+/* The simulation: the real engine over a fake clock, source, store and sinks. Everything that
+ * happens is drawn from one seed: which thread runs next, where a process dies or sleeps, which
+ * replies are lost, which requests land late. A seed replays exactly. */
 #ifndef SIM_H
 #define SIM_H
 #include <glib.h>
@@ -16,26 +17,27 @@
 /* Fault budgets and the shape of the data; all drawn from the seed, or set by a named test. */
 struct sim_config {
   uint64_t seed;
-  uint32_t delivery;   /* enum mr_delivery */
-  int procs;           /* 1 or 2 */
+  uint32_t delivery; /* enum mr_delivery */
+  int procs;         /* 1 or 2 */
   int crashes, lost_replies, late_requests, forgotten, pauses, moves, breaks, schema_changes;
   bool flaky, explode, two_sinks;
-  bool everybody;      /* two machines without a group: each takes every lane */
-  bool late_start;     /* the start option means another place at every start, as `latest` does */
-  int64_t memory;      /* settings.memory, bytes */
-  unsigned broken;     /* enum sim_broken: a rule of the protocol that the target, store or reader breaks */
+  bool everybody;  /* two machines without a group: each takes every lane */
+  bool late_start; /* the start option means another place at every start, as `latest` does */
+  int64_t memory;  /* settings.memory, bytes */
+  unsigned
+      broken; /* enum sim_broken: a rule of the protocol that the target, store or reader breaks */
   int rows[SIM_LANES]; /* of each lane */
   bool trace;
 };
 
 /* Broken on purpose, to show that the simulation sees what the rule is for. */
 enum sim_broken {
-  SIM_NO_POSITION = 1,  /* compare-and-set does not look at the position */
-  SIM_NO_OWNER = 2,     /* nor at the owner */
-  SIM_NO_WAIT = 4,      /* reading lane rows again does not wait for, nor fence, an old transaction */
-  SIM_NO_FENCE = 8,     /* the store accepts a deposed owner */
-  SIM_NO_RUNS = 16,     /* letters count without run and mark */
-  SIM_NO_TOKEN = 32,    /* the target knows no tokens */
+  SIM_NO_POSITION = 1, /* compare-and-set does not look at the position */
+  SIM_NO_OWNER = 2,    /* nor at the owner */
+  SIM_NO_WAIT = 4,   /* reading lane rows again does not wait for, nor fence, an old transaction */
+  SIM_NO_FENCE = 8,  /* the store accepts a deposed owner */
+  SIM_NO_RUNS = 16,  /* letters count without run and mark */
+  SIM_NO_TOKEN = 32, /* the target knows no tokens */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
@@ -46,8 +48,8 @@ struct sim_request {
   int64_t due;
   bool holds_lock; /* transaction: its lane rows are locked already; only COMMIT is outstanding */
   char *label;
-  GArray *ids;     /* int64_t */
-  GArray *marks;   /* struct mr_mark, names copied */
+  GArray *ids;   /* int64_t */
+  GArray *marks; /* struct mr_mark, names copied */
 };
 struct sim_lane_row {
   bool exists;
@@ -77,7 +79,7 @@ struct sim_world {
   GPtrArray *labels, *requests, *letters;
   /* the store's machine-wide memory */
   struct sim_lane_row store_rows[2][SIM_LANES];
-  GPtrArray *pending;  /* struct sim_pending * */
+  GPtrArray *pending; /* struct sim_pending * */
   GHashTable *blocks;
   uint64_t numbers[2];
   bool ran[2];
@@ -85,9 +87,9 @@ struct sim_world {
   int owner_of[SIM_LANES];
   uint64_t generation[SIM_LANES];
   bool forgot;
-  uint64_t first[SIM_LANES];             /* late_start: what the start option means now */
-  uint64_t founded[2][SIM_LANES];        /* first positions as they were made durable */
-  GHashTable *sent;                      /* token -> GBytes: the bytes that were sent first */
+  uint64_t first[SIM_LANES];      /* late_start: what the start option means now */
+  uint64_t founded[2][SIM_LANES]; /* first positions as they were made durable */
+  GHashTable *sent;               /* token -> GBytes: the bytes that were sent first */
   char *violation;
 };
 struct sim_pending {
@@ -97,7 +99,7 @@ struct sim_pending {
   GArray *marks;
 };
 
-uint64_t sim_draw(struct sim_world *w, uint64_t n); /* 0..n-1 */
+uint64_t sim_draw(struct sim_world *w, uint64_t n);                /* 0..n-1 */
 bool sim_spend(struct sim_world *w, int *budget, unsigned one_in); /* a fault happens now? */
 void sim_trace(struct sim_world *w, const char *fmt, ...) MR_PRINTF(2, 3);
 void sim_violate(struct sim_world *w, const char *fmt, ...) MR_PRINTF(2, 3);
@@ -105,22 +107,25 @@ void sim_violate(struct sim_world *w, const char *fmt, ...) MR_PRINTF(2, 3);
 /* os.c: coroutines as threads */
 struct sim_os;
 struct mr_os *sim_os_new(struct sim_world *w, int proc);
-void sim_yield(void);              /* another thread may run, the process may die here */
+void sim_yield(void); /* another thread may run, the process may die here */
 void sim_sleep(int64_t us);
 int sim_current_proc(void);
 void sim_start(struct sim_world *w, int proc, void (*fn)(void *), void *arg);
 void sim_kill(struct sim_world *w, int proc);
 bool sim_alive(int proc);
 void sim_pause(struct sim_world *w, int proc, int64_t us); /* as SIGSTOP does */
-/* Runs until nothing is left to happen or steps are used up (false). Calls between() before each step; it gives the time of the next
- * thing that it will do by itself, INT64_MAX: nothing. */
+/* Runs until nothing is left to happen or steps are used up (false). Calls between() before each
+ * step; it gives the time of the next thing that it will do by itself, INT64_MAX: nothing. */
 bool sim_schedule(struct sim_world *w, int64_t max_steps, int64_t (*between)(struct sim_world *w));
 void sim_reset(void);
 
 /* plugins.c, target.c, store.c */
 extern const struct mr_plugin sim_source, sim_transform, sim_letters_sink;
 const struct mr_plugin *sim_sink_plugin(uint32_t delivery);
-struct sim_sink_conf { struct sim_world *w; int sink; };
+struct sim_sink_conf {
+  struct sim_world *w;
+  int sink;
+};
 void sim_land_due(struct sim_world *w);
 struct mr_store *sim_store_new(struct sim_world *w);
 void sim_request_free(void *r);

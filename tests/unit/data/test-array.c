@@ -4,29 +4,39 @@
 #include <glib.h>
 
 /* Rows of (id int64, name utf8 with a null in every third row, tags list<int32>). */
-static void make_rows(int64_t n, struct ArrowSchema *s, struct ArrowArray *rows) {
+static void make_rows(int64_t n, struct ArrowSchema *s, struct ArrowArray *rows)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct mr_column c[3];
-  g_assert_cmpint(mr_type_parse("struct<id: int64, name: utf8, tags: list<int32>>", "", s, &err), ==, MR_OK);
-  for (int k = 0; k < 3; k++) g_assert_true(mr_column_init(&c[k], s->children[k]));
+  g_assert_cmpint(mr_type_parse("struct<id: int64, name: utf8, tags: list<int32>>", "", s, &err),
+                  ==, MR_OK);
+  for (int k = 0; k < 3; k++)
+    g_assert_true(mr_column_init(&c[k], s->children[k]));
   for (int64_t i = 0; i < n; i++) {
     g_autofree char *name = g_strdup_printf("name-%" G_GINT64_FORMAT, i);
     mr_column_int(&c[0], i * 10);
-    if (i % 3 == 2) mr_column_null(&c[1]);
-    else mr_column_text(&c[1], name);
-    for (int j = 0; j < i % 4; j++) mr_column_int(&c[2].child[0], i + j);
+    if (i % 3 == 2)
+      mr_column_null(&c[1]);
+    else
+      mr_column_text(&c[1], name);
+    for (int j = 0; j < i % 4; j++)
+      mr_column_int(&c[2].child[0], i + j);
     mr_column_end(&c[2]);
   }
   g_assert_true(mr_rows_finish(c, 3, n, rows));
-  for (int k = 0; k < 3; k++) mr_column_done(&c[k]);
+  for (int k = 0; k < 3; k++)
+    mr_column_done(&c[k]);
   g_assert_cmpint(mr_array_check(s, rows, true, &err), ==, MR_OK);
 }
 
 /* Row i of rows is row `id` of make_rows. */
-static void check_row(const struct ArrowSchema *s, const struct ArrowArray *rows, int64_t i, int64_t id) {
+static void check_row(const struct ArrowSchema *s, const struct ArrowArray *rows, int64_t i,
+                      int64_t id)
+{
   struct mr_view v[3];
   int64_t n, from, to;
-  for (int k = 0; k < 3; k++) mr_view_column(&v[k], s, rows, k);
+  for (int k = 0; k < 3; k++)
+    mr_view_column(&v[k], s, rows, k);
   g_assert_cmpint(mr_view_int(&v[0], i), ==, id * 10);
   g_assert_cmpint(mr_view_null(&v[1], i), ==, id % 3 == 2);
   if (id % 3 != 2) {
@@ -38,7 +48,8 @@ static void check_row(const struct ArrowSchema *s, const struct ArrowArray *rows
   g_assert_cmpint(to - from, ==, id % 4);
 }
 
-static void test_slices_share(void) {
+static void test_slices_share(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows, a, b;
   make_rows(100, &s, &rows);
@@ -48,7 +59,8 @@ static void test_slices_share(void) {
   mr_array_release(&rows);
   mr_array_release(&a);
   g_assert_cmpint(b.offset, ==, 0);
-  for (int64_t i = 0; i < b.length; i++) check_row(&s, &b, i, i + 15);
+  for (int64_t i = 0; i < b.length; i++)
+    check_row(&s, &b, i, i + 15);
   struct mr_error err = MR_ERROR_INIT;
   g_assert_cmpint(mr_array_check(&s, &b, true, &err), ==, MR_OK);
   struct ArrowArray child;
@@ -62,7 +74,8 @@ static void test_slices_share(void) {
   mr_schema_release(&s);
 }
 
-static void test_filter(void) {
+static void test_filter(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows, some, all, slice;
   uint8_t keep[8], every[8];
@@ -72,7 +85,8 @@ static void test_filter(void) {
   g_assert_true(mr_rows_slice(&rows, 3, 50, &slice));
   g_assert_true(mr_rows_filter(&s, &slice, keep, &some));
   g_assert_cmpint(some.length, ==, 25);
-  for (int64_t i = 0; i < some.length; i++) check_row(&s, &some, i, 3 + 2 * i);
+  for (int64_t i = 0; i < some.length; i++)
+    check_row(&s, &some, i, 3 + 2 * i);
   g_assert_true(mr_rows_filter(&s, &rows, every, &all));
   g_assert_true(all.children[0]->buffers[1] == rows.children[0]->buffers[1]);
   mr_array_release(&all);
@@ -82,7 +96,8 @@ static void test_filter(void) {
   mr_schema_release(&s);
 }
 
-static void test_gather_null(void) {
+static void test_gather_null(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows, g;
   int64_t index[] = {5, -1, 1};
@@ -98,7 +113,8 @@ static void test_gather_null(void) {
   mr_schema_release(&s);
 }
 
-static void test_bytes(void) {
+static void test_bytes(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows, half;
   make_rows(1000, &s, &rows);
@@ -113,7 +129,8 @@ static void test_bytes(void) {
   mr_schema_release(&s);
 }
 
-static void test_check_refuses(void) {
+static void test_check_refuses(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows;
   struct mr_error err = MR_ERROR_INIT;
@@ -130,7 +147,8 @@ static void test_check_refuses(void) {
   mr_schema_release(&s);
 }
 
-static void test_truncate(void) {
+static void test_truncate(void)
+{
   struct ArrowSchema s;
   struct ArrowArray rows;
   struct mr_column c[3];
@@ -140,22 +158,27 @@ static void test_truncate(void) {
   for (int k = 0; k < 3; k++) {
     g_assert_true(mr_column_init(&c[k], s.children[k]));
     mr_view_column(&v[k], &s, &rows, k);
-    for (int64_t i = 0; i < 12; i++) g_assert_true(mr_column_append(&c[k], &v[k], i));
+    for (int64_t i = 0; i < 12; i++)
+      g_assert_true(mr_column_append(&c[k], &v[k], i));
     mr_column_truncate(&c[k], 5);
-    for (int64_t i = 5; i < 12; i++) g_assert_true(mr_column_append(&c[k], &v[k], i));
+    for (int64_t i = 5; i < 12; i++)
+      g_assert_true(mr_column_append(&c[k], &v[k], i));
   }
   struct ArrowArray again;
   g_assert_true(mr_rows_finish(c, 3, 12, &again));
   g_assert_cmpint(mr_array_check(&s, &again, true, &err), ==, MR_OK);
-  for (int64_t i = 0; i < 12; i++) check_row(&s, &again, i, i);
+  for (int64_t i = 0; i < 12; i++)
+    check_row(&s, &again, i, i);
   g_assert_cmpint(again.children[1]->null_count, ==, 4);
-  for (int k = 0; k < 3; k++) mr_column_done(&c[k]);
+  for (int k = 0; k < 3; k++)
+    mr_column_done(&c[k]);
   mr_array_release(&again);
   mr_array_release(&rows);
   mr_schema_release(&s);
 }
 
-static void test_metadata(void) {
+static void test_metadata(void)
+{
   struct ArrowSchema s, copy;
   g_assert_true(mr_schema_init(&s, "email", "u", true));
   g_assert_true(mr_schema_set_meta(&s, "a", "1"));
@@ -171,7 +194,8 @@ static void test_metadata(void) {
   mr_schema_release(&copy);
 }
 
-static void test_utf8(void) {
+static void test_utf8(void)
+{
   g_assert_true(mr_utf8_valid("plain ascii text, long enough", 29));
   g_assert_true(mr_utf8_valid("gr\xc3\xbc\xc3\x9f \xe2\x82\xac \xf0\x9f\x98\x80", 15));
   g_assert_false(mr_utf8_valid("\xed\xa0\x80", 3));     /* a surrogate */
@@ -180,7 +204,8 @@ static void test_utf8(void) {
   g_assert_false(mr_utf8_valid("abc\xe2\x82", 5));      /* cut */
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/array/slices-share", test_slices_share);
   g_test_add_func("/array/filter", test_filter);

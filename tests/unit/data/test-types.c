@@ -2,7 +2,8 @@
 #include "data/types.h"
 #include <glib.h>
 
-static void check(const char *text, const char *format, const char *name) {
+static void check(const char *text, const char *format, const char *name)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema s;
   char buf[200];
@@ -13,7 +14,8 @@ static void check(const char *text, const char *format, const char *name) {
   mr_schema_release(&s);
 }
 
-static void refuse(const char *text, const char *part) {
+static void refuse(const char *text, const char *part)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema s = {0};
   g_assert_cmpint(mr_type_parse(text, "c", &s, &err), ==, MR_BADCONF);
@@ -21,7 +23,8 @@ static void refuse(const char *text, const char *part) {
   g_assert_null(s.release);
 }
 
-static void test_names(void) {
+static void test_names(void)
+{
   check("uint64", "L", "uint64");
   check(" int ", "l", "int64");
   check("decimal(18, 4)", "d:18,4", "decimal(18,4)");
@@ -34,17 +37,21 @@ static void test_names(void) {
   check("struct<a: bool, b: list<date>>", "+s", "struct<a: bool, b: list<date>>");
 }
 
-static void test_refused(void) {
+static void test_refused(void)
+{
   refuse("", "no type");
   refuse("uint65", "no type `uint65`");
   refuse("decimal(39,1)", "up to 38");
   refuse("decimal(4,5)", "scale 0 to precision");
   refuse("int64 x", "unexpected `x`");
   refuse("list<int64", "expected `>`");
-  refuse("list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<bool>>>>>>>>>>>>>>>>>", "nest");
+  refuse("list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<list<"
+         "bool>>>>>>>>>>>>>>>>>",
+         "nest");
 }
 
-static void test_equal(void) {
+static void test_equal(void)
+{
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema a, b;
   g_assert_cmpint(mr_type_parse("struct<a: int8, b: json>", "x", &a, &err), ==, MR_OK);
@@ -57,7 +64,8 @@ static void test_equal(void) {
   mr_schema_release(&b);
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **argv)
+{
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/types/names", test_names);
   g_test_add_func("/types/refused", test_refused);
