@@ -5,21 +5,29 @@
 #include "conf/spec.h"
 
 struct mr_registry;
-/* dirs: where to look first (the tree's build folder), NULL-terminated or NULL; then MILLRACE_PLUGIN_PATH (not when setuid), then
- * the installed folder (none when MILLRACE_PLUGIN_SYSTEM_PATH is set: that list instead). */
+/* dirs: where to look first (the tree's build folder), NULL-terminated or NULL; then
+ * MILLRACE_PLUGIN_PATH (not when setuid), then the installed folder (none when
+ * MILLRACE_PLUGIN_SYSTEM_PATH is set: that list instead). */
 struct mr_registry *mr_registry_new(const char *const *dirs);
 void mr_registry_free(struct mr_registry *r); /* modules stay mapped (RTLD_NODELETE) */
-/* Loads KIND/NAME.so, kind "sources", "transforms" or "sinks"; NULL with *ret_why (caller frees). */
-const struct mr_plugin *mr_registry_load(struct mr_registry *r, const char *kind, const char *name, char **ret_why);
-/* Every plugin file found: kind, name, path for each; nothing is loaded. Caller unrefs; elements struct mr_found *. */
-struct mr_found { char *kind, *name, *path; };
+/* Loads KIND/NAME.so, kind "sources", "transforms" or "sinks"; NULL with *ret_why (caller frees).
+ */
+const struct mr_plugin *mr_registry_load(struct mr_registry *r, const char *kind, const char *name,
+                                         char **ret_why);
+/* Every plugin file found: kind, name, path for each; nothing is loaded. Caller unrefs; elements
+ * struct mr_found *. */
+struct mr_found {
+  char *kind, *name, *path;
+};
 GPtrArray *mr_registry_list(struct mr_registry *r);
-/* Loads a module in a child process first: NULL = it loads, else what happened ("aborted while loading (signal 6)"), caller frees. */
+/* Loads a module in a child process first: NULL = it loads, else what happened ("aborted while
+ * loading (signal 6)"), caller frees. */
 char *mr_registry_probe(const char *path);
-/* From now on every module is loaded by mr_registry_probe before this process loads it: one that would take the process down is
- * refused by name instead. Costs a fork for each module. */
+/* From now on every module is loaded by mr_registry_probe before this process loads it: one that
+ * would take the process down is refused by name instead. Costs a fork for each module. */
 void mr_registry_guard(struct mr_registry *r);
-/* "sources", "transforms" or "sinks": the folder that has the plugins of a kind of stage. Static. */
+/* "sources", "transforms" or "sinks": the folder that has the plugins of a kind of stage. Static.
+ */
 const char *mr_registry_folder(enum mr_stage_kind kind);
 struct mr_catalog mr_registry_catalog(struct mr_registry *r);
 

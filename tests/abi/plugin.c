@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One small source, built many times: each build is wrong (or right) in one way, named by a macro.
  * The host must refuse what is wrong and say why; it must not crash and must not be silent. */
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "millrace/build.h"
@@ -127,7 +128,7 @@ __attribute__((constructor)) static void at_load(void)
 #elif defined EXITS
   _exit(7);
 #else
-  *(volatile int *)8 = 1;
+  raise(SIGSEGV);
 #endif
 }
 #endif

@@ -4,9 +4,11 @@
 #include "fake.h"
 #include "millrace/build.h"
 
-#define NO_TYPE                                                                                     \
-  "no type `int65`; types are bool, int8…int64, uint8…uint64, float32, float64, decimal(p,s), " \
-  "date, time, timestamp, timestamptz, utf8, binary, uuid, json, list<T>, map<K,V>, struct<a: T>"
+#define DOTS "\xe2\x80\xa6"
+#define NO_TYPE                                                                                \
+  "no type `int65`; types are bool, int8" DOTS "int64, uint8" DOTS                             \
+  "uint64, float32, float64, decimal(p,s), date, time, timestamp, timestamptz, utf8, binary, " \
+  "uuid, json, list<T>, map<K,V>, struct<a: T>"
 #define NAMED "      topics: t\n"
 
 static const char *text_at(const struct mr_list *list, size_t i)

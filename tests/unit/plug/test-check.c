@@ -143,8 +143,10 @@ static void test_labels(void)
                         "unmasked: mask it, drop it, or say `allow: [email]`\n");
   expect(LABELLED "sinks:\n  - name: out\n    allow: email\n    keep: {table: t}\n", "");
   expect(LABELLED "transforms:\n  - name: c\n    calc: {drop: email}\n" KEEP, "");
+  /* a copy keeps the label */
   expect(LABELLED "transforms:\n  - name: c\n    calc: {set: {copy: email}, drop: email}\n" KEEP,
-         "");
+         "f:9:5: /sinks/out: column `copy` is labelled pii and reaches this sink unmasked: mask "
+         "it, drop it, or say `allow: [copy]`\n");
   expect(
       LABELLED "sinks:\n  - name: out\n    allow: [email, emial]\n    keep: {table: t}\n",
       "f:7:20: /sinks/out/allow/1: no column `emial` reaches this sink (did you mean `email`?)\n");
