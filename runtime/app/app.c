@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "conf/node.h"
 
 /* How many words args has, and how many of them are not in brackets. */
@@ -122,6 +123,15 @@ void mr_app_unload(struct mr_app_file *f)
   mr_spec_free(f->spec);
   mr_registry_free(f->registry);
   g_ptr_array_unref(f->problems);
+}
+
+char *mr_app_state_dir(const struct mr_spec *spec)
+{
+  if (spec->settings.state)
+    return g_strdup(spec->settings.state);
+  if (geteuid() == 0)
+    return g_build_filename("/var/lib/millrace", spec->name, NULL);
+  return g_build_filename(g_get_user_state_dir(), "millrace", spec->name, NULL);
 }
 
 const char *mr_app_promise(const struct mr_plugin *p)

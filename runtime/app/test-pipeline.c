@@ -107,9 +107,8 @@ struct table {
 static void table_free(void *p)
 {
   struct table *t = p;
-  mr_array_release(&t->given.rows);
+  mr_given_finish(&t->given);
   mr_schema_release(&t->schema);
-  g_array_unref(t->given.entries);
   g_free(t);
 }
 
@@ -119,15 +118,13 @@ static bool fill_lookup(struct pipeline_test *p, struct mr_stage_spec *st, GPtrA
   struct mr_ynode *none = rows ? NULL : mr_ynode_new(MR_NODE_LIST, NULL);
   struct table *t = g_new0(struct table, 1);
   g_ptr_array_add(tables, t);
-  t->given = (struct mr_given){.schema = &t->schema,
-                               .lane = "test",
-                               .entries = g_array_new(FALSE, TRUE, sizeof(struct mr_given_entry))};
+  t->given.schema = &t->schema;
   bool ok = columns_of(p, st, mr_checked_schema(p->f->checked, st), rows ? rows : p->node,
                        &t->schema) &&
             mr_yaml_rows(rows ? rows : none, &t->schema, st->name, p->t->problems, &t->given.rows);
   mr_ynode_free(none);
   struct mr_given_entry all = {.end = ok ? t->given.rows.length : 0};
-  g_array_append_val(t->given.entries, all);
+  g_array_append_val(mr_given_add(&t->given, "test")->entries, all);
   st->plugin = &mr_given_plugin;
   st->conf = &t->given;
   st->refresh_ms = 0;
