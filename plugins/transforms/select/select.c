@@ -147,11 +147,20 @@ static int refuse(struct work *w, int64_t row, const char *code, const char *msg
   return MR_OK;
 }
 
+/* A cast has no text of its own that a place could point into. */
+static const char *without_place(const char *msg)
+{
+  size_t n = strspn(msg, "0123456789:");
+  return n && msg[n] == ' ' ? msg + n + 1 : msg;
+}
+
 static void on_bad(void *out, int64_t row, const char *code, const char *msg)
 {
   struct work *w = out;
   if (w->rc < 0)
     return;
+  if (!strcmp(w->step->option, "cast"))
+    msg = without_place(msg);
   if (w->self->conf->on_error == SELECT_FAIL)
     w->rc = stop_at(w, row, code, msg);
   else if (w->self->conf->on_error == SELECT_DEAD_LETTER)

@@ -216,9 +216,11 @@ static void test_dead_letter(void)
   g_assert_cmpint(r->row, ==, 1);
   g_assert_cmpstr(r->column, ==, "a");
   g_assert_cmpstr(r->code, ==, "22P02");
+  g_assert_cmpstr(r->msg, ==, "the text is no int64");
   g_assert_cmpint(r2->row, ==, 2);
   g_assert_cmpstr(r2->column, ==, "q");
   g_assert_cmpstr(r2->code, ==, "22012");
+  g_assert_cmpstr(r2->msg, ==, "1:4: division by zero");
   assert_rows(&f, "1|5|x", "1|5|x|2|3\n");
   stop(&f);
 }
