@@ -11,6 +11,7 @@ struct maker {
   const struct mr_checked *checked;
   const struct mr_letter_file *file;
   bool rows;
+  GHashTable *by_row; /* names of stages: a letter of theirs has nothing but its row */
   struct mr_replay *r;
 };
 
@@ -48,14 +49,44 @@ static bool multiplied(const struct mr_spec *spec, const char *source, const cha
 
 enum way { WAY_NONE, WAY_MESSAGE, WAY_ROW };
 
+static bool is_kind(const struct mr_stage_spec *st, enum mr_stage_kind kind)
+{
+  return st && st->kind == kind;
+}
+
+static bool is_known(const struct maker *m, const struct mr_letter_entry *l)
+{
+  return l->stage && l->source &&
+         is_kind(mr_spec_stage(m->spec, l->source), MR_STAGE_SOURCE) &&
+         mr_spec_stage(m->spec, l->stage);
+}
+
+static bool has_row(const struct mr_letter_entry *l)
+{
+  return l->row && strcmp(l->stage, l->source);
+}
+
+static bool has_message(const struct maker *m, const struct mr_letter_entry *l)
+{
+  return l->original && format_of(mr_spec_stage(m->spec, l->source)) &&
+         !multiplied(m->spec, l->source, l->stage);
+}
+
+/* Letters of one stage all go the same way: they share lanes, whose positions must ascend. */
+static void choose_ways(struct maker *m)
+{
+  for (guint i = 0; i < m->file->letters->len; i++) {
+    const struct mr_letter_entry *l = m->file->letters->pdata[i];
+    if (is_known(m, l) && has_row(l) && (m->rows || !has_message(m, l)))
+      g_hash_table_add(m->by_row, l->stage);
+  }
+}
+
 static enum way way_of(const struct maker *m, const struct mr_letter_entry *l)
 {
-  const struct mr_stage_spec *source = mr_spec_stage(m->spec, l->source);
-  bool row = l->row && strcmp(l->stage, l->source);
-  bool message = l->original && format_of(source) && !multiplied(m->spec, l->source, l->stage);
-  if (row && (m->rows || !message))
-    return WAY_ROW;
-  return message ? WAY_MESSAGE : WAY_NONE;
+  if (g_hash_table_contains(m->by_row, l->stage))
+    return has_row(l) ? WAY_ROW : WAY_NONE;
+  return has_message(m, l) ? WAY_MESSAGE : WAY_NONE;
 }
 
 /* ---- groups */
@@ -95,18 +126,10 @@ static struct mr_replay_group *group_for(struct mr_replay *r, const struct mr_le
   return g;
 }
 
-static bool is_kind(const struct mr_stage_spec *st, enum mr_stage_kind kind)
-{
-  return st && st->kind == kind;
-}
-
 static void sort_letter(struct maker *m, struct mr_letter_entry *l)
 {
-  bool known = l->stage && l->source &&
-               is_kind(mr_spec_stage(m->spec, l->source), MR_STAGE_SOURCE) &&
-               mr_spec_stage(m->spec, l->stage);
   bool counts = false;
-  if (!known) {
+  if (!is_known(m, l)) {
     m->r->unknown++;
     return;
   }
@@ -271,8 +294,7 @@ static struct mr_given_lane *lane_of(const struct maker *m, struct mr_replay_gro
 {
   const char *lane = g_str_has_prefix(l->lane, "letters:") ? "again" : l->lane; /* of a replay */
   g_autofree char *name =
-      g_strdup_printf("letters:%s:%s%s:%s:%" G_GUINT64_FORMAT, m->file->id, g->stage,
-                      g->by_row ? ":row" : "", lane, l->run);
+      g_strdup_printf("letters:%s:%s:%s:%" G_GUINT64_FORMAT, m->file->id, g->stage, lane, l->run);
   for (guint i = 0; g->given.lanes && i < g->given.lanes->len; i++) {
     struct mr_given_lane *known = g->given.lanes->pdata[i];
     if (!strcmp(known->name, name))
@@ -360,8 +382,12 @@ static int make_group(const struct maker *m, struct mr_replay_group *g, struct m
 struct mr_replay *mr_replay_new(const struct mr_spec *spec, const struct mr_checked *checked,
                                 const struct mr_letter_file *file, bool rows, struct mr_error *err)
 {
-  struct maker m = {spec, checked, file, rows, g_new0(struct mr_replay, 1)};
+  struct maker m = {.spec = spec, .checked = checked, .file = file, .rows = rows};
+  g_autoptr(GHashTable) by_row = g_hash_table_new(g_str_hash, g_str_equal);
+  m.by_row = by_row;
+  m.r = g_new0(struct mr_replay, 1);
   m.r->groups = g_ptr_array_new_with_free_func(group_free);
+  choose_ways(&m);
   for (guint i = 0; i < file->letters->len; i++)
     sort_letter(&m, file->letters->pdata[i]);
   for (guint i = 0; i < m.r->groups->len; i++)
