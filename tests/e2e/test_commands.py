@@ -289,24 +289,24 @@ sinks:
   - name: all
     file: {path: all.jsonl}
 dead_letter:
-  originals: drop
+  originals: keep
   file: {path: dead.jsonl}
 settings:
   state: "${STATE}"
 """
 
 
-def test_a_letter_of_one_sink_goes_to_that_sink_alone(database, millrace):
+@pytest.mark.parametrize("options", [[], ["--rows"]])
+def test_a_letter_of_one_sink_goes_to_that_sink_alone(database, millrace, options):
     """The sink's table refuses rows; they are replayed once the table takes them."""
     write_orders(millrace)
     database.sql("CREATE TABLE strict (id bigint, amount text CHECK (amount NOT LIKE '%%EUR'))")
-    kept = SINK_BORN.replace("originals: drop", "originals: keep")
-    millrace.run(kept).expect(4)
+    millrace.run(SINK_BORN).expect(4)
     assert database.value("SELECT count(*) FROM strict") == 3
     database.sql("ALTER TABLE strict DROP CONSTRAINT strict_amount_check")
     file = millrace.folder / "pipeline.yaml"
     for _ in range(2):
-        millrace.command("replay", file, "dead.jsonl").expect(0)
+        millrace.command("replay", *options, file, "dead.jsonl").expect(0)
         assert [r[0] for r in database.sql("SELECT id FROM strict ORDER BY id")] == [1, 2, 3, 4, 5]
         assert ids(millrace, "all.jsonl") == [1, 2, 3, 4, 5]
     rows = [e for e in lines(millrace, "dead.jsonl") if e["kind"] == "letter"]
@@ -326,11 +326,13 @@ def test_examples_of_the_manual(millrace):
         name = re.match(r"# (\S+)\n", block)
         assert name, f"a block without its file's name:\n{block}"
         millrace.write(name[1], block)
+    millrace.write("orders.jsonl", '{"id":1,"amount":"10.50 EUR"}\n{"id":2,"amount":"200"}\n')
     commands = [line[2:] for block in blocks(text, "console") for line in block.splitlines()
                 if line.startswith("$ ")]
     assert commands
     for command in commands:
-        words = command.split("#")[0].split()
-        assert words[0] == "millrace"
-        code = int(command.split("exit")[1]) if "exit" in command else 0
-        millrace.command(*words[1:]).expect(code)
+        words, _, remark = command.partition("#")
+        assert words.split()[0] == "millrace"
+        code = int(remark.split("exit")[1]) if "exit" in remark else 0
+        millrace.command(*words.split()[1:]).expect(code)
+    assert ids(millrace, "low.jsonl") == [1] and ids(millrace, "high.jsonl") == [2]
