@@ -112,14 +112,19 @@ static void host_init(struct mr_lookup_source *s)
 
 static int open_with(struct mr_lookup_source *s, bool want_op, struct mr_error *err)
 {
-  static const char *const op[] = {"_op"};
   void *self = NULL;
+  g_ptr_array_set_size(s->asked, 0);
+  for (char **w = s->wants; w && *w; w++)
+    if (strcmp(*w, "_op"))
+      g_ptr_array_add(s->asked, *w);
+  if (want_op)
+    g_ptr_array_add(s->asked, (char *)"_op");
   host_init(s);
   s->open = (struct mr_open){.size = sizeof s->open,
                              .instances = 1,
                              .host = &s->host,
                              .conf = s->spec->conf,
-                             .want = {op, NULL, want_op},
+                             .want = {s->asked->pdata, NULL, s->asked->len},
                              .pipeline = s->all->hooks.pipeline,
                              .stage = s->spec->name,
                              .bounded = s->bounded};

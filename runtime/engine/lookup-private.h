@@ -54,6 +54,8 @@ struct mr_lookup_source {
   struct mr_host host;
   struct mr_open open;
   int wake_fd;
+  char **wants;              /* system columns that belong to the table */
+  GPtrArray *asked;          /* what open was asked for: const char *, lent to the instance */
   bool bounded;              /* how self was opened */
   struct ArrowSchema schema; /* what read gives */
   GArray *lanes;             /* struct mr_lookup_lane */

@@ -559,9 +559,9 @@ struct mr_table_size mr_table_size(const struct mr_table *t)
 bool mr_table_key_ok(const struct ArrowSchema *key)
 {
   enum mr_kind k = mr_kind_of(key);
-  return k == MR_K_BOOL || mr_kind_is_int(k) || k == MR_K_DECIMAL || k == MR_K_DATE ||
-         k == MR_K_TIME || k == MR_K_TIMESTAMP || k == MR_K_TEXT || k == MR_K_BINARY ||
-         k == MR_K_FIXED;
+  return k == MR_K_NULL || k == MR_K_BOOL || mr_kind_is_int(k) || k == MR_K_DECIMAL ||
+         k == MR_K_DATE || k == MR_K_TIME || k == MR_K_TIMESTAMP || k == MR_K_TEXT ||
+         k == MR_K_BINARY || k == MR_K_FIXED;
 }
 
 bool mr_table_key_fits(const struct ArrowSchema *key, const struct ArrowSchema *probe_type)
@@ -570,5 +570,7 @@ bool mr_table_key_fits(const struct ArrowSchema *key, const struct ArrowSchema *
     return false;
   if (mr_kind_is_int(mr_kind_of(key)) && mr_kind_is_int(mr_kind_of(probe_type)))
     return true;
+  if (mr_kind_of(key) == MR_K_NULL || mr_kind_of(probe_type) == MR_K_NULL)
+    return true; /* nothing but nulls, which match nothing */
   return mr_type_equal(key, probe_type);
 }

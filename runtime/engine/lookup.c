@@ -95,12 +95,20 @@ void mr_lookups_each(struct mr_lookups *l,
 
 /* ---- the columns of a source */
 
-static bool own_columns(const struct ArrowSchema *schema, struct ArrowSchema *ret)
+/* System columns are in the table when somebody names them; _op says what becomes of a row. */
+static bool is_own(const struct mr_lookup_source *s, const char *name)
+{
+  bool named = s->wants && g_strv_contains((const char *const *)s->wants, name);
+  return name[0] != '_' || (named && strcmp(name, "_op"));
+}
+
+static bool own_columns(const struct mr_lookup_source *s, const struct ArrowSchema *schema,
+                        struct ArrowSchema *ret)
 {
   bool ok = mr_schema_struct(ret);
   for (int64_t i = 0; ok && i < schema->n_children; i++) {
     struct ArrowSchema c;
-    if (mr_schema_is_system(schema->children[i]))
+    if (!is_own(s, schema->children[i]->name))
       continue;
     ok = mr_schema_copy(schema->children[i], &c) && mr_schema_add(ret, &c);
     if (!ok)
@@ -134,7 +142,7 @@ int mr_lookup_learn(struct mr_lookup_source *s, struct mr_error *err)
   mr_schema_move(&now, &s->schema);
   if (s->known)
     return check_columns(&s->columns, &s->schema, err);
-  if (!own_columns(&s->schema, &columns)) {
+  if (!own_columns(s, &s->schema, &columns)) {
     mr_schema_release(&columns);
     return mr_fail(err, MR_FATAL, "out of memory");
   }
@@ -170,6 +178,8 @@ static void source_free(void *p)
   mr_schema_release(&s->schema);
   mr_schema_release(&s->columns);
   mr_journal_free(s->journal);
+  g_strfreev(s->wants);
+  g_ptr_array_unref(s->asked);
   pthread_mutex_destroy(&s->lock);
   g_free(s->text);
   g_free(s);
@@ -204,7 +214,10 @@ static struct mr_lookup_source *source_new(struct mr_lookups *l, const struct mr
   s->lanes = g_array_new(FALSE, FALSE, sizeof(struct mr_lookup_lane));
   s->feeds = g_ptr_array_new_with_free_func(mr_lookup_feed_free);
   s->views = g_ptr_array_new_with_free_func(view_free);
+  s->asked = g_ptr_array_new();
   s->op = -1;
+  if (l->hooks.wants)
+    s->wants = l->hooks.wants(l->spec, spec);
   pthread_mutex_init(&s->lock, NULL);
   if (l->hooks.dir) {
     g_autofree char *print = fingerprint(l, spec);

@@ -51,6 +51,9 @@ struct mr_lookup_hooks {
   const char *pipeline;
   const struct mr_host
       *services; /* decoder, encoder, expr and type services; their ctx argument is not used */
+  /* The system columns of a lookup that somebody names (NULL-terminated, g_strfreev); NULL: none.
+   */
+  char **(*wants)(const struct mr_spec *spec, const struct mr_stage_spec *lookup);
   /* May be NULL. Any thread. state: also called as a load goes on. */
   void (*log)(void *ctx, int level, const char *lookup, const char *text);
   void (*state)(void *ctx, const struct mr_lookup_info *lend);

@@ -31,6 +31,7 @@ static bool open_lookups(struct mr_pipeline *p, const struct mr_pipeline_options
                                   .dir = o->dir,
                                   .pipeline = p->spec->name,
                                   .services = &p->lookup_services,
+                                  .wants = o->wants,
                                   .log = on_lookup_log};
   p->lookups = mr_lookups_new(p->spec, &hooks, err);
   return p->lookups != NULL;

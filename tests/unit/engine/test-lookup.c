@@ -35,19 +35,30 @@ struct script_conf {
 struct script_self {
   struct script *script;
   const struct mr_host *host;
-  bool bounded, op, started;
+  bool bounded, op, offset, started;
   uint64_t at, end;
   uint32_t lane;
 };
 
+static bool wanted(const struct mr_open *o, const char *name)
+{
+  bool yes = false;
+  for (size_t i = 0; i < o->want.n; i++)
+    yes |= !strcmp(((const char *const *)o->want.item)[i], name);
+  return yes;
+}
+
 static int script_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct script *sc = ((const struct script_conf *)o->conf)->script;
-  if (o->want.n && !sc->op)
+  if (wanted(o, "_op") && !sc->op)
     return mr_fail(err, MR_BADCONF, "no _op here");
   struct script_self *s = g_new0(struct script_self, 1);
-  *s = (struct script_self){
-      .script = sc, .host = o->host, .bounded = o->bounded, .op = o->want.n > 0};
+  *s = (struct script_self){.script = sc,
+                            .host = o->host,
+                            .bounded = o->bounded,
+                            .op = wanted(o, "_op"),
+                            .offset = wanted(o, "_offset")};
   pthread_mutex_lock(&sc->lock);
   sc->opens++;
   pthread_mutex_unlock(&sc->lock);
@@ -59,7 +70,8 @@ static int script_schema(void *self, struct ArrowSchema *give, struct mr_error *
 {
   struct script_self *s = self;
   g_autofree char *type =
-      g_strdup_printf("struct<%s%s>", s->script->columns, s->op ? ", _op: utf8" : "");
+      g_strdup_printf("struct<%s%s%s>", s->script->columns, s->offset ? ", _offset: int64" : "",
+                      s->op ? ", _op: utf8" : "");
   if (s->script->late && !s->started)
     return MR_IDLE;
   int rc = mr_type_parse(type, "", give, err);
@@ -107,13 +119,15 @@ static void push_row(struct script_self *s, struct mr_column *c, const char *row
   else
     g_assert_true(mr_column_null(&c[1]));
   g_assert_true(mr_column_int(&c[2], id * 10));
+  if (s->offset)
+    g_assert_true(mr_column_int(&c[3], id * 100));
   if (s->op)
-    g_assert_true(mr_column_text(&c[3], *end == '=' ? "insert" : "delete"));
+    g_assert_true(mr_column_text(&c[3 + s->offset], *end == '=' ? "insert" : "delete"));
 }
 
 static void make_rows(struct script_self *s, const char *text, struct mr_batch *give)
 {
-  struct mr_column c[4];
+  struct mr_column c[5];
   struct ArrowSchema schema;
   struct mr_error err = MR_ERROR_INIT;
   g_auto(GStrv) row = g_strsplit(text, " ", -1);
@@ -492,6 +506,27 @@ static void test_more_asked(struct fixture *f, gconstpointer data)
   mr_schema_release(&k);
   mr_lookup_close(by_ten);
   mr_lookup_close(more);
+  mr_lookup_close(h);
+}
+
+static char **want_offset(const struct mr_spec *spec, const struct mr_stage_spec *lookup)
+{
+  g_assert_cmpstr(lookup->name, ==, "users");
+  return g_strsplit("_offset,_op", ",", -1);
+}
+/* A system column that somebody names is a column of the table, and may be its key. */
+static void test_system_column(struct fixture *f, gconstpointer data)
+{
+  add(f, "1=a 2=b");
+  start(f);
+  refused(f, "users", "_offset: int64", NULL, "no column `_offset`");
+  service_free(f);
+  f->hooks.wants = want_offset;
+  start(f);
+  struct mr_lookup *h = handle(f, "_offset: int64", "email");
+  ready(f);
+  CHECK(h, "a - b ", 100, 1, 200);
+  refused(f, "users", "_op: utf8", NULL, "no column `_op`");
   mr_lookup_close(h);
 }
 
@@ -920,6 +955,7 @@ int main(int argc, char **argv)
   ADD("refused", test_refused);
   ADD("unknown-columns", test_unknown_columns);
   ADD("more-asked", test_more_asked);
+  ADD("system-column", test_system_column);
   ADD("labels", test_labels);
   ADD("follow", test_follow);
   ADD("no-op", test_no_op);
