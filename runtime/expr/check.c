@@ -203,7 +203,7 @@ int mr_check_finish(struct mr_check *c, struct mr_node *n)
     return mr_check_memory(c);
   if (!n->varies && mr_phys_of(&n->type) != MR_P_ANY)
     mr_run_fold(c->e, n);
-  return MR_OK;
+  return c->e->run->no_memory ? mr_check_memory(c) : MR_OK;
 }
 
 static int check_let(struct mr_check *c, struct mr_node *n)

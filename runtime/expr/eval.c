@@ -92,9 +92,15 @@ void mr_run_bad(struct mr_run *r, const struct mr_node *n, struct mr_vec *out, i
 char *mr_run_text(struct mr_run *r, const struct mr_node *n, struct mr_vec *out, int64_t i,
                   int64_t size)
 {
-  char *p = size <= MR_MAX_VALUE ? mr_arena_alloc(&r->text, size) : NULL;
-  if (!p)
+  if (size > MR_MAX_VALUE || r->text.used + size > MR_MAX_SCRATCH - 16) {
     mr_run_bad(r, n, out, i, MR_E_LIMIT, "the text is too long");
+    return NULL;
+  }
+  char *p = mr_arena_alloc(&r->text, size);
+  if (!p) {
+    r->no_memory = true;
+    out->valid[i] = 0;
+  }
   return p;
 }
 
@@ -240,7 +246,8 @@ bool mr_run_fold(struct mr_expr *e, struct mr_node *n)
   memset(r->failed, 0, sizeof r->failed);
   r->active = r->all;
   struct mr_vec *v = mr_eval_node(r, n);
-  if (v && !r->n_bad)
+  r->no_memory |= !v;
+  if (v && !r->n_bad && !r->no_memory)
     ok = keep_value(e, n, v);
   mr_vec_put(r, v);
   mr_arena_reset(&r->text);

@@ -283,7 +283,7 @@ static bool eval_chunk(struct mr_expr *e, struct mr_column *c)
   r->active = r->all;
   mr_arena_reset(&r->text);
   if (e->root->form && mr_phys_of(&e->root->type) == MR_P_ANY)
-    return mr_header_store(e, c);
+    return mr_header_store(e, c) && !r->no_memory;
   struct mr_vec *v = mr_eval_node(r, e->root);
   if (!v)
     return false;
@@ -291,7 +291,7 @@ static bool eval_chunk(struct mr_expr *e, struct mr_column *c)
     v->valid[i] &= !r->failed[i];
   bool ok = mr_phys_of(&e->root->type) == MR_P_ANY ? copy_chunk(e, v, c) : mr_column_store(r, v, c);
   mr_vec_put(r, v);
-  return ok;
+  return ok && !r->no_memory;
 }
 
 static bool reserve(struct mr_expr *e, struct mr_column *c, int64_t rows)
@@ -315,6 +315,7 @@ int mr_expr_eval(struct mr_expr *e, const struct ArrowSchema *schema, const stru
   r->bad = bad;
   r->out = out;
   r->now_us = now_us();
+  r->no_memory = false;
   bool ok = reserve(e, &c, rows->length);
   for (r->base = 0; ok && r->base < rows->length; r->base += r->n) {
     r->n = rows->length - r->base < MR_CHUNK ? rows->length - r->base : MR_CHUNK;

@@ -172,7 +172,8 @@ struct mr_run {
   void *out;
   struct mr_arena text; /* values made for this chunk */
   struct mr_vec *pool;
-  bool folding; /* compile time: a bad row only counts */
+  bool folding;   /* compile time: a bad row only counts */
+  bool no_memory; /* a kernel ran out of memory: the evaluation fails */
   int64_t n_bad;
 };
 

@@ -156,18 +156,23 @@ char mr_json_first(struct mr_span s)
   return at_end(&c) ? 0 : *c.p;
 }
 
+static int next_char(const char **p, const char *end, char to[4]);
+
+/* Does the string (with its quotes) spell the key? */
 static bool same_key(struct mr_span raw, struct mr_span key)
 {
-  char small[256], *buf = small;
+  const char *p = raw.p + 1, *end = raw.p + raw.n - 1;
+  char c[4];
+  int64_t at = 0;
   if (!memchr(raw.p, '\\', (size_t)raw.n))
-    return raw.n == key.n + 2 && !memcmp(raw.p + 1, key.p, (size_t)key.n);
-  if (raw.n > (int64_t)sizeof small && !(buf = malloc((size_t)raw.n)))
-    return false;
-  int64_t n = mr_json_unescape(raw, buf);
-  bool same = n == key.n && !memcmp(buf, key.p, (size_t)n);
-  if (buf != small)
-    free(buf);
-  return same;
+    return raw.n == key.n + 2 && !memcmp(p, key.p, (size_t)key.n);
+  while (p < end) {
+    int n = next_char(&p, end, c);
+    if (n < 0 || at + n > key.n || memcmp(c, key.p + at, (size_t)n))
+      return false;
+    at += n;
+  }
+  return at == key.n;
 }
 
 /* The value at the cursor as a span. */
@@ -265,28 +270,39 @@ static uint32_t unicode(const char *p, const char *end, int *ret_bytes)
   return low < 0xDC00 || low > 0xDFFF ? 0 : 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
 }
 
-int64_t mr_json_unescape(struct mr_span s, char *to)
+/* The byte or escape at *p, which moves on; the bytes it stands for, or -1. */
+static int next_char(const char **p, const char *end, char to[4])
 {
   static const char from[] = "bfnrt", by[] = "\b\f\n\r\t";
+  const char *s = *p;
+  int bytes;
+  if (*s != '\\') {
+    *to = *s;
+    *p = s + 1;
+    return 1;
+  }
+  *p = s + 2;
+  if (s[1] != 'u') {
+    const char *known = strchr(from, s[1]);
+    *to = known ? by[known - from] : s[1];
+    return 1;
+  }
+  uint32_t c = unicode(s + 2, end, &bytes);
+  *p += bytes;
+  return c ? mr_utf8_encode(c, to) : -1;
+}
+
+int64_t mr_json_unescape(struct mr_span s, char *to)
+{
   const char *p = s.p + 1, *end = s.p + s.n - 1;
   int64_t n = 0;
   while (p < end) {
-    if (*p != '\\') {
-      to[n++] = *p++;
-      continue;
-    }
-    const char *known = strchr(from, p[1]);
-    if (p[1] == 'u') {
-      int bytes;
-      uint32_t c = unicode(p + 2, end, &bytes);
-      if (!c)
-        return -1;
-      n += mr_utf8_encode(c, to + n);
-      p += 2 + bytes;
-    } else {
-      to[n++] = known ? by[known - from] : p[1];
-      p += 2;
-    }
+    char c[4];
+    int bytes = next_char(&p, end, c);
+    if (bytes < 0)
+      return -1;
+    memcpy(to + n, c, (size_t)bytes);
+    n += bytes;
   }
   return n;
 }

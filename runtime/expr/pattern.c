@@ -249,11 +249,14 @@ static bool terminated(struct mr_run *r, const struct mr_node *n, struct mr_vec 
 }
 
 /* Matches from byte `from` of s. */
-static bool search(const struct regex *x, struct mr_span s, int64_t from, regmatch_t *m, size_t n)
+static bool search(struct mr_run *r, const struct regex *x, struct mr_span s, int64_t from,
+                   regmatch_t *m, size_t n)
 {
   m[0].rm_so = (regoff_t)from;
   m[0].rm_eo = (regoff_t)s.n;
-  return !regexec(&x->re, s.p, n, m, REG_STARTEND | (from ? REG_NOTBOL : 0));
+  int rc = regexec(&x->re, s.p, n, m, REG_STARTEND | (from ? REG_NOTBOL : 0));
+  r->no_memory |= rc == REG_ESPACE;
+  return !rc;
 }
 
 KERNEL(run_regexp_like)
@@ -265,7 +268,7 @@ KERNEL(run_regexp_like)
     struct mr_span s = MR_VS(arg[0])[i];
     if (!r->live[i] || !terminated(r, n, out, i, &s))
       continue;
-    MR_VB(out)[i] = search(x, s, 0, m, 1) != x->negate;
+    MR_VB(out)[i] = search(r, x, s, 0, m, 1) != x->negate;
   }
   uselocale(old);
 }
@@ -279,7 +282,7 @@ KERNEL(run_regexp_substr)
     struct mr_span s = MR_VS(arg[0])[i];
     if (!r->live[i] || !terminated(r, n, out, i, &s))
       continue;
-    if (search(x, s, 0, m, 1))
+    if (search(r, x, s, 0, m, 1))
       MR_VS(out)[i] = (struct mr_span){s.p + m[0].rm_so, m[0].rm_eo - m[0].rm_so};
     else
       out->valid[i] = 0;
@@ -318,11 +321,12 @@ static void copy(char *to, int64_t at, const char *from, int64_t n)
 }
 
 /* Replaces into `to` (NULL: only counts). An empty match moves on by one character. */
-static int64_t replace(const struct regex *x, struct mr_span s, struct mr_span by, char *to)
+static int64_t replace(struct mr_run *r, const struct regex *x, struct mr_span s, struct mr_span by,
+                       char *to)
 {
   regmatch_t m[MAX_GROUPS];
   int64_t at = 0, from = 0, done = 0;
-  while (from <= s.n && search(x, s, from, m, MAX_GROUPS)) {
+  while (from <= s.n && search(r, x, s, from, m, MAX_GROUPS)) {
     copy(to, at, s.p + done, m[0].rm_so - done);
     at += m[0].rm_so - done;
     at += expand(s, by, m, to ? to + at : NULL);
@@ -344,9 +348,9 @@ KERNEL(run_regexp_replace)
     struct mr_span s = MR_VS(arg[0])[i], by = MR_VS(arg[2])[i];
     if (!r->live[i] || !terminated(r, n, out, i, &s))
       continue;
-    char *p = mr_run_text(r, n, out, i, replace(x, s, by, NULL));
+    char *p = mr_run_text(r, n, out, i, replace(r, x, s, by, NULL));
     if (p)
-      MR_VS(out)[i] = (struct mr_span){p, replace(x, s, by, p)};
+      MR_VS(out)[i] = (struct mr_span){p, replace(r, x, s, by, p)};
   }
   uselocale(old);
 }
