@@ -73,7 +73,9 @@ static void run_child(const struct mr_app_file *f, const struct mr_stage_spec *s
 static void start(const struct mr_app_file *f, const struct mr_stage_spec *st, GArray *probes)
 {
   int pair[2];
-  if (st->broken || !st->plugin || !MR_HAS(st->plugin, check))
+  if (st->broken)
+    printf("%s: not asked: its settings have errors\n", st->name);
+  if (st->broken || !MR_HAS(st->plugin, check))
     return;
   struct probe p = {.st = st, .pid = -1, .fd = -1, .text = g_string_new(NULL)};
   fflush(NULL);

@@ -381,8 +381,6 @@ static void report_unknown(struct fill *f, const struct mr_opt *table, const cha
 {
   const char *format =
       has_format(table, f->stride) ? format_having(f->load->catalog, n->key) : NULL;
-  if (format && f->open)
-    return;
   g_autoptr(GPtrArray) names = mr_option_names(table, f->stride);
   const struct mr_opt *opt;
   for (guint k = 0; k < f->formats->len; k++)
@@ -391,6 +389,8 @@ static void report_unknown(struct fill *f, const struct mr_opt *table, const cha
   for (; also && *also; also++)
     g_ptr_array_add(names, (char *)*also);
   g_autofree char *hint = mr_suggest_text(n->key, (const char *const *)names->pdata, names->len);
+  if (f->open && (format || !hint[0]))
+    return; /* it may belong to the format that was meant */
   if (format && !hint[0])
     mr_ynode_key_problem(f->load->problems, n, "`%s` is an option of format %s only", n->key,
                          format);

@@ -395,24 +395,58 @@ static void check_labels(struct mr_checked *c, const struct mr_stage_spec *st,
   }
 }
 
+static GPtrArray *column_names(const struct ArrowSchema *s)
+{
+  GPtrArray *names = g_ptr_array_new();
+  for (int64_t i = 0; i < s->n_children; i++)
+    g_ptr_array_add(names, (char *)s->children[i]->name);
+  return names;
+}
+
 static void check_allow(struct mr_checked *c, const struct mr_stage_spec *st,
                         const struct ArrowSchema *in)
 {
-  g_autoptr(GPtrArray) names = g_ptr_array_new();
-  for (int64_t i = 0; i < in->n_children; i++)
-    g_ptr_array_add(names, (char *)in->children[i]->name);
+  g_autoptr(GPtrArray) names = column_names(in);
   for (guint i = 0; st->allow && st->allow[i]; i++) {
     const char *name = st->allow[i];
-    bool there = false;
-    for (guint k = 0; k < names->len; k++)
-      there |= !strcmp(g_ptr_array_index(names, k), name);
-    if (there)
+    if (mr_schema_find(in, name) >= 0)
       continue;
     g_autofree char *hint = mr_suggest_text(name, (const char *const *)names->pdata, names->len);
     g_autofree char *message = g_strdup_printf("no column `%s` reaches this sink%s", name, hint),
                     *at = g_strdup_printf("allow.%u", i);
     mr_spec_entry_problem(c->spec, st, at, 0, 0, message, c->problems);
   }
+}
+
+/* ---- columns that decide which instance gets a row */
+
+struct partition {
+  struct mr_checked *c;
+  const struct mr_stage_spec *st;
+  const struct ArrowSchema *in;
+  bool fine;
+};
+
+static void visit_partition(void *out, const struct mr_opt *opt, const char *path, const char *key,
+                            void *field)
+{
+  struct partition *p = out;
+  const char *name = opt->type == MR_TEXT ? *(const char **)field : NULL;
+  if (!(opt->flags & MR_PARTITION) || !name || mr_schema_find(p->in, name) >= 0)
+    return;
+  g_autoptr(GPtrArray) names = column_names(p->in);
+  g_autofree char *hint = mr_suggest_text(name, (const char *const *)names->pdata, names->len);
+  g_autofree char *message = g_strdup_printf("no column `%s`%s", name, hint);
+  mr_spec_problem(p->c->spec, p->st, path, 0, 0, message, p->c->problems);
+  p->fine = false;
+}
+
+static bool check_partition(struct mr_checked *c, const struct mr_stage_spec *st,
+                            const struct ArrowSchema *in)
+{
+  struct partition p = {c, st, in, true};
+  mr_option_walk(st->plugin->options, st->plugin->opt_size, st->conf, visit_partition, &p);
+  return p.fine;
 }
 
 /* ---- the walk */
@@ -458,7 +492,7 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
     check_allow(c, st, in);
   if (st->kind == MR_STAGE_SINK && in)
     check_labels(c, st, in);
-  if (st->broken || !in)
+  if (st->broken || !in || !check_partition(c, st, in))
     return;
   struct ArrowSchema *out = open_stage(c, st, in);
   remember(c, st, st->kind == MR_STAGE_SINK ? copy_of(in) : out);

@@ -126,7 +126,7 @@ def test_connect(tap, place):
     tap.check(took < 15, "--connect: and kept together, not one after the other", f"{took} s")
     place.write(PIPELINE.replace("calc: {set", "calc: {sett"))
     run = place.run("check", "--connect", place.file)
-    tap.check(run.returncode == 2 and "unknown option `sett`" in run.stderr and "warehouse: ok" in run.stdout, "--connect: each stage on its own settings alone", said(run))
+    tap.check(run.returncode == 2 and "unknown option `sett`" in run.stderr and "warehouse: ok" in run.stdout and "more: not asked: its settings have errors" in run.stdout, "--connect: each stage on its own settings alone", said(run))
     place.write(PIPELINE)
 
 

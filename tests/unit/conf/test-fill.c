@@ -178,6 +178,9 @@ static void test_wrong_columns(void)
 
 static void test_wrong_format(void)
 {
+  expect(NAMED "      format: avro\n      registry: x\n      prot: 1\n",
+         "f:6:15: /sources/in/tap/format: no format `avro`: there are csv, json\nf:8:7: "
+         "/sources/in/tap/prot: unknown option `prot` (did you mean `port`?)\n");
   expect(NAMED "      format: cvs\n      delimiter: x\n",
          "f:6:15: /sources/in/tap/format: no format `cvs` (did you mean `csv`?): there are csv, "
          "json\n");

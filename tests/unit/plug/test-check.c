@@ -84,7 +84,7 @@ static void test_option(void)
   expect(ROWS "transforms:\n  - name: c\n    calc:\n      drop: [id, emali]\n" KEEP,
          "f:9:18: /transforms/c/calc/drop/1: no column `emali`\n");
   expect(ROWS "sinks:\n  - name: out\n    keep: {table: t, key: idd}\n",
-         "f:8:27: /sinks/out/keep/key: no column `idd`\n");
+         "f:8:27: /sinks/out/keep/key: no column `idd` (did you mean `id`?)\n");
 }
 
 static void test_when(void)
