@@ -24,8 +24,9 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
 {
   struct kafka *k = rd_kafka_opaque(rk);
   char line[512];
+  bool minor = k->down || !strcmp(facility, "AUTOCREATE"); /* old brokers: topics are looked for before anything else */
   snprintf(line, sizeof line, "librdkafka %s: %s", facility, text);
-  k->host->log(k->host->ctx, level <= 4 && !k->down ? MR_WARN : level <= 6 ? MR_INFO : MR_DEBUG, line);
+  k->host->log(k->host->ctx, minor || level > 6 ? MR_DEBUG : level <= 4 ? MR_WARN : MR_INFO, line);
 }
 
 static void on_error(rd_kafka_t *rk, int e, const char *text, void *opaque)

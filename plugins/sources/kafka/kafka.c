@@ -5,7 +5,7 @@
 #include <unistd.h>
 #include "kafka.h"
 
-static void close_(void *self)
+void kafka_close(void *self)
 {
   struct kafka *k = self;
   kafka_client_close(k);
@@ -14,6 +14,7 @@ static void close_(void *self)
   src_system_done(&k->system);
   if (k->wake >= 0)
     close(k->wake);
+  free(k->header);
   free(k->key_json);
   free(k->pipeline_stage);
   free(k);
@@ -42,7 +43,7 @@ static int64_t queue_size(const struct kafka_conf *c, int64_t memory)
   return c->queue > 0 ? c->queue : size > KAFKA_QUEUE_MIN ? size : KAFKA_QUEUE_MIN;
 }
 
-static int open_(const struct mr_open *o, void **self, struct mr_error *err)
+int kafka_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct kafka *k = calloc(1, sizeof *k);
   if (!k)
@@ -56,7 +57,7 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
   k->wake = -1;
   int r = open_parts(k, o, err);
   if (r < 0)
-    close_(k);
+    kafka_close(k);
   else
     *self = k;
   return r;
@@ -121,7 +122,7 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
   void *self;
   const struct rd_kafka_metadata *md;
   char brokers[160], line[256];
-  int r = open_(o, &self, err);
+  int r = kafka_open(o, &self, err);
   if (r < 0)
     return r;
   struct kafka *k = self;
@@ -140,13 +141,13 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
     }
     rd_kafka_metadata_destroy(md);
   }
-  close_(k);
+  kafka_close(k);
   return r;
 }
 
 static const struct mr_source source = {
     .size = sizeof(struct mr_source),
-    .open = open_,
+    .open = kafka_open,
     .schema = kafka_schema,
     .start = kafka_start,
     .read = kafka_read,
@@ -154,7 +155,7 @@ static const struct mr_source source = {
     .seek = seek,
     .ack = ack,
     .wake = wake,
-    .close = close_,
+    .close = kafka_close,
 };
 const struct mr_plugin mr_plugin_desc = {
     .abi = MR_ABI,
@@ -169,4 +170,5 @@ const struct mr_plugin mr_plugin_desc = {
     .source = &source,
     .validate = kafka_validate,
     .check = check,
+    .discover = kafka_discover,
 };

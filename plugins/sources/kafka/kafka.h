@@ -97,6 +97,8 @@ struct kafka {
   int64_t rows, bytes;
   bool hungry; /* the decoder wants more rows before it knows the columns: go on with `open` */
   bool warned_tombstone, warned_commit;
+  struct src_header *header; /* scratch of one message's headers */
+  size_t header_cap;
   char *key_json; /* scratch of tombstones */
   size_t key_json_cap;
 };
@@ -160,5 +162,12 @@ int kafka_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_
 int kafka_schema(void *self, struct ArrowSchema *give, struct mr_error *err);
 /* Drops the rows under construction (of a lane that went away, or is read again). */
 void kafka_forget_open(struct kafka *k);
+
+/* discover.c */
+int kafka_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out, struct mr_error *err);
+
+/* kafka.c: an instance without lanes, for check and discover. */
+int kafka_open(const struct mr_open *o, void **self, struct mr_error *err);
+void kafka_close(void *self);
 
 #endif

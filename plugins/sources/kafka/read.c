@@ -61,26 +61,38 @@ static int give_batch(struct kafka *k, struct mr_batch *give, struct mr_error *e
 
 /* ---------------------------------------------------------------- one message */
 
-static size_t headers_of(const rd_kafka_message_t *m, struct src_header *ret, size_t max)
+/* Fills k->header with the message's headers. false: no memory. */
+static bool read_headers(struct kafka *k, const rd_kafka_message_t *m, size_t *ret_n)
 {
   rd_kafka_headers_t *h;
-  size_t n = 0;
-  if (rd_kafka_message_headers(m, &h))
-    return 0;
-  while (n < max && !rd_kafka_header_get_all(h, n, &ret[n].name, &ret[n].value, &ret[n].len))
-    n++;
-  return n;
+  *ret_n = 0;
+  if (!src_system_wants(&k->system, SRC_HEADERS) || rd_kafka_message_headers(m, &h))
+    return true;
+  size_t n = rd_kafka_header_cnt(h);
+  if (n > k->header_cap) {
+    struct src_header *more = realloc(k->header, n * sizeof *more);
+    if (!more)
+      return false;
+    k->header = more;
+    k->header_cap = n;
+  }
+  for (; *ret_n < n; ++*ret_n) {
+    struct src_header *to = &k->header[*ret_n];
+    if (rd_kafka_header_get_all(h, *ret_n, &to->name, &to->value, &to->len))
+      break;
+  }
+  return true;
 }
-
-#define MAX_HEADERS 256
 
 static bool add_system(struct kafka *k, const struct kafka_part *p, const rd_kafka_message_t *m,
                        const char *op, int64_t n)
 {
-  struct src_header header[MAX_HEADERS];
+  size_t n_header;
   rd_kafka_timestamp_type_t type;
   int64_t ms = rd_kafka_message_timestamp(m, &type);
   bool fits = (int64_t)m->len * n <= KAFKA_ORIGINAL_MAX || n == 1;
+  if (!read_headers(k, m, &n_header))
+    return false;
   struct src_message s = {
       .key = m->key,
       .key_len = m->key_len,
@@ -88,8 +100,8 @@ static bool add_system(struct kafka *k, const struct kafka_part *p, const rd_kaf
       .partition = p->number,
       .offset = m->offset,
       .timestamp_us = type == RD_KAFKA_TIMESTAMP_NOT_AVAILABLE ? SRC_NO_TIME : ms * 1000,
-      .header = header,
-      .n_header = src_system_wants(&k->system, SRC_HEADERS) ? headers_of(m, header, MAX_HEADERS) : 0,
+      .header = k->header,
+      .n_header = n_header,
       .op = op,
       .position = (uint64_t)m->offset,
       .original = fits ? m->payload : NULL,

@@ -550,6 +550,23 @@ static void test_check(struct fixture *f, gconstpointer data)
   g_string_free(out, TRUE);
 }
 
+static void test_discover(struct fixture *f, gconstpointer data)
+{
+  GString *out = g_string_new(NULL);
+  put(f, "{\"a\":1,\"b\":{\"c\":[\"x\"]}}");
+  put(f, "broken");
+  src_host_conf(&f->h, f->mock.option, "topics=t", NULL);
+  struct mr_open o = harness_open(&f->h.base, f->h.conf, NULL);
+  g_assert_cmpint(f->h.plugin->discover(&o, NULL, harness_put, out, &f->h.err), ==, MR_OK);
+  g_assert_cmpstr(out->str, ==, "{\"table\":\"t\"}\n");
+  g_string_truncate(out, 0);
+  g_assert_cmpint(f->h.plugin->discover(&o, "t", harness_put, out, &f->h.err), ==, MR_OK);
+  g_assert_cmpstr(out->str, ==,
+                  "{\"column\":\"a\",\"source_type\":null,\"type\":\"int64\",\"nullable\":true}\n"
+                  "{\"column\":\"b\",\"source_type\":null,\"type\":\"struct<c: list<utf8>>\",\"nullable\":true}\n");
+  g_string_free(out, TRUE);
+}
+
 #define TEST(name, function) g_test_add("/kafka/" name, struct fixture, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv)
@@ -589,5 +606,6 @@ int main(int argc, char **argv)
   TEST("validate", test_validate);
   TEST("tls-by-default", test_tls_by_default);
   TEST("check", test_check);
+  TEST("discover", test_discover);
   return g_test_run();
 }
