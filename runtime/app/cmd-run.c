@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "app/app.h"
+#include "app/status-http.h"
 #include "engine/pipeline.h"
 #include "plug/check.h"
 #include "plug/plug.h"
@@ -19,6 +20,7 @@
 struct run {
   const struct mr_spec *spec;
   bool quiet, progress;
+  enum mr_pending_word pending;
   int64_t begun_us, shown_us, rows_then;
 };
 
@@ -132,6 +134,7 @@ static int run_spec(struct run *r, bool once)
                                   .store = store,
                                   .dir = dir,
                                   .once = once,
+                                  .pending = r->pending,
                                   .log = on_log,
                                   .tick = on_tick,
                                   .ctx = r,
@@ -142,8 +145,13 @@ static int run_spec(struct run *r, bool once)
     running = p;
     catch_signals();
     r->begun_us = r->shown_us = g_get_monotonic_time();
-    int status = mr_pipeline_run(p);
+    struct mr_status_http *http =
+        r->spec->settings.http ? mr_status_http_new(r->spec, p, &why) : NULL;
+    if (why)
+      fprintf(stderr, "millrace: %s\n", why);
+    int status = why ? MR_BADCONF : mr_pipeline_run(p);
     running = NULL;
+    mr_status_http_free(http);
     show_end(r, p);
     code = exit_code(r, p, status);
     mr_pipeline_free(p);
@@ -164,14 +172,24 @@ static void tune_malloc(void)
   mallopt(M_ARENA_MAX, 4);
 }
 
+static enum mr_pending_word pending_word(const char *text)
+{
+  if (!g_strcmp0(text, "landed"))
+    return MR_PENDING_LANDED;
+  return !g_strcmp0(text, "not-landed") ? MR_PENDING_NOT_LANDED : MR_PENDING_ASK;
+}
+
 int mr_cmd_run(int argc, char **argv)
 {
   gboolean once = FALSE, quiet = FALSE;
+  g_autofree char *pending = NULL;
   g_auto(GStrv) sets = NULL;
   GOptionEntry entries[] = {
       {"once", 0, 0, G_OPTION_ARG_NONE, &once, "stop at the end each source had at start", NULL},
       {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &sets, "override an option", "STAGE.OPTION=VALUE"},
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "warnings and errors only", NULL},
+      {"pending", 0, 0, G_OPTION_ARG_STRING, &pending,
+       "what became of a unit that its target has forgotten", "landed|not-landed"},
       {NULL}};
   const char *file =
       mr_app_options(&argc, &argv, "FILE", "run a pipeline until it is stopped", entries);
@@ -179,10 +197,17 @@ int mr_cmd_run(int argc, char **argv)
     return MR_EXIT_USAGE;
   tune_malloc();
   prctl(PR_SET_DUMPABLE, 0); /* keys and rows do not go into core files */
+  if (pending && !pending_word(pending)) {
+    fprintf(stderr, "millrace: --pending is `landed` or `not-landed`\n");
+    return MR_EXIT_USAGE;
+  }
   struct mr_app_file f;
   int code = mr_app_load(&f, file, (const char *const *)sets);
   if (code == MR_EXIT_OK) {
-    struct run r = {.spec = f.spec, .quiet = quiet, .progress = !quiet && isatty(STDERR_FILENO)};
+    struct run r = {.spec = f.spec,
+                    .quiet = quiet,
+                    .pending = pending_word(pending),
+                    .progress = !quiet && isatty(STDERR_FILENO)};
     code = run_spec(&r, once);
   }
   mr_app_unload(&f);

@@ -224,6 +224,8 @@ static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, s
   for (int tries = 1;; ask_first = true) {
     mr_error_clear(err);
     int st = ask_first ? vt(s)->resolve(s->self, u->label, err) : MR_PREPARED;
+    if (st == MR_UNKNOWN && s->p->pending != MR_PENDING_ASK)
+      st = s->p->pending == MR_PENDING_LANDED ? MR_COMMITTED : MR_ABORTED;
     if (st == MR_COMMITTED)
       return done(s, u, u->label, err);
     if (st == MR_PREPARED) {

@@ -126,7 +126,8 @@ struct mr_stage {
   struct mr_source_state src;
   struct mr_sink_state snk;
   /* metrics and status: written by the stage, read by anybody */
-  _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us;
+  _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us,
+      connect_errors;
   _Atomic int status;
   char *status_text;   /* under mr_pipeline.lock */
   GHashTable *metrics; /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
@@ -158,6 +159,7 @@ struct mr_pipeline {
   _Atomic int32_t sources_left, sinks_left;
   uint64_t run; /* drawn at random: of this process */
   bool once;
+  int pending;        /* enum mr_pending_word */
   struct mr_dry *dry; /* not NULL: a dry run, which gets what stages send */
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */

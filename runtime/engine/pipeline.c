@@ -257,6 +257,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->os = o->os;
   p->store = o->store;
   p->once = o->once;
+  p->pending = o->pending;
   p->log = o->log;
   p->log_ctx = o->ctx;
   p->tick = o->tick;
@@ -476,6 +477,7 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size
                                      .retries = s->retries,
                                      .busy_us = s->busy_us,
                                      .stall_us = s->stall_us,
+                                     .connect_errors = s->connect_errors,
                                      .status = s->status};
     g_strlcpy(ret[i].text, s->status_text ? s->status_text : "", sizeof ret[i].text);
     for (guint k = 0; k < s->inputs->len; k++) {

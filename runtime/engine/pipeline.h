@@ -9,11 +9,14 @@
 
 struct mr_pipeline;
 struct mr_dry;
+enum mr_pending_word { MR_PENDING_ASK = 0, MR_PENDING_LANDED, MR_PENDING_NOT_LANDED };
 struct mr_pipeline_options {
   struct mr_os *os;       /* lent */
   struct mr_store *store; /* lent */
   const char *dir;        /* for journals of lookups; NULL: none are kept */
-  bool once;              /* sources give MR_END at the end they had at start */
+  /* What became of a pending unit that its target has forgotten, by the user's word. */
+  enum mr_pending_word pending;
+  bool once; /* sources give MR_END at the end they had at start */
   /* Messages of the run, any thread. stage may be NULL. */
   void (*log)(void *ctx, int level, const char *stage, const char *text);
   /* Main thread, about five times a second while the pipeline runs; may call mr_pipeline_stop. */
@@ -41,7 +44,7 @@ struct mr_stage_stats {
   const char *name, *plugin;
   enum mr_stage_kind kind;
   uint32_t instance;
-  int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us;
+  int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, connect_errors;
   int64_t queued; /* messages waiting in its input channels */
   int status;     /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
   char text[200]; /* of status waiting */

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "app/status-http.h"
+#include <arpa/inet.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include "conf/json-out.h"
+#include "plug/host.h"
+
+#define MAX_STAGES 256
+#define CONNECTION_LIMIT 32
+#define CONNECTION_TIMEOUT_S 10
+
+struct mr_status_http {
+  const struct mr_spec *spec;
+  struct mr_pipeline *p;
+  struct MHD_Daemon *daemon;
+};
+
+struct answer {
+  unsigned status;
+  const char *type;
+  GString *text;
+};
+
+static const char *const states[] = {"new", "waiting", "running", "done", "failed"};
+static const char *state_name(int s)
+{
+  return s >= 0 && s < 5 ? states[s] : "unknown";
+}
+static const char *kind_name(enum mr_stage_kind k)
+{
+  return k == MR_STAGE_SOURCE ? "source" : k == MR_STAGE_SINK ? "sink" : "transform";
+}
+
+/* The worst state of all stages; *ret the stage that is in it. */
+static int overall(const struct mr_stage_stats *s, size_t n, const struct mr_stage_stats **ret)
+{
+  static const int badness[] = {2, 3, 1, 0, 4}; /* by state */
+  *ret = NULL;
+  for (size_t i = 0; i < n; i++)
+    if (!*ret || badness[s[i].status] > badness[(*ret)->status])
+      *ret = &s[i];
+  return *ret ? (*ret)->status : 0;
+}
+
+/* ---- /status */
+
+static void put_stage(struct mr_json_out *w, const struct mr_spec *spec,
+                      const struct mr_stage_stats *s)
+{
+  g_autofree char *safe = mr_spec_redact(spec, s->text);
+  mr_json_out_open(w, NULL, '{');
+  mr_json_out_text(w, "name", s->name);
+  mr_json_out_text(w, "kind", kind_name(s->kind));
+  mr_json_out_text(w, "plugin", s->plugin);
+  mr_json_out_int(w, "instance", s->instance);
+  mr_json_out_text(w, "state", state_name(s->status));
+  mr_json_out_text(w, "last_error", *safe ? safe : NULL);
+  mr_json_out_int(w, "rows_in", s->rows_in);
+  mr_json_out_int(w, "rows_out", s->rows_out);
+  mr_json_out_int(w, "rejected", s->rejected);
+  mr_json_out_int(w, "retries", s->retries);
+  mr_json_out_int(w, "queued", s->queued);
+  mr_json_out_real(w, "busy_seconds", (double)s->busy_us / 1e6);
+  mr_json_out_real(w, "stall_seconds", (double)s->stall_us / 1e6);
+  mr_json_out_close(w, '{');
+}
+
+static void status(struct mr_status_http *h, struct answer *a)
+{
+  struct mr_stage_stats s[MAX_STAGES];
+  size_t n = mr_pipeline_stats(h->p, s, MAX_STAGES);
+  const struct mr_stage_stats *worst;
+  struct mr_json_out w = {.text = a->text};
+  mr_json_out_open(&w, NULL, '{');
+  mr_json_out_text(&w, "pipeline", h->spec->name);
+  mr_json_out_text(&w, "state", state_name(overall(s, n, &worst)));
+  mr_json_out_int(&w, "memory_bytes", mr_pipeline_memory(h->p));
+  mr_json_out_int(&w, "dead_letters", (int64_t)mr_pipeline_letters(h->p));
+  mr_json_out_open(&w, "stages", '[');
+  for (size_t i = 0; i < n; i++)
+    put_stage(&w, h->spec, &s[i]);
+  mr_json_out_close(&w, '[');
+  mr_json_out_close(&w, '{');
+}
+
+/* ---- /metrics */
+
+static void metric(GString *out, const struct mr_stage_stats *s, const char *name, double value)
+{
+  g_string_append_printf(out, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"} %.17g\n",
+                         kind_name(s->kind), name, s->name, s->instance, value);
+}
+
+static void metrics(struct mr_status_http *h, struct answer *a)
+{
+  struct mr_stage_stats s[MAX_STAGES];
+  size_t n = mr_pipeline_stats(h->p, s, MAX_STAGES);
+  a->type = "text/plain; version=0.0.4";
+  for (size_t i = 0; i < n; i++) {
+    metric(a->text, &s[i], "rows_in_total", (double)s[i].rows_in);
+    metric(a->text, &s[i], "rows_out_total", (double)s[i].rows_out);
+    metric(a->text, &s[i], "rows_rejected_total", (double)s[i].rejected);
+    metric(a->text, &s[i], "retries_total", (double)s[i].retries);
+    metric(a->text, &s[i], "connect_errors_total", (double)s[i].connect_errors);
+    metric(a->text, &s[i], "queued_messages", (double)s[i].queued);
+    metric(a->text, &s[i], "busy_seconds_total", (double)s[i].busy_us / 1e6);
+    metric(a->text, &s[i], "stall_seconds_total", (double)s[i].stall_us / 1e6);
+    metric(a->text, &s[i], "up", s[i].status == 2 || s[i].status == 3);
+  }
+  g_string_append_printf(
+      a->text, "millrace_memory_bytes %" G_GINT64_FORMAT "\nmillrace_dead_letters_total %lu\n",
+      mr_pipeline_memory(h->p), (unsigned long)mr_pipeline_letters(h->p));
+}
+
+/* ---- /readyz, /health/STAGE */
+
+static void ready(struct mr_status_http *h, struct answer *a)
+{
+  struct mr_stage_stats s[MAX_STAGES];
+  size_t n = mr_pipeline_stats(h->p, s, MAX_STAGES);
+  const struct mr_stage_stats *worst;
+  int st = overall(s, n, &worst);
+  g_autofree char *safe = mr_spec_redact(h->spec, worst ? worst->text : "");
+  a->type = "text/plain";
+  if (st == 2 || st == 3) {
+    g_string_assign(a->text, "ready\n");
+    return;
+  }
+  a->status = MHD_HTTP_SERVICE_UNAVAILABLE;
+  g_string_printf(a->text, "%s is %s%s%s\n", worst ? worst->name : "the pipeline", state_name(st),
+                  *safe ? ": " : "", safe);
+}
+
+static int put_text(void *out, const void *data, size_t len)
+{
+  g_string_append_len(out, data, (gssize)len);
+  return 0;
+}
+
+static void health(struct mr_status_http *h, const char *name, struct answer *a)
+{
+  const struct mr_stage_spec *s = mr_spec_stage(h->spec, name);
+  struct mr_json_out w = {.text = a->text};
+  struct mr_error err = {.size = sizeof err, .row = -1};
+  struct mr_host host;
+  g_autoptr(GString) line = g_string_new(NULL);
+  if (!s || !s->plugin->check) {
+    a->status = MHD_HTTP_NOT_FOUND;
+    g_string_printf(a->text, "{\"error\": \"%s\"}\n",
+                    s ? "this stage has no server" : "no such stage");
+    return;
+  }
+  mr_host_init(&host, NULL);
+  struct mr_open o = {.size = sizeof o,
+                      .instances = 1,
+                      .host = &host,
+                      .conf = s->conf,
+                      .pipeline = h->spec->name,
+                      .stage = s->name};
+  int64_t t = g_get_monotonic_time();
+  int st = s->plugin->check(&o, put_text, line, &err);
+  g_autofree char *now = g_date_time_format_iso8601(g_date_time_new_now_utc()),
+                  *safe = mr_spec_redact(h->spec, st < 0 ? err.msg : line->str);
+  a->status = st < 0 ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK;
+  mr_json_out_open(&w, NULL, '{');
+  mr_json_out_text(&w, "stage", s->name);
+  mr_json_out_text(&w, "status", st < 0 ? "down" : "up");
+  mr_json_out_text(&w, "last_check", now);
+  mr_json_out_real(&w, "latency_ms", (double)(g_get_monotonic_time() - t) / 1e3);
+  mr_json_out_text(&w, "error", st < 0 ? safe : NULL);
+  mr_json_out_text(&w, "detail", st < 0 ? NULL : safe);
+  mr_json_out_close(&w, '{');
+}
+
+/* ---- the server */
+
+static void route(struct mr_status_http *h, const char *url, struct answer *a)
+{
+  if (!strcmp(url, "/status"))
+    status(h, a);
+  else if (!strcmp(url, "/metrics"))
+    metrics(h, a);
+  else if (!strcmp(url, "/readyz"))
+    ready(h, a);
+  else if (!strcmp(url, "/healthz"))
+    g_string_assign(a->text, "{\"status\": \"up\"}\n");
+  else if (g_str_has_prefix(url, "/health/"))
+    health(h, url + 8, a);
+  else {
+    a->status = MHD_HTTP_NOT_FOUND;
+    g_string_assign(
+        a->text,
+        "{\"error\": \"there are /status, /metrics, /healthz, /readyz and /health/STAGE\"}\n");
+  }
+}
+
+static enum MHD_Result on_request(void *ctx, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *data,
+                                  size_t *size, void **state)
+{
+  struct answer a = {MHD_HTTP_OK, "application/json", NULL};
+  if (strcmp(method, "GET"))
+    return MHD_NO;
+  a.text = g_string_new(NULL);
+  route(ctx, url, &a);
+  struct MHD_Response *r =
+      MHD_create_response_from_buffer(a.text->len, a.text->str, MHD_RESPMEM_MUST_COPY);
+  MHD_add_response_header(r, "Content-Type", a.type);
+  enum MHD_Result ok = MHD_queue_response(c, a.status, r);
+  MHD_destroy_response(r);
+  g_string_free(a.text, TRUE);
+  return ok;
+}
+
+/* "127.0.0.1:9600"; the address in brackets when it is IPv6. */
+static bool parse_address(const char *text, struct sockaddr_storage *ret)
+{
+  const char *colon = strrchr(text, ':');
+  guint64 port;
+  if (!colon || !g_ascii_string_to_unsigned(colon + 1, 10, 0, 65535, &port, NULL))
+    return false;
+  g_autofree char *host = g_strndup(text, (gsize)(colon - text));
+  struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+  struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+  memset(ret, 0, sizeof *ret);
+  if (inet_pton(AF_INET, host, &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons((uint16_t)port);
+    return true;
+  }
+  size_t n = strlen(host);
+  if (n < 2 || host[0] != '[' || host[n - 1] != ']')
+    return false;
+  host[n - 1] = 0;
+  v6->sin6_family = AF_INET6;
+  v6->sin6_port = htons((uint16_t)port);
+  return inet_pton(AF_INET6, host + 1, &v6->sin6_addr) == 1;
+}
+
+struct mr_status_http *mr_status_http_new(const struct mr_spec *spec, struct mr_pipeline *p,
+                                          char **ret_why)
+{
+  struct sockaddr_storage at;
+  if (!parse_address(spec->settings.http, &at)) {
+    *ret_why = g_strdup_printf("settings.http: `%s` is no ADDRESS:PORT", spec->settings.http);
+    return NULL;
+  }
+  struct mr_status_http *h = g_new0(struct mr_status_http, 1);
+  h->spec = spec;
+  h->p = p;
+  unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | (at.ss_family == AF_INET6 ? MHD_USE_IPv6 : 0);
+  h->daemon = MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_SOCK_ADDR, &at,
+                               MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTION_LIMIT,
+                               MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_TIMEOUT_S,
+                               MHD_OPTION_END);
+  if (h->daemon)
+    return h;
+  *ret_why = g_strdup_printf("settings.http: cannot listen on %s", spec->settings.http);
+  g_free(h);
+  return NULL;
+}
+
+void mr_status_http_free(struct mr_status_http *h)
+{
+  if (!h)
+    return;
+  MHD_stop_daemon(h->daemon);
+  g_free(h);
+}
