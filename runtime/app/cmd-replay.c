@@ -83,7 +83,8 @@ static void run_group(struct replaying *r, const struct mr_replay_group *g)
                                   .wants = mr_check_wants};
   struct mr_pipeline *p = mr_pipeline_new(g->spec, &o, &err, &stage);
   if (!p) {
-    g_autofree char *why = g_strdup_printf("%s%s%s", stage ? stage : "", stage ? ": " : "", err.msg);
+    g_autofree char *why =
+        g_strdup_printf("%s%s%s", stage ? stage : "", stage ? ": " : "", err.msg);
     failed(r, why, MR_EXIT_USAGE);
     return;
   }

@@ -119,7 +119,8 @@ static bool known_columns(const struct mr_ynode *row, const struct ArrowSchema *
     struct mr_ynode *kid = mr_ynode_kid(row, i);
     if (mr_schema_find(schema, kid->key) >= 0)
       continue;
-    g_autofree char *hint = mr_suggest_text(kid->key, (const char *const *)names->pdata, names->len);
+    g_autofree char *hint =
+        mr_suggest_text(kid->key, (const char *const *)names->pdata, names->len);
     mr_ynode_key_problem(problems, kid, "%s has no column `%s`%s", whose, kid->key, hint);
     ok = false;
   }

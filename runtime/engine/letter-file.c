@@ -219,7 +219,7 @@ struct mr_letter_file *mr_letter_file_read(const char *path, struct mr_error *er
   return NULL;
 }
 
-/* A row's position is a number; where a source's positions are longer, it is what they begin with. */
+/* A row's position is a number; where a source's positions are longer, they begin with it. */
 static bool covers(struct range r, const struct mr_position *p)
 {
   if (p->len == 8) {

@@ -16,10 +16,10 @@ struct mr_letter_entry {
   GBytes *original; /* the message as it came, or NULL */
 };
 struct mr_letter_file {
-  char id[17];        /* from its first line: stays when letters are appended or the file is moved */
+  char id[17];        /* from its first line: stays when letters are added or it is moved */
   GPtrArray *letters; /* struct mr_letter_entry *, in the file's order */
   GHashTable *marks;
-  int64_t bad_lines, first_bad; /* lines that are no letter (a torn last line): how many, the first */
+  int64_t bad_lines, first_bad; /* lines that are no letter (a torn last one): number, first */
 };
 
 /* Reads a file whole. NULL with err. Caller frees. */

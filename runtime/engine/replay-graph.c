@@ -29,7 +29,8 @@ static bool passes(const struct mr_replay_group *g, const struct mr_spec *spec, 
 static char **inputs_of(const struct mr_replay_group *g, const struct mr_spec *spec,
                         const char *source, const struct mr_stage_spec *st)
 {
-  bool here = !strcmp(st->name, g->stage), after = !here && mr_replay_leads(spec, g->stage, st->name);
+  bool here = !strcmp(st->name, g->stage);
+  bool after = !here && mr_replay_leads(spec, g->stage, st->name);
   GPtrArray *names = g_ptr_array_new();
   if (here && g->by_row)
     g_ptr_array_add(names, g_strdup(source));

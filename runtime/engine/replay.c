@@ -328,8 +328,8 @@ static int add_entry(const struct maker *m, struct build *b, const struct mr_let
   return MR_OK;
 }
 
-/* Letters of one lane one after another, so that its rows lie together. All letters of one run and
- * lane count or do not in the file's order: no letter comes to count behind one that was replayed. */
+/* Letters of one lane one after another, so that its rows lie together. Letters of one run and lane
+ * come to count in the file's order: none does behind one that was replayed. */
 static int by_lane(gconstpointer a, gconstpointer b)
 {
   const struct mr_letter_entry *x = *(struct mr_letter_entry *const *)a,
