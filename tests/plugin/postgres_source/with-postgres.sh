@@ -22,13 +22,13 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 1' INT TERM
-cd "$dir" || exit 1
-echo secret-of-the-test >password
-if ! $as "$bin/initdb" -D "$dir/data" -U tester -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 --no-sync >initdb.log 2>&1; then
-  sed 's/^/# /' initdb.log
+echo secret-of-the-test >"$dir/password"
+cd_as() { (cd "$dir" && exec $as "$@"); }
+if ! cd_as "$bin/initdb" -D "$dir/data" -U tester -A scram-sha-256 --pwfile="$dir/password" -E UTF8 --locale=C.UTF-8 --no-sync >"$dir/initdb.log" 2>&1; then
+  sed 's/^/# /' "$dir/initdb.log"
   exit 1
 fi
-$as "$bin/postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" -c fsync=off >server.log 2>&1 &
+(cd "$dir" && exec $as "$bin/postgres" -D "$dir/data" -c listen_addresses= -c unix_socket_directories="$dir" -c fsync=off) >"$dir/server.log" 2>&1 &
 server=$!
 for _ in $(seq 300); do
   "$bin/pg_isready" -q -h "$dir" && break
