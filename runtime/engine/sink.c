@@ -242,6 +242,13 @@ static bool on_shape(struct mr_stage *s, struct mr_message *m)
   struct mr_error err = MR_ERROR_INIT;
   struct mr_shape *in = mr_shape_ref(m->shape);
   mr_message_unref(m);
+  /* the barrier before it was void when an attempt is on its way: so is the unit */
+  if (s->snk.unit->len || s->snk.begun) {
+    mr_unit_clear(s, false);
+    s->snk.adrift = true;
+    if (atomic_load_explicit(&s->p->attempt, memory_order_acquire) == s->attempt)
+      mr_checkpoint_again(s->p);
+  }
   bool first = !s->in, ok = true;
   if (first)
     ok = mr_stage_open(s, in) && mr_stage_start(s);
