@@ -6,14 +6,15 @@
 
 static void load_valid(const struct mr_view *v, int64_t base, int64_t n, uint8_t *to)
 {
-  if (v->kind == MR_K_NULL)
-    memset(to, 0, MR_CHUNK);
-  else
-    memset(to, 1, MR_CHUNK);
+  memset(to, v->kind != MR_K_NULL, MR_CHUNK);
   if (!v->valid)
     return;
-  for (int64_t i = 0; i < n; i++)
-    to[i] = mr_bit_get(v->valid, v->offset + base + i);
+  int64_t from = v->offset + base, i = 0;
+  for (; from % 8 == 0 && i + 8 <= n; i += 8, from += 8)
+    for (int k = 0; k < 8; k++)
+      to[i + k] = v->valid[from / 8] >> k & 1;
+  for (; i < n; i++, from++)
+    to[i] = mr_bit_get(v->valid, from);
 }
 
 /* A field of a struct that is null is null. */
@@ -100,22 +101,34 @@ bool mr_column_load(struct mr_run *r, const struct mr_node *n, struct mr_vec *v)
       d[i] = v->valid[i] ? (T)((const FROM *)v->data)[i] : (T)0; \
   } while (0)
 
-static bool store_text(const struct mr_vec *v, int64_t n, struct mr_column *to)
+/* Spans that follow each other in memory (a column's own, mostly) are copied in one go. */
+static bool store_text(const struct mr_run *r, const struct mr_vec *v, struct mr_column *to)
 {
-  int64_t total = 0;
+  int64_t total = 0, run = 0, n = r->n;
+  const char *from = NULL;
   for (int64_t i = 0; i < n; i++)
     total += v->valid[i] ? MR_VS(v)[i].n : 0;
-  if (!mr_column_reserve_bytes(to, total))
+  int64_t all = to->length ? total : total * (r->rows->length / n); /* a guess by the first chunk */
+  if (!mr_column_reserve_bytes(to, all < MR_MAX_SCRATCH ? all : total) ||
+      !mr_column_reserve_bytes(to, total))
     return false;
   int32_t *offset = (int32_t *)(void *)to->data + to->length;
+  uint8_t *at = to->bytes + to->bytes_len;
   for (int64_t i = 0; i < n; i++) {
-    const struct mr_span *s = &MR_VS(v)[i];
-    if (v->valid[i] && s->n) {
-      memcpy(to->bytes + to->bytes_len, s->p, (size_t)s->n);
-      to->bytes_len += s->n;
+    struct mr_span s = v->valid[i] ? MR_VS(v)[i] : (struct mr_span){NULL, 0};
+    if (s.n && s.p != from + run) {
+      if (run)
+        memcpy(at, from, (size_t)run);
+      at += run;
+      run = 0;
+      from = s.p;
     }
-    offset[i + 1] = (int32_t)to->bytes_len;
+    run += s.n;
+    offset[i + 1] = (int32_t)(at - to->bytes + run);
   }
+  if (run)
+    memcpy(at, from, (size_t)run);
+  to->bytes_len += total;
   return true;
 }
 
@@ -129,8 +142,9 @@ static void store_uuid(const struct mr_vec *v, int64_t n, uint8_t *at)
   }
 }
 
-static bool store_values(const struct mr_vec *v, int64_t n, struct mr_column *to)
+static bool store_values(const struct mr_run *r, const struct mr_vec *v, struct mr_column *to)
 {
+  int64_t n = r->n;
   uint8_t *at = to->width > 0 ? to->data + to->length * to->width : NULL;
   switch (to->kind) {
   case MR_K_BOOL:
@@ -153,20 +167,35 @@ static bool store_values(const struct mr_vec *v, int64_t n, struct mr_column *to
   case MR_K_DECIMAL: NARROW(mr_i128, mr_i128); break;
   case MR_K_FIXED: store_uuid(v, n, at); break;
   case MR_K_TEXT:
-  case MR_K_BINARY: return store_text(v, n, to);
+  case MR_K_BINARY: return store_text(r, v, to);
   default: return false;
   }
   return true;
 }
 
+/* Chunks begin at multiples of 8 rows, so whole bytes are written. */
+static void store_valid(const struct mr_vec *v, int64_t n, struct mr_column *to)
+{
+  uint8_t *bits = to->valid + to->length / 8;
+  int64_t valid = 0, i = 0;
+  for (int64_t k = 0; k < n; k++)
+    valid += v->valid[k];
+  for (; i + 8 <= n; i += 8) {
+    uint8_t byte = 0;
+    for (int k = 0; k < 8; k++)
+      byte = (uint8_t)(byte | v->valid[i + k] << k);
+    *bits++ = byte;
+  }
+  for (; i < n; i++)
+    mr_bit_set(to->valid, to->length + i, v->valid[i]);
+  to->nulls += n - valid;
+}
+
 bool mr_column_store(struct mr_run *r, const struct mr_vec *v, struct mr_column *to)
 {
-  if (!store_values(v, r->n, to))
+  if (!store_values(r, v, to))
     return false;
-  for (int64_t i = 0; i < r->n; i++) {
-    mr_bit_set(to->valid, to->length + i, v->valid[i]);
-    to->nulls += !v->valid[i];
-  }
+  store_valid(v, r->n, to);
   to->length += r->n;
   return true;
 }

@@ -88,26 +88,49 @@ int64_t mr_print_decimal(mr_i128 v, int scale, char *buf)
   return at;
 }
 
+int64_t mr_print_digits(int64_t v, int width, char *buf)
+{
+  for (int i = width; i-- > 0; v /= 10)
+    buf[i] = (char)('0' + v % 10);
+  return width;
+}
+
 /* Six digits after a point, without the zeros at the end. */
 static int64_t print_us(int64_t us, char *buf)
 {
-  int n = snprintf(buf, 8, ".%06d", (int)us);
+  if (!us)
+    return 0;
+  buf[0] = '.';
+  int64_t n = 1 + mr_print_digits(us, 6, buf + 1);
   while (buf[n - 1] == '0')
     n--;
-  return us ? n : 0;
+  return n;
 }
 
 int64_t mr_print_date(int64_t days, char *buf)
 {
   struct mr_civil c = mr_civil_of_days(days);
-  return snprintf(buf, 40, "%04lld-%02d-%02d", (long long)c.year, c.month, c.day);
+  if (c.year < 0 || c.year > 9999)
+    return snprintf(buf, 40, "%04lld-%02d-%02d", (long long)c.year, c.month, c.day);
+  mr_print_digits(c.year, 4, buf);
+  buf[4] = '-';
+  mr_print_digits(c.month, 2, buf + 5);
+  buf[7] = '-';
+  return 8 + mr_print_digits(c.day, 2, buf + 8);
 }
 
+/* Hours may be many in an interval. */
 static int64_t print_clock(int64_t us, char *buf)
 {
-  int64_t s = us / 1000000;
-  int n = snprintf(buf, 40, "%02lld:%02d:%02d", (long long)(s / 3600), (int)(s / 60 % 60),
-                   (int)(s % 60));
+  int64_t s = us / 1000000, h = s / 3600, n;
+  if (h < 100)
+    n = mr_print_digits(h, 2, buf);
+  else
+    n = mr_print_int(h, buf);
+  buf[n++] = ':';
+  n += mr_print_digits(s / 60 % 60, 2, buf + n);
+  buf[n++] = ':';
+  n += mr_print_digits(s % 60, 2, buf + n);
   return n + print_us(us % 1000000, buf + n);
 }
 

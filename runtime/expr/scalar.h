@@ -89,6 +89,8 @@ enum mr_scan mr_scan_interval(struct mr_span s, struct mr_ival *ret);
  * back */
 
 #define MR_PRINT 96
+/* width digits of v, 0 <= v < 10^width. */
+int64_t mr_print_digits(int64_t v, int width, char *buf);
 int64_t mr_print_int(mr_i128 v, char *buf);
 int64_t mr_print_float(double v, char *buf);
 int64_t mr_print_float32(float v, char *buf);

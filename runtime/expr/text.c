@@ -420,15 +420,35 @@ static int64_t change_case(struct mr_span s, locale_t l, bool upper, char *p)
   return at;
 }
 
+static bool is_ascii(struct mr_span s)
+{
+  uint8_t all = 0;
+  for (int64_t i = 0; i < s.n; i++)
+    all |= (uint8_t)s.p[i];
+  return all < 0x80;
+}
+
+static int64_t change_ascii(struct mr_span s, bool upper, char *p)
+{
+  char first = upper ? 'a' : 'A';
+  for (int64_t i = 0; i < s.n; i++)
+    p[i] = (char)(s.p[i] ^ ((uint8_t)(s.p[i] - first) < 26 ? 32 : 0));
+  return s.n;
+}
+
 KERNEL(run_case)
 {
   locale_t l = (locale_t)n->data;
+  bool upper = n->name[0] == 'u';
   FOR_LIVE
   {
     struct mr_span s = MR_VS(arg[0])[i];
-    char *p = mr_run_text(r, n, out, i, s.n + mr_utf8_count(s.p, s.n));
-    if (p)
-      MR_VS(out)[i] = (struct mr_span){p, change_case(s, l, n->name[0] == 'u', p)};
+    bool ascii = is_ascii(s);
+    char *p = mr_run_text(r, n, out, i, ascii ? s.n : s.n + mr_utf8_count(s.p, s.n));
+    if (!p)
+      continue;
+    int64_t size = ascii ? change_ascii(s, upper, p) : change_case(s, l, upper, p);
+    MR_VS(out)[i] = (struct mr_span){p, size};
   }
 }
 

@@ -373,20 +373,20 @@ static int print_item(const struct item *it, const struct mr_civil *c, int64_t u
   switch (it->kind) {
   case I_TEXT:
   case I_BLANKS: to[0] = it->text ? it->text : ' '; return 1;
-  case I_YEAR: return snprintf(to, size, "%04d", (int)c->year);
-  case I_YEAR2: return snprintf(to, size, "%02d", (int)(c->year % 100));
-  case I_MONTH: return snprintf(to, size, "%02d", c->month);
+  case I_YEAR: return (int)mr_print_digits(c->year, 4, to);
+  case I_YEAR2: return (int)mr_print_digits(c->year % 100, 2, to);
+  case I_MONTH: return (int)mr_print_digits(c->month, 2, to);
   case I_MON: return snprintf(to, size, "%.3s", months[c->month - 1]);
   case I_MONTH_NAME: return snprintf(to, size, "%s", months[c->month - 1]);
-  case I_DAY: return snprintf(to, size, "%02d", c->day);
+  case I_DAY: return (int)mr_print_digits(c->day, 2, to);
   case I_DAY_OF_YEAR:
     return snprintf(to, size, "%03d", (int)(day - mr_civil_days(c->year, 1, 1)) + 1);
-  case I_HOUR: return snprintf(to, size, "%02d", c->hour);
-  case I_HOUR12: return snprintf(to, size, "%02d", (c->hour + 11) % 12 + 1);
-  case I_MINUTE: return snprintf(to, size, "%02d", c->minute);
-  case I_SECOND: return snprintf(to, size, "%02d", c->second);
-  case I_MS: return snprintf(to, size, "%03d", c->us / 1000);
-  case I_US: return snprintf(to, size, "%06d", c->us);
+  case I_HOUR: return (int)mr_print_digits(c->hour, 2, to);
+  case I_HOUR12: return (int)mr_print_digits((c->hour + 11) % 12 + 1, 2, to);
+  case I_MINUTE: return (int)mr_print_digits(c->minute, 2, to);
+  case I_SECOND: return (int)mr_print_digits(c->second, 2, to);
+  case I_MS: return (int)mr_print_digits(c->us / 1000, 3, to);
+  case I_US: return (int)mr_print_digits(c->us, 6, to);
   case I_AMPM: return snprintf(to, size, "%s", c->hour < 12 ? "AM" : "PM");
   case I_OFFSET: return print_offset(offset, to, size);
   case I_DY: return snprintf(to, size, "%.3s", days[dow]);
