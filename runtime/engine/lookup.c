@@ -192,7 +192,7 @@ static char *fingerprint(const struct mr_lookups *l, const struct mr_stage_spec 
   GString *out = g_string_new(spec->plugin->name);
   if (!l->spec->own)
     return g_string_free(out, FALSE);
-  g_autoptr(GPtrArray) values = mr_spec_values(l->spec);
+  const GPtrArray *values = mr_spec_values(l->spec); /* lent */
   g_autofree char *prefix = g_strconcat(spec->name, ".", NULL);
   for (guint i = 0; i < values->len; i++) {
     const struct mr_value *v = values->pdata[i];
