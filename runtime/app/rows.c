@@ -122,10 +122,10 @@ static int width_of(const char *text)
 /* Cuts text after width columns, the sign of the cut included. */
 static char *cut(const char *text, int width)
 {
-  GString *s = g_string_new(NULL);
   int n = 0;
   if (width_of(text) <= width)
     return g_strdup(text);
+  GString *s = g_string_new(NULL);
   for (const char *c = text; *c; c = g_utf8_next_char(c)) {
     gunichar u = g_utf8_get_char(c);
     n += g_unichar_iszerowidth(u) ? 0 : g_unichar_iswide(u) ? 2 : 1;
