@@ -5,6 +5,8 @@
 
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_CAP_US 10000000
+#define ONCE_PATIENCE_US \
+  2000000 /* --once: a server that is away this long at start fails the run */
 
 void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fmt, ...)
 {
@@ -294,6 +296,7 @@ bool mr_stage_start(struct mr_stage *s)
 {
   struct mr_error err = MR_ERROR_INIT;
   mr_self_fn *start = start_of(s->spec->plugin);
+  int64_t begun = mr_now_us(s->p->os);
   for (int tries = 1;; tries++) {
     int st = start ? start(s->self, &err) : MR_OK;
     if (st >= 0)
@@ -305,7 +308,7 @@ bool mr_stage_start(struct mr_stage *s)
     if (tries == 1 && *err.msg)
       mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
     mr_stage_status(s, MR_ST_WAITING, "%s", err.msg);
-    if (s->p->once && err.unreachable && tries >= 6) {
+    if (s->p->once && err.unreachable && mr_now_us(s->p->os) - begun > ONCE_PATIENCE_US) {
       mr_pipeline_fail(s->p, s, st, &err);
       return false;
     }

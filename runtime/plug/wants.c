@@ -72,6 +72,14 @@ static void visit_asks(void *out, const struct mr_opt *opt, const char *path, co
     g_ptr_array_add(out, *(char **)field);
 }
 
+/* A source that is told how to read a tombstone's key makes deletes: upserting sinks need `_op`. */
+static void visit_tombstones(void *out, const struct mr_opt *opt, const char *path, const char *key,
+                             void *field)
+{
+  if (!strcmp(opt->name, "key_columns"))
+    mention(out, "_op");
+}
+
 static void visit(const struct mr_stage_spec *st, mr_option_visit_fn *fn, void *out)
 {
   if (st->plugin && st->conf)
@@ -142,6 +150,8 @@ static void want_rows(struct wants *w, const struct mr_spec *spec,
       continue;
     if (st->kind == MR_STAGE_SOURCE && st->time_column)
       mention(w, st->time_column);
+    if (st->kind == MR_STAGE_SOURCE)
+      visit(st, visit_tombstones, w);
     if (st->kind != MR_STAGE_SOURCE)
       mention_stage(w, st);
   }

@@ -294,16 +294,20 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
   struct pg_type type = c->type;
   if (s->conf->mode == MODE_UPSERT)
     type.not_null = c->is_key || (type.not_null && s->op_source < 0); /* a delete brings its key */
-  if (pg_field_plan(from, &type, &s->field[s->n_fields])) {
+  /* values above the signed range would be found only when they come */
+  bool unsigned_into_signed = mr_kind_of(from) == MR_K_UINT64 &&
+                              (type.oid == PG_INT8 || type.oid == PG_INT4 || type.oid == PG_INT2);
+  if (!unsigned_into_signed && pg_field_plan(from, &type, &s->field[s->n_fields])) {
     s->field_column[s->n_fields++] = column;
     return MR_OK;
   }
   pg_type_ddl(from, &made);
   snprintf(err->option, sizeof err->option, "table");
-  int status =
-      pg_fail(err, MR_BADCONF, "42804",
-              "column %s of %s has type %s and the pipeline brings %s: add a cast", c->name,
-              s->shown, c->shown ? c->shown : "of another kind", sql_buf_text(&made));
+  int status = pg_fail(err, MR_BADCONF, "42804",
+                       "column %s of %s has type %s and the pipeline brings %s: add a cast%s",
+                       c->name, s->shown, c->shown ? c->shown : "of another kind",
+                       unsigned_into_signed ? "uint64" : sql_buf_text(&made),
+                       unsigned_into_signed ? ", or make the column numeric(20,0)" : "");
   sql_buf_done(&made);
   return status;
 }
