@@ -112,7 +112,7 @@ def cells(line):
 
 
 def documented(text):
-    """{option: (default cell, the row's names)} of the tables whose first column is `option`."""
+    """{option: its row} of the tables whose first column is `option`."""
     found, head = {}, None
     for line in text.splitlines():
         if not line.startswith("|"):
@@ -123,7 +123,7 @@ def documented(text):
             head = row
         elif head[0] == "option" and not set(row[0]) <= set("-"):
             for name in re.findall(r"`([\w.]+)`", row[0]):
-                found[name] = row[head.index("default")]
+                found[name] = " | ".join(row[1:])
     return found
 
 
@@ -147,7 +147,7 @@ def differences(pages, real):
                 yield f"option `{name}` is not on the page"
         elif option.get("required") and "required" not in pages[name]:
             yield f"`{name}` is required"
-        elif option.get("default") and f"`{option['default']}`" not in pages[name]:
+        elif option.get("default") and option["default"] not in re.split(r"[\s|`]+", pages[name]):
             yield f"the default of `{name}` is {option['default']}"
 
 
