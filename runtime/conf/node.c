@@ -81,7 +81,7 @@ static void put_step(GString *out, const struct mr_ynode *n)
   g_string_append_c(out, '/');
   if (n->key)
     g_string_append(out, n->key);
-  else if (name && name->type == MR_NODE_SCALAR && name->text[0])
+  else if (name && name->type == MR_NODE_SCALAR && name->text && name->text[0])
     g_string_append(out, name->text);
   else
     g_string_append_printf(out, "%u", index_in(n->parent, n));

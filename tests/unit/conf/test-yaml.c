@@ -73,6 +73,12 @@ static void test_aliases(void)
       "alphabetic or numeric character; a value that begins with * or & needs quotes\n");
 }
 
+/* The path of an entry whose name is not read yet. */
+static void test_unread_name(void)
+{
+  expect("l:\n  - &x name: 1\n", "f:2:5: /l/0/name: a key cannot have an anchor or a tag\n");
+}
+
 static void test_tags(void)
 {
   expect("a: !!int 5\n", "f:1:4: /a: tags (tag:yaml.org,2002:int) are not allowed: put the value "
@@ -192,6 +198,7 @@ int main(int argc, char **argv)
   g_test_add_func("/yaml/empty", test_empty);
   g_test_add_func("/yaml/second-document", test_second_document);
   g_test_add_func("/yaml/aliases", test_aliases);
+  g_test_add_func("/yaml/unread-name", test_unread_name);
   g_test_add_func("/yaml/tags", test_tags);
   g_test_add_func("/yaml/duplicates", test_duplicates);
   g_test_add_func("/yaml/parentheses", test_parentheses);
