@@ -304,7 +304,7 @@ void mr_graph_resolve(struct mr_load *l)
     whole = check_inputs(l);
   else
     draw_line(l);
-  g_autoptr(GPtrArray) order = sorted(l);
+  g_ptr_array_unref(sorted(l)); /* reports cycles */
   if (whole)
     check_used(l);
   check_lookups(l);
