@@ -77,7 +77,7 @@ static int set_key(struct mask *m, struct mr_error *err)
     mr_hmac_free(m->tools.hmac), m->tools.hmac = NULL;
   if (m->tools.hmac)
     return MR_OK;
-  snprintf(err->msg, sizeof err->msg, "libcrypto has no HMAC-SHA-256");
+  snprintf(err->msg, sizeof err->msg, "no HMAC-SHA-256: libcrypto has none, or memory is short");
   return MR_FATAL;
 }
 

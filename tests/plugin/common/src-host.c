@@ -223,7 +223,8 @@ static void list_add(struct src_host *h, const struct mr_opt *o, struct mr_list 
   l->n++;
 }
 
-static void set_many(struct src_host *h, const struct mr_opt *o, struct mr_list *l, const char *value)
+static void set_many(struct src_host *h, const struct mr_opt *o, struct mr_list *l,
+                     const char *value)
 {
   g_auto(GStrv) part = g_strsplit(value, ",", -1);
   for (char **p = part; *p; p++)
@@ -319,7 +320,8 @@ int src_host_open(struct src_host *h, const char *want, const struct ArrowSchema
   o.want = (struct mr_list){.item = names, .n = g_strv_length(names)};
   o.bounded = h->bounded;
   h->err = (struct mr_error)MR_ERROR_INIT;
-  return (h->plugin->source ? h->plugin->source->open : h->plugin->sink->open)(&o, &h->self, &h->err);
+  return (h->plugin->source ? h->plugin->source->open : h->plugin->sink->open)(&o, &h->self,
+                                                                               &h->err);
 }
 
 static int ask_schema(struct src_host *h)
@@ -360,7 +362,8 @@ static void check_batch(struct src_host *h, const struct mr_batch *b)
   g_assert_cmpuint(b->lane, <, h->lanes->len);
 }
 
-int src_host_read_once(struct src_host *h, int64_t max_rows, int32_t timeout_ms, struct mr_batch *ret)
+int src_host_read_once(struct src_host *h, int64_t max_rows, int32_t timeout_ms,
+                       struct mr_batch *ret)
 {
   int r;
   do {

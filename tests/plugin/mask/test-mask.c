@@ -214,6 +214,14 @@ static void test_canonical(struct fixture *f, gconstpointer data)
   check_canon(f, "timestamptz", "1769594400000000", "0:00Z");
   check_canon(f, "uuid", "00112233445566778899aabbccddeeff", "deeff");
   check_canon(f, "bool", "true", "");
+  check_canon(f, "decimal(18,4)", "0", "");
+  check_canon(f, "float64", "nan", "");
+  check_canon(f, "float64", "-inf", "");
+  f->items->pdata[0] = (char *)"partial(1)";
+  check_canon(f, "float64", "nan", "N");       /* NaN */
+  check_canon(f, "float64", "-inf", "y");      /* -Infinity */
+  check_canon(f, "float64", "1e300", "0");     /* 1e+300 */
+  check_canon(f, "decimal(9,2)", "-500", "5"); /* -5 */
 }
 
 static void test_partial(struct fixture *f, gconstpointer data)
