@@ -141,9 +141,10 @@ static void test_resume(struct fixture *f, gconstpointer data)
   mr_journal_free(j);
 }
 
-/* g_file_set_contents would wait for the disk each time. */
+/* A new file each time: filesystems wait for the disk when one is replaced. */
 static void put_file(const char *path, const char *data, gsize n)
 {
+  g_unlink(path);
   FILE *out = fopen(path, "w");
   g_assert_nonnull(out);
   g_assert_cmpuint(fwrite(data, 1, n, out), ==, n);
