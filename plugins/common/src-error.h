@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Filling in struct mr_error: returns the status, so that `return src_fail(err, MR_RETRY, "", "…")` is one line. */
+/* Filling in struct mr_error: returns the status, so that `return src_fail(err, MR_RETRY, "", "…")`
+ * is one line. */
 #ifndef SRC_ERROR_H
 #define SRC_ERROR_H
 #include <stdarg.h>
 #include <stdio.h>
 #include "millrace/plugin.h"
 
-__attribute__((format(printf, 4, 5))) static inline int
-src_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+__attribute__((format(printf, 4, 5))) static inline int src_fail(struct mr_error *err, int status,
+                                                                 const char *code, const char *fmt,
+                                                                 ...)
 {
   va_list ap;
   va_start(ap, fmt);
@@ -18,8 +20,8 @@ src_fail(struct mr_error *err, int status, const char *code, const char *fmt, ..
 }
 /* MR_BADCONF about one option. */
 __attribute__((format(printf, 3, 4))) static inline int src_badconf(struct mr_error *err,
-                                                                   const char *option,
-                                                                   const char *fmt, ...)
+                                                                    const char *option,
+                                                                    const char *fmt, ...)
 {
   va_list ap;
   va_start(ap, fmt);

@@ -22,8 +22,8 @@ static bool map_schema(struct ArrowSchema *map)
 {
   struct ArrowSchema entries;
   if (mr_schema_init(&entries, "entries", "+s", false) &&
-      mr_schema_field(&entries, "key", "u", false) && mr_schema_field(&entries, "value", "z", true) &&
-      mr_schema_add(map, &entries))
+      mr_schema_field(&entries, "key", "u", false) &&
+      mr_schema_field(&entries, "value", "z", true) && mr_schema_add(map, &entries))
     return true;
   mr_schema_release(&entries);
   return false;
@@ -141,7 +141,8 @@ static bool add(struct mr_column *c, enum src_column which, const struct src_mes
   case SRC_PARTITION: return repeat_int(c, m->partition, 0, n);
   case SRC_OFFSET: return repeat_int(c, m->offset, 0, n);
   case SRC_TIMESTAMP:
-    return m->timestamp_us == SRC_NO_TIME ? repeat_null(c, n) : repeat_int(c, m->timestamp_us, 0, n);
+    return m->timestamp_us == SRC_NO_TIME ? repeat_null(c, n)
+                                          : repeat_int(c, m->timestamp_us, 0, n);
   case SRC_HEADERS: return repeat_headers(c, m, n);
   case SRC_OP: return repeat_text(c, m->op, n);
   case SRC_POSITION: return repeat_int(c, (int64_t)m->position, m->position_by_row, n);

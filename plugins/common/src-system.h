@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* System columns: what a source adds behind its own columns when the pipeline names them (mr_open.want).
+/* System columns: what a source adds behind its own columns when the pipeline names them
+ * (mr_open.want).
  *
- * A source tells what it can make, describes each message once, and joins the finished columns to the rows. Values that belong to a
- * message are repeated for each of its rows. One object, one thread. */
+ * A source tells what it can make, describes each message once, and joins the finished columns to
+ * the rows. Values that belong to a message are repeated for each of its rows. One object, one
+ * thread. */
 #ifndef SRC_SYSTEM_H
 #define SRC_SYSTEM_H
 #include "millrace/build.h"
@@ -29,7 +31,8 @@ struct src_header {
   const void *value; /* NULL: null */
   size_t len;
 };
-/* What a message says about its rows. All pointers are lent for the call. Zero is a fine default for what is not wanted. */
+/* What a message says about its rows. All pointers are lent for the call. Zero is a fine default
+ * for what is not wanted. */
 struct src_message {
   const void *key; /* NULL: null */
   size_t key_len;
@@ -51,19 +54,21 @@ struct src_system {
   uint32_t wanted; /* SRC_BIT for each of which[] */
 };
 
-/* Reads the want list. makes: SRC_BITs that this source can make. MR_BADCONF: a wanted column that it cannot make, named in err;
- * MR_FATAL: no memory. self is releasable (src_system_done) in every case. */
+/* Reads the want list. makes: SRC_BITs that this source can make. MR_BADCONF: a wanted column that
+ * it cannot make, named in err; MR_FATAL: no memory. self is releasable (src_system_done) in every
+ * case. */
 int src_system_init(struct src_system *self, const struct mr_list *want, uint32_t makes,
                     struct mr_error *err);
 void src_system_done(struct src_system *self);
 /* Adds the wanted columns to a rows schema made by build.h. false: no memory. */
 bool src_system_fields(const struct src_system *self, struct ArrowSchema *rows);
-/* Appends n rows of one message. false: no memory, and what was appended before is still whole after src_system_truncate. */
+/* Appends n rows of one message. false: no memory, and what was appended before is still whole
+ * after src_system_truncate. */
 bool src_system_add(struct src_system *self, const struct src_message *lend, int64_t n);
 /* Cuts every column back to n rows. */
 void src_system_truncate(struct src_system *self, int64_t n);
-/* Joins the finished columns to rows (its children are moved out) and gives the whole; the columns begin anew. false: no memory,
- * rows and columns are lost but releasable. */
+/* Joins the finished columns to rows (its children are moved out) and gives the whole; the columns
+ * begin anew. false: no memory, rows and columns are lost but releasable. */
 bool src_system_join(struct src_system *self, struct ArrowArray *take, struct ArrowArray *give);
 
 static inline bool src_system_wants(const struct src_system *self, enum src_column c)

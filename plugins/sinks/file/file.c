@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The file sink: rows as lines, appended to one file or to files that are rotated. Plain delivery: at least once. */
+/* The file sink: rows as lines, appended to one file or to files that are rotated. Plain delivery:
+ * at least once. */
 #include <errno.h>
 #include <libgen.h>
 #include <stdlib.h>
@@ -23,7 +24,8 @@ struct file_sink {
   struct output out;
 };
 
-#define ROTATE(field) (uint32_t)(offsetof(struct conf, rotate.field) - offsetof(struct conf, rotate))
+#define ROTATE(field) \
+  (uint32_t)(offsetof(struct conf, rotate.field) - offsetof(struct conf, rotate))
 
 static const struct mr_opt rotate_options[] = {
     {.name = "bytes",
@@ -54,7 +56,8 @@ static const struct mr_opt options[] = {
      .offset = offsetof(struct conf, rotate),
      .sub_size = sizeof(((struct conf *)0)->rotate),
      .sub = rotate_options,
-     .doc = "Complete files instead of one that grows: PATH.part is renamed when it is large or old enough"},
+     .doc = "Complete files instead of one that grows: PATH.part is renamed when it is large or "
+            "old enough"},
     {0},
 };
 
@@ -94,9 +97,10 @@ static bool no_rows(const struct ArrowSchema *in, struct ArrowArray *ret)
   return ok;
 }
 
-/* A format may have something that a file begins with (the names of columns): it gives that for a batch without rows. */
-static int make_header(struct file_sink *s, struct mr_encoder *e, const struct ArrowSchema *in, char **ret, size_t *ret_len,
-                       struct mr_error *err)
+/* A format may have something that a file begins with (the names of columns): it gives that for a
+ * batch without rows. */
+static int make_header(struct file_sink *s, struct mr_encoder *e, const struct ArrowSchema *in,
+                       char **ret, size_t *ret_len, struct mr_error *err)
 {
   struct mr_batch none = {.size = sizeof none, .schema = in, .watermark_us = INT64_MIN};
   struct ArrowArray lines = {0};
@@ -143,7 +147,8 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  bool ok = output_init(&s->out, s->conf->path, s->conf->rotate.bytes, s->conf->rotate.every_ms, o->instance, o->instances);
+  bool ok = output_init(&s->out, s->conf->path, s->conf->rotate.bytes, s->conf->rotate.every_ms,
+                        o->instance, o->instances);
   int r = ok ? MR_OK : src_no_memory(err);
   if (r == MR_OK && o->in)
     r = new_encoder(s, o->in, err);
@@ -161,7 +166,10 @@ static int match_header(struct file_sink *s, struct mr_error *err)
     return MR_OK;
   if (output_rotates(&s->out))
     return output_rotate(&s->out, err);
-  return src_badconf(err, "path", "%s has other columns than the rows (its first line differs); rotate, or take jsonl", s->out.name);
+  return src_badconf(
+      err, "path",
+      "%s has other columns than the rows (its first line differs); rotate, or take jsonl",
+      s->out.name);
 }
 
 static int start(void *self, struct mr_error *err)

@@ -21,11 +21,14 @@ static size_t stem(const char *path)
   return dot && dot > (slash ? slash + 1 : path) ? (size_t)(dot - path) : strlen(path);
 }
 
-bool output_init(struct output *o, const char *path, int64_t max_bytes, int64_t max_ms, uint32_t instance, uint32_t instances)
+bool output_init(struct output *o, const char *path, int64_t max_bytes, int64_t max_ms,
+                 uint32_t instance, uint32_t instances)
 {
   size_t n = stem(path);
-  *o = (struct output){.fd = -1, .max_bytes = max_bytes > 0 ? max_bytes : 0, .max_ms = max_ms > 0 ? max_ms : 0};
-  int r = instances > 1 ? asprintf(&o->path, "%.*s-%u%s", (int)n, path, instance, path + n) : asprintf(&o->path, "%s", path);
+  *o = (struct output){
+      .fd = -1, .max_bytes = max_bytes > 0 ? max_bytes : 0, .max_ms = max_ms > 0 ? max_ms : 0};
+  int r = instances > 1 ? asprintf(&o->path, "%.*s-%u%s", (int)n, path, instance, path + n)
+                        : asprintf(&o->path, "%s", path);
   if (r < 0)
     o->path = NULL;
   if (r < 0 || asprintf(&o->name, "%s%s", o->path, output_rotates(o) ? ".part" : "") < 0)
@@ -95,7 +98,8 @@ static char *final_name(struct output *o)
   strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%S", &tm);
   do {
     free(name);
-    if (asprintf(&name, "%.*s-%s-%04llu%s", (int)n, o->path, stamp, (unsigned long long)++o->sequence, o->path + n) < 0)
+    if (asprintf(&name, "%.*s-%s-%04llu%s", (int)n, o->path, stamp,
+                 (unsigned long long)++o->sequence, o->path + n) < 0)
       return NULL;
   } while (!access(name, F_OK));
   return name;
@@ -119,14 +123,16 @@ int output_rotate(struct output *o, struct mr_error *err)
 bool output_begins(const struct output *o, const void *data, size_t len)
 {
   char *have = malloc(len + 1);
-  bool same = !o->size || (have && pread(o->fd, have, len, 0) == (ssize_t)len && !memcmp(have, data, len));
+  bool same =
+      !o->size || (have && pread(o->fd, have, len, 0) == (ssize_t)len && !memcmp(have, data, len));
   free(have);
   return same;
 }
 
 /* ---------------------------------------------------------------- opening */
 
-/* A run that was killed in the middle of a write may leave a last line without its end: the next line must not join it. */
+/* A run that was killed in the middle of a write may leave a last line without its end: the next
+ * line must not join it. */
 static int end_last_line(struct output *o, struct mr_error *err)
 {
   char last = '\n';
@@ -207,7 +213,8 @@ int output_write(struct output *o, const void *data, size_t len, struct mr_error
 
 static bool is_due(const struct output *o)
 {
-  return (o->max_bytes && o->size >= o->max_bytes) || (o->max_ms && o->size && now_ms() - o->opened_ms >= o->max_ms);
+  return (o->max_bytes && o->size >= o->max_bytes) ||
+         (o->max_ms && o->size && now_ms() - o->opened_ms >= o->max_ms);
 }
 
 int output_commit(struct output *o, struct mr_error *err)

@@ -2,10 +2,11 @@
 /* What the file sink writes to: one file that grows by whole units. Called on the stage's thread.
  *
  * append  the file of that path, also one that was there before
- * rotate  PATH.part until it is large or old enough; then it gets a name of its own. What stands under a final name is complete.
+ * rotate  PATH.part until it is large or old enough; then it gets a name of its own. What stands
+ * under a final name is complete.
  *
- * A unit is collected in memory up to OUTPUT_BUFFER and written at its commit; one that is larger goes to the file earlier, and is
- * cut off again when it is aborted. */
+ * A unit is collected in memory up to OUTPUT_BUFFER and written at its commit; one that is larger
+ * goes to the file earlier, and is cut off again when it is aborted. */
 #ifndef FILE_OUTPUT_H
 #define FILE_OUTPUT_H
 #include <stdlib.h>
@@ -14,8 +15,8 @@
 #define OUTPUT_BUFFER (8 << 20)
 
 struct output {
-  char *path;      /* as in the file, with the number of a parallel instance */
-  char *name;      /* what is open: path, or path.part */
+  char *path;                /* as in the file, with the number of a parallel instance */
+  char *name;                /* what is open: path, or path.part */
   int64_t max_bytes, max_ms; /* rotate when reached; both 0: append */
   int fd;
   int64_t size, base, opened_ms; /* bytes in the file; at the last commit */
@@ -25,10 +26,12 @@ struct output {
   size_t len, cap;
 };
 /* instances > 1: the instance's number goes before the extension. false: no memory. */
-bool output_init(struct output *o, const char *path, int64_t max_bytes, int64_t max_ms, uint32_t instance, uint32_t instances);
+bool output_init(struct output *o, const char *path, int64_t max_bytes, int64_t max_ms,
+                 uint32_t instance, uint32_t instances);
 /* A rotated file whose every byte is committed gets its final name. */
 void output_done(struct output *o);
-/* Opens (or makes) the file; finishes a .part that an earlier run left. A last line without its end gets one. */
+/* Opens (or makes) the file; finishes a .part that an earlier run left. A last line without its end
+ * gets one. */
 int output_open(struct output *o, struct mr_error *err);
 static inline bool output_is_empty(const struct output *o)
 {

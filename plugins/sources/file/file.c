@@ -66,8 +66,8 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
   f->instance = o->instance;
   f->instances = o->instances;
   f->bounded = o->bounded;
-  uint32_t makes = SRC_BIT(SRC_TOPIC) | SRC_BIT(SRC_OFFSET) | SRC_BIT(SRC_OP) | SRC_BIT(SRC_POSITION) |
-                   SRC_BIT(SRC_ELEMENT) | SRC_BIT(SRC_ORIGINAL);
+  uint32_t makes = SRC_BIT(SRC_TOPIC) | SRC_BIT(SRC_OFFSET) | SRC_BIT(SRC_OP) |
+                   SRC_BIT(SRC_POSITION) | SRC_BIT(SRC_ELEMENT) | SRC_BIT(SRC_ORIGINAL);
   int r = src_system_init(&f->system, &o->want, makes, err);
   if (r == MR_OK)
     r = f->host->decoder(f->host->ctx, f->conf->format, &f->decoder, err);

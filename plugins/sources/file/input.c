@@ -84,8 +84,8 @@ static bool is_gzip(const char *path)
 static int fails(const char *path, int e, struct mr_error *err)
 {
   err->native = e;
-  return src_fail(err, e == EMFILE || e == ENFILE || e == EINTR ? MR_RETRY : MR_FATAL, "", "%s: %s", path,
-                  strerror(e));
+  return src_fail(err, e == EMFILE || e == ENFILE || e == EINTR ? MR_RETRY : MR_FATAL, "", "%s: %s",
+                  path, strerror(e));
 }
 
 static int open_path(struct file *f, struct file_input *in, const char *path, struct mr_error *err)
@@ -137,9 +137,10 @@ static bool is_rotated(const char *name, const char *base)
   return true;
 }
 
-/* Visits the path and what it was rotated to. NULL: no memory, or no such one. The caller frees. wanted: an inode, or 0 for the
- * oldest file that was written after `after`, and is not `not`. */
-static char *find_sibling(const char *path, uint64_t wanted, const struct timespec *after, uint64_t not)
+/* Visits the path and what it was rotated to. NULL: no memory, or no such one. The caller frees.
+ * wanted: an inode, or 0 for the oldest file that was written after `after`, and is not `not`. */
+static char *find_sibling(const char *path, uint64_t wanted, const struct timespec *after,
+                          uint64_t not )
 {
   char *copy = strdup(path), *copy2 = strdup(path), *found = NULL;
   const char *folder = copy ? dirname(copy) : NULL, *base = copy2 ? basename(copy2) : NULL;
@@ -155,7 +156,7 @@ static char *find_sibling(const char *path, uint64_t wanted, const struct timesp
     if (ok && wanted)
       ok = inode == wanted;
     else if (ok)
-      ok = inode != not && !before(&st.st_mtim, after) && (!found || before(&st.st_mtim, &oldest));
+      ok = inode != not &&!before(&st.st_mtim, after) && (!found || before(&st.st_mtim, &oldest));
     if (ok) {
       free(found);
       found = full;
@@ -187,15 +188,19 @@ static bool is_longer(const struct file_input *in, uint64_t offset)
   return in->gz || (!fstat(in->fd, &st) && (uint64_t)st.st_size >= offset);
 }
 
-/* What was not read yet is gone: by on_gap an error, or a warning and the path from its beginning as a new generation. */
+/* What was not read yet is gone: by on_gap an error, or a warning and the path from its beginning
+ * as a new generation. */
 static int lost(struct file *f, struct file_input *in, uint64_t generation, struct mr_error *err)
 {
   char line[512];
-  snprintf(line, sizeof line, "%.300s: the file read before is no longer there, or is shorter than what was read", in->path);
+  snprintf(line, sizeof line,
+           "%.300s: the file read before is no longer there, or is shorter than what was read",
+           in->path);
   bool whole = f->conf->mode == FILE_WHOLE; /* a new file under the same name is new data */
   if (!whole && f->conf->on_gap == FILE_GAP_FAIL) {
     file_input_close(f, in);
-    return src_fail(err, MR_FATAL, "gap", "%s (on_gap: continue starts the file that is there)", line);
+    return src_fail(err, MR_FATAL, "gap", "%s (on_gap: continue starts the file that is there)",
+                    line);
   }
   f->host->log(f->host->ctx, whole ? MR_INFO : MR_WARN, line);
   if (!whole)
@@ -217,10 +222,12 @@ static int resume(struct file *f, struct file_input *in, uint64_t offset, struct
   return skip_to(in, offset) ? MR_OK : fails(in->path, errno, err);
 }
 
-int file_input_seek(struct file *f, struct file_input *in, const struct mr_position *to, struct mr_error *err)
+int file_input_seek(struct file *f, struct file_input *in, const struct mr_position *to,
+                    struct mr_error *err)
 {
   uint64_t number = mr_position_get(to), wanted = inode_of(to);
-  uint64_t generation = number >> FILE_OFFSET_BITS, offset = number & ((UINT64_C(1) << FILE_OFFSET_BITS) - 1);
+  uint64_t generation = number >> FILE_OFFSET_BITS,
+           offset = number & ((UINT64_C(1) << FILE_OFFSET_BITS) - 1);
   int r = file_input_open(f, in, err);
   if (r < 0)
     return r;
@@ -285,8 +292,8 @@ static bool skip_rest(struct file_input *in)
   return nl;
 }
 
-enum file_line file_input_line(struct file *f, struct file_input *in, size_t skip, const char **ret, size_t *ret_len,
-                               size_t *ret_next, struct mr_error *err)
+enum file_line file_input_line(struct file *f, struct file_input *in, size_t skip, const char **ret,
+                               size_t *ret_len, size_t *ret_next, struct mr_error *err)
 {
   if (in->fd < 0)
     return FILE_WAIT;

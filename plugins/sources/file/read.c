@@ -54,8 +54,10 @@ static bool columns_change(struct file *f, struct mr_decoder *d)
 {
   struct ArrowSchema old = {0}, new = {0};
   struct mr_error ignored = {.size = sizeof ignored, .row = -1};
-  bool known = f->host->decoder_schema(f->current ? f->current : f->decoder, &old, &ignored) == MR_OK;
-  bool changed = f->host->decoder_schema(d, &new, &ignored) == MR_OK && (!known || !same_columns(&old, &new));
+  bool known =
+      f->host->decoder_schema(f->current ? f->current : f->decoder, &old, &ignored) == MR_OK;
+  bool changed =
+      f->host->decoder_schema(d, &new, &ignored) == MR_OK && (!known || !same_columns(&old, &new));
   mr_schema_release(&old);
   mr_schema_release(&new);
   return changed;
@@ -92,7 +94,8 @@ static int give_batch(struct file *f, struct mr_batch *give, struct mr_error *er
 
 /* ---------------------------------------------------------------- one record */
 
-static void reject(struct file *f, const struct file_input *in, const void *data, size_t len, const char *code, const char *msg)
+static void reject(struct file *f, const struct file_input *in, const void *data, size_t len,
+                   const char *code, const char *msg)
 {
   struct mr_position position = file_position(in, file_number(in));
   struct mr_reject r = {
@@ -108,7 +111,8 @@ static void reject(struct file *f, const struct file_input *in, const void *data
   f->host->reject(f->host->ctx, &r);
 }
 
-static bool add_system(struct file *f, const struct file_input *in, const char *data, size_t len, int64_t n)
+static bool add_system(struct file *f, const struct file_input *in, const char *data, size_t len,
+                       int64_t n)
 {
   struct src_message m = {
       .topic = in->path,
@@ -128,10 +132,11 @@ static bool is_blank(const char *s, size_t n)
   return !n;
 }
 
-/* Decodes the record that begins with the line [s, s + len); it goes over further lines while the decoder says that it ends too
- * early. *next: bytes to behind its last line end. FILE_MORE: the rest is not there yet. */
-static int decode_record(struct file *f, struct file_input *in, struct mr_decoder *d, const char *s, size_t len, size_t *next,
-                         struct mr_error *err)
+/* Decodes the record that begins with the line [s, s + len); it goes over further lines while the
+ * decoder says that it ends too early. *next: bytes to behind its last line end. FILE_MORE: the
+ * rest is not there yet. */
+static int decode_record(struct file *f, struct file_input *in, struct mr_decoder *d, const char *s,
+                         size_t len, size_t *next, struct mr_error *err)
 {
   int n = f->host->decode(d, s, len, err);
   size_t more_len, more_next, first = *next;
@@ -174,7 +179,8 @@ static size_t trimmed(const char *s, size_t n)
   return n - (n && s[n - 1] == '\r');
 }
 
-static int record(struct file *f, struct file_input *in, const char *s, size_t len, size_t next, struct mr_error *err)
+static int record(struct file *f, struct file_input *in, const char *s, size_t len, size_t next,
+                  struct mr_error *err)
 {
   int n = is_blank(s, len) ? 0 : decode_record(f, in, decoder_of(f, in), s, len, &next, err);
   if (n == MR_REJECT) {
@@ -200,8 +206,10 @@ static int record(struct file *f, struct file_input *in, const char *s, size_t l
 static void too_long(struct file *f, struct file_input *in, size_t len)
 {
   char msg[80];
-  snprintf(msg, sizeof msg, "a line of more than %lld bytes (max_line)", (long long)f->conf->max_line);
-  reject(f, in, in->buf + in->from, len < FILE_REJECT_BYTES ? len : FILE_REJECT_BYTES, "54000", msg);
+  snprintf(msg, sizeof msg, "a line of more than %lld bytes (max_line)",
+           (long long)f->conf->max_line);
+  reject(f, in, in->buf + in->from, len < FILE_REJECT_BYTES ? len : FILE_REJECT_BYTES, "54000",
+         msg);
   in->skipping = true;
   file_input_take(in, len);
 }
@@ -267,7 +275,8 @@ static int step(struct file *f, struct file_input *in, struct mr_error *err)
 }
 
 /* Decodes what is there. Sets f->open when the position moved or rows were made. */
-static int gather(struct file *f, struct file_input *in, int64_t max_rows, int64_t max_bytes, struct mr_error *err)
+static int gather(struct file *f, struct file_input *in, int64_t max_rows, int64_t max_bytes,
+                  struct mr_error *err)
 {
   uint64_t from = file_number(in);
   int r = MR_OK;
@@ -286,7 +295,8 @@ static int gather(struct file *f, struct file_input *in, int64_t max_rows, int64
   return MR_OK;
 }
 
-/* follow: goes on to the next generation of a path that was read to its end; the generation's end is told as a position. */
+/* follow: goes on to the next generation of a path that was read to its end; the generation's end
+ * is told as a position. */
 static int turn(struct file *f, struct file_input *in, struct mr_error *err)
 {
   int r = MR_OK;
@@ -339,7 +349,8 @@ static struct mr_position first_position(struct file *f, struct file_input *in, 
   if (stat(in->path, &st))
     return mr_position_u64(0);
   in->inode = (uint64_t)st.st_ino;
-  bool latest = f->conf->mode == FILE_FOLLOW && f->conf->start == FILE_LATEST && state == MR_LANE_NEW;
+  bool latest =
+      f->conf->mode == FILE_FOLLOW && f->conf->start == FILE_LATEST && state == MR_LANE_NEW;
   return file_position(in, latest ? (uint64_t)st.st_size : 0);
 }
 
@@ -406,7 +417,8 @@ static bool all_ended(const struct file *f)
   return f->bounded || f->conf->mode == FILE_WHOLE;
 }
 
-/* Gathers from the first file that has something: in order, or round robin when they are followed. */
+/* Gathers from the first file that has something: in order, or round robin when they are followed.
+ */
 static int gather_any(struct file *f, int64_t max_rows, int64_t max_bytes, struct mr_error *err)
 {
   int r = MR_OK;
@@ -423,7 +435,8 @@ static int gather_any(struct file *f, int64_t max_rows, int64_t max_bytes, struc
   return r;
 }
 
-static int attempt(struct file *f, int64_t max_rows, int64_t max_bytes, struct mr_batch *give, struct mr_error *err)
+static int attempt(struct file *f, int64_t max_rows, int64_t max_bytes, struct mr_batch *give,
+                   struct mr_error *err)
 {
   int r = gather_any(f, max_rows, max_bytes, err);
   if (r < 0)
@@ -431,7 +444,8 @@ static int attempt(struct file *f, int64_t max_rows, int64_t max_bytes, struct m
   return f->open ? give_batch(f, give, err) : MR_IDLE;
 }
 
-int file_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms, struct mr_batch *give, struct mr_error *err)
+int file_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+              struct mr_batch *give, struct mr_error *err)
 {
   struct file *f = self;
   int64_t until = file_now_ms() + timeout_ms;
@@ -447,8 +461,9 @@ int file_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_m
     int64_t left = until - file_now_ms();
     if (left <= 0 || poll(&wake, 1, (int)(left < FILE_POLL_MS ? left : FILE_POLL_MS)) > 0)
       return MR_IDLE;
-    if (f->conf->mode == FILE_FOLLOW && !f->bounded && file_now_ms() - f->globbed_ms >= FILE_GLOB_MS &&
-        (r = file_find(f, err)) < 0 && r != MR_RETRY)
+    if (f->conf->mode == FILE_FOLLOW && !f->bounded &&
+        file_now_ms() - f->globbed_ms >= FILE_GLOB_MS && (r = file_find(f, err)) < 0 &&
+        r != MR_RETRY)
       return r;
   }
 }

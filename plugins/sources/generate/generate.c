@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The generate source: seeded rows, at full speed or at a rate, that can be read again from any position.
+/* The generate source: seeded rows, at full speed or at a rate, that can be read again from any
+ * position.
  *
  * Row i (over all lanes) belongs to lane i % lanes; a lane's position counts its own rows. */
 #include <poll.h>
@@ -10,14 +11,14 @@
 #include "common/src-system.h"
 #include "rows.h"
 
-
 struct conf {
   int32_t kind;
   int64_t rows, rate, lanes, seed;
 };
 struct lane {
   uint32_t id;
-  uint64_t index, at, end, cut; /* rows of this lane: next, first not wanted, first not in this batch */
+  uint64_t index, at, end,
+      cut; /* rows of this lane: next, first not wanted, first not in this batch */
   bool named;
 };
 struct generate {
@@ -26,6 +27,7 @@ struct generate {
   struct src_system system;
   struct mr_column column[GENERATE_MAX_COLUMNS];
   int64_t n_column, given; /* given: rows since `since_ns` */
+  int64_t rate;            /* of this instance */
   int64_t since_ns;
   struct lane *lane;
   size_t n_lane, next;
@@ -124,6 +126,8 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   g->host = o->host;
   g->conf = o->conf;
+  g->rate = o->instances > 1 && g->conf->rate ? (g->conf->rate + o->instances - 1) / o->instances
+                                              : g->conf->rate;
   uint32_t makes = SRC_BIT(SRC_PARTITION) | SRC_BIT(SRC_OFFSET) | SRC_BIT(SRC_TIMESTAMP) |
                    SRC_BIT(SRC_OP) | SRC_BIT(SRC_POSITION) | SRC_BIT(SRC_ELEMENT) |
                    SRC_BIT(SRC_ORIGINAL);
@@ -178,12 +182,13 @@ static struct lane *next_lane(struct generate *g)
   return NULL;
 }
 
-/* Rows that the rate allows now, at most max; when that is none, waits for the next one, or until woken. */
+/* Rows that the rate allows now, at most max; when that is none, waits for the next one, or until
+ * woken. */
 static int64_t allowed(struct generate *g, int64_t max, int32_t timeout_ms)
 {
-  if (!g->conf->rate)
+  if (!g->rate)
     return max;
-  int64_t rate = g->conf->rate, now = now_ns();
+  int64_t rate = g->rate, now = now_ns();
   int64_t due = (int64_t)((double)(now - g->since_ns) * (double)rate / 1e9) + 1 - g->given;
   if (due <= 0) {
     int64_t wait_ms = (1 - due) * 1000 / rate + 1;

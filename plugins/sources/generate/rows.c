@@ -8,23 +8,22 @@ struct field {
 };
 
 static const struct field trades[] = {
-    {"trade_id", "L"},      {"match_seq", "L"},     {"price", "d:18,4"},
-    {"quantity", "L"},      {"buy_user_id", "L"},   {"sell_user_id", "L"},
-    {"buy_order_id", "L"},  {"sell_order_id", "L"}, {"timestamp", "tsu:UTC"},
-    {NULL, NULL},
+    {"trade_id", "L"},        {"match_seq", "L"},    {"price", "d:18,4"},   {"quantity", "L"},
+    {"buy_user_id", "L"},     {"sell_user_id", "L"}, {"buy_order_id", "L"}, {"sell_order_id", "L"},
+    {"timestamp", "tsu:UTC"}, {NULL, NULL},
 };
 static const struct field people[] = {
-    {"user_id", "L"},    {"name", "u"},    {"email", "u"},     {"phone", "u"},
-    {"ssn", "u"},        {"address", "u"}, {"country", "u"},   {"birth_date", "tdD"},
+    {"user_id", "L"},    {"name", "u"},    {"email", "u"},   {"phone", "u"},
+    {"ssn", "u"},        {"address", "u"}, {"country", "u"}, {"birth_date", "tdD"},
     {"ip_address", "u"}, {"notes", "u"},   {NULL, NULL},
 };
 static const struct field sequence[] = {{"id", "L"}, {NULL, NULL}};
 
 static const char *const first_names[] = {"Ada",  "Alan",  "Barbara", "Edsger", "Grace", "Hedy",
                                           "Ivan", "Katya", "Linus",   "Margo",  "Nils",  "Søren"};
-static const char *const last_names[] = {"Ångström", "Becker", "Curie",  "Dijkstra", "Euler",
-                                         "Fourier",  "Garcia", "Hopper", "Ito",      "Jansen",
-                                         "Kowalski", "Lovelace"};
+static const char *const last_names[] = {"Ångström", "Becker",  "Curie",    "Dijkstra",
+                                         "Euler",    "Fourier", "Garcia",   "Hopper",
+                                         "Ito",      "Jansen",  "Kowalski", "Lovelace"};
 static const char *const streets[] = {"Mill Lane", "Water Street", "Wheel Road", "Harbour View"};
 static const char *const countries[] = {"AT", "BR", "DE", "DK", "ES", "FR", "GB", "JP", "NL", "US"};
 static const char *const notes[] = {"prefers post", "called twice", "moved in May", NULL};
@@ -67,7 +66,8 @@ static bool put_u64(struct mr_column *c, uint64_t v)
 static bool trade(uint64_t seed, uint64_t i, struct mr_column *c)
 {
   uint64_t h = mix(seed, i);
-  return put_u64(&c[0], UINT64_C(1000000000) + i) && put_u64(&c[1], UINT64_C(70000000000) + 3 * i) &&
+  return put_u64(&c[0], UINT64_C(1000000000) + i) &&
+         put_u64(&c[1], UINT64_C(70000000000) + 3 * i) &&
          put_decimal(&c[2], 100000 + (h & 0xffffffff) % 8000000) &&
          put_u64(&c[3], 100 + (h >> 32) % 900) && put_u64(&c[4], 1000000 + (h >> 8) % 5000) &&
          put_u64(&c[5], 1000000 + (h >> 24) % 5000) &&

@@ -18,13 +18,16 @@ bool kafka_woken(const struct kafka *k)
   return k->host->wake_fd >= 0 && poll(&p, 1, 0) > 0;
 }
 
-/* ---------------------------------------------------------------- callbacks: from rd_kafka_consumer_poll, so on our thread */
+/* ---------------------------------------------------------------- callbacks: from
+ * rd_kafka_consumer_poll, so on our thread */
 
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
   struct kafka *k = rd_kafka_opaque(rk);
   char line[512];
-  bool minor = k->down || !strcmp(facility, "AUTOCREATE"); /* old brokers: topics are looked for before anything else */
+  bool minor =
+      k->down ||
+      !strcmp(facility, "AUTOCREATE"); /* old brokers: topics are looked for before anything else */
   snprintf(line, sizeof line, "librdkafka %s: %s", facility, text);
   k->host->log(k->host->ctx, minor || level > 6 ? MR_DEBUG : level <= 4 ? MR_WARN : MR_INFO, line);
 }
@@ -76,7 +79,8 @@ static bool make_topics(struct kafka *k)
   size_t n = k->conf->topics.n;
   k->topic = calloc(n, sizeof *k->topic);
   for (size_t i = 0; k->topic && i < n; i++)
-    if (!(k->topic[i] = rd_kafka_topic_new(k->rk, ((const char *const *)k->conf->topics.item)[i], NULL)))
+    if (!(k->topic[i] =
+              rd_kafka_topic_new(k->rk, ((const char *const *)k->conf->topics.item)[i], NULL)))
       return false;
   return k->topic;
 }
@@ -177,7 +181,8 @@ static bool is_network(rd_kafka_resp_err_t e)
   }
 }
 
-int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what, struct mr_error *err)
+int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
+                      struct mr_error *err)
 {
   char brokers[160];
   bool own = k->reason[0] && (k->down || e == RD_KAFKA_RESP_ERR__TIMED_OUT);
@@ -213,11 +218,13 @@ int kafka_client_metadata(struct kafka *k, int64_t deadline_ms,
   return MR_OK;
 }
 
-static int topic_fails(struct kafka *k, const struct rd_kafka_metadata_topic *t, struct mr_error *err)
+static int topic_fails(struct kafka *k, const struct rd_kafka_metadata_topic *t,
+                       struct mr_error *err)
 {
   char brokers[160], what[300];
   kafka_brokers(k->conf, brokers, sizeof brokers);
-  if (t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || t->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
+  if (t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+      t->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
     return src_badconf(err, "topics", "Kafka at %s has no topic %s", brokers, t->topic);
   snprintf(what, sizeof what, "topic %.249s", t->topic);
   return kafka_client_fail(k, t->err, what, err);
@@ -245,20 +252,21 @@ static int ends_of(struct kafka *k, rd_kafka_topic_partition_list_t *list, struc
   rd_kafka_topic_partition_list_t *late = rd_kafka_topic_partition_list_new(4);
   for (int i = 0; i < list->cnt; i++)
     if (list->elems[i].offset < 0)
-      rd_kafka_topic_partition_list_add(late, list->elems[i].topic, list->elems[i].partition)->offset =
-          RD_KAFKA_OFFSET_END;
-  rd_kafka_resp_err_t e =
-      late->cnt ? rd_kafka_offsets_for_times(k->rk, late, KAFKA_CALL_MS) : RD_KAFKA_RESP_ERR_NO_ERROR;
+      rd_kafka_topic_partition_list_add(late, list->elems[i].topic, list->elems[i].partition)
+          ->offset = RD_KAFKA_OFFSET_END;
+  rd_kafka_resp_err_t e = late->cnt ? rd_kafka_offsets_for_times(k->rk, late, KAFKA_CALL_MS)
+                                    : RD_KAFKA_RESP_ERR_NO_ERROR;
   for (int i = 0; !e && i < late->cnt; i++)
     e = late->elems[i].err ? late->elems[i].err
-                           : rd_kafka_topic_partition_list_set_offset(
-                                 list, late->elems[i].topic, late->elems[i].partition,
-                                 late->elems[i].offset);
+                           : rd_kafka_topic_partition_list_set_offset(list, late->elems[i].topic,
+                                                                      late->elems[i].partition,
+                                                                      late->elems[i].offset);
   rd_kafka_topic_partition_list_destroy(late);
   return e ? kafka_client_fail(k, e, "offsets", err) : MR_OK;
 }
 
-int kafka_client_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, struct mr_error *err)
+int kafka_client_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list,
+                         struct mr_error *err)
 {
   if (!list->cnt)
     return MR_OK;

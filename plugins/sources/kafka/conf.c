@@ -8,12 +8,13 @@ static const char *const members[] = {"one", "many", NULL};
 static const char *const starts[] = {"earliest", "latest", "committed", NULL};
 static const char *const gaps[] = {"fail", "continue", NULL};
 static const char *const tls_modes[] = {"auto", "on", "off", NULL};
-static const char *const mechanisms[] = {"plain", "scram_sha_256", "scram_sha_512", "gssapi",
-                                         "oauthbearer", NULL};
+static const char *const mechanisms[] = {"plain",  "scram_sha_256", "scram_sha_512",
+                                         "gssapi", "oauthbearer",   NULL};
 static const char *const mechanism_names[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI",
                                               "OAUTHBEARER"};
 
-#define SUB(group, field) (uint32_t)(offsetof(struct kafka_conf, group.field) - offsetof(struct kafka_conf, group))
+#define SUB(group, field) \
+  (uint32_t)(offsetof(struct kafka_conf, group.field) - offsetof(struct kafka_conf, group))
 
 static const struct mr_opt tls_options[] = {
     {.name = "mode",
@@ -90,19 +91,22 @@ const struct mr_opt kafka_options[] = {
     {.name = "start_at",
      .type = MR_TEXT,
      .offset = offsetof(struct kafka_conf, start_at),
-     .doc = "The first run begins at the first message of this time or later (2026-01-28T10:00:00Z)"},
+     .doc =
+         "The first run begins at the first message of this time or later (2026-01-28T10:00:00Z)"},
     {.name = "start_offsets",
      .type = MR_INT,
      .flags = MR_KEYED,
      .offset = offsetof(struct kafka_conf, start_offsets),
      .range = "0..",
-     .doc = "Where the first run begins, by \"topic:partition\", or \"partition\" of a single topic"},
+     .doc =
+         "Where the first run begins, by \"topic:partition\", or \"partition\" of a single topic"},
     {.name = "on_gap",
      .type = MR_CHOICE,
      .offset = offsetof(struct kafka_conf, on_gap),
      .dflt = "fail",
      .choices = gaps,
-     .doc = "When the broker has already deleted messages that were not read: fail, or continue behind them"},
+     .doc = "When the broker has already deleted messages that were not read: fail, or continue "
+            "behind them"},
     {.name = "format",
      .type = MR_FORMAT,
      .offset = offsetof(struct kafka_conf, format),
@@ -112,7 +116,8 @@ const struct mr_opt kafka_options[] = {
      .type = MR_TEXT,
      .flags = MR_MANY,
      .offset = offsetof(struct kafka_conf, key_columns),
-     .doc = "Columns that a tombstone's key (JSON) names: it becomes a row with these and _op = delete"},
+     .doc = "Columns that a tombstone's key (JSON) names: it becomes a row with these and _op = "
+            "delete"},
     {.name = "queue",
      .type = MR_BYTES,
      .offset = offsetof(struct kafka_conf, queue),
@@ -149,9 +154,16 @@ const struct mr_opt kafka_options[] = {
 
 /* What the source needs as it sets it itself. */
 static const char *const owned[] = {
-    "bootstrap.servers", "metadata.broker.list",   "group.id",
-    "enable.auto.commit", "enable.auto.offset.store", "auto.offset.reset",
-    "enable.partition.eof", "log.queue", "partition.assignment.strategy", NULL,
+    "bootstrap.servers",
+    "metadata.broker.list",
+    "group.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "auto.offset.reset",
+    "enable.partition.eof",
+    "log.queue",
+    "partition.assignment.strategy",
+    NULL,
 };
 
 static const char *text_at(const struct mr_list *l, size_t i)
@@ -164,8 +176,8 @@ const char *kafka_brokers(const struct kafka_conf *c, char *buf, size_t size)
   size_t used = 0;
   buf[0] = 0;
   for (size_t i = 0; i < c->brokers.n && used < size; i++)
-    used += (size_t)snprintf(buf + used, size - used, "%s%s", i ? "," : "",
-                             text_at(&c->brokers, i));
+    used +=
+        (size_t)snprintf(buf + used, size - used, "%s%s", i ? "," : "", text_at(&c->brokers, i));
   return buf;
 }
 
@@ -285,14 +297,16 @@ static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
 }
 
 /* librdkafka's limits are for each partition: those with their own queue. */
-static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues, struct mr_error *err)
+static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues,
+                     struct mr_error *err)
 {
   const struct kafka_conf *c = k->conf;
   int64_t bytes = k->queue / (queues > 0 ? queues : 1);
   int64_t messages = bytes / KAFKA_MESSAGE_COST;
   int r = MR_OK;
   if (!is_given(c, "queued.max.messages.kbytes"))
-    r = set_int(rc, "queued.max.messages.kbytes", bytes / 1024 > 64 ? bytes / 1024 : 64, "queue", err);
+    r = set_int(rc, "queued.max.messages.kbytes", bytes / 1024 > 64 ? bytes / 1024 : 64, "queue",
+                err);
   if (r == MR_OK && !is_given(c, "queued.min.messages"))
     r = set_int(rc, "queued.min.messages", messages > 64 ? messages : 64, "queue", err);
   return r;
@@ -301,8 +315,9 @@ static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues,
 static int set_security(rd_kafka_conf_t *rc, const struct kafka_conf *c, struct mr_error *err)
 {
   bool tls = wants_tls(c), sasl = c->sasl.mechanism >= 0;
-  int r = set(rc, "security.protocol",
-              tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext"), "tls", err);
+  int r =
+      set(rc, "security.protocol",
+          tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext"), "tls", err);
   if (r == MR_OK && tls && !c->tls.verify)
     r = set(rc, "enable.ssl.certificate.verification", "false", "tls.verify", err);
   if (r == MR_OK && tls)
@@ -333,7 +348,8 @@ static int set_names(rd_kafka_conf_t *rc, const struct kafka *k, struct mr_error
   int r = set(rc, "bootstrap.servers", kafka_brokers(c, brokers, sizeof brokers), "brokers", err);
   if (r == MR_OK)
     r = set(rc, "client.id", c->client_id ? c->client_id : id, "client_id", err);
-  /* librdkafka assigns partitions only to a handle with a group; ours stays unused unless the file names one. */
+  /* librdkafka assigns partitions only to a handle with a group; ours stays unused unless the file
+   * names one. */
   if (r == MR_OK)
     r = set(rc, "group.id", c->group ? c->group : id, "group", err);
   if (r == MR_OK)
@@ -444,8 +460,10 @@ static int validate_topics(const struct kafka_conf *c, struct mr_error *err)
 {
   for (size_t i = 0; i < c->topics.n; i++) {
     const char *t = text_at(&c->topics, i);
-    if (*t == '^' || strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
-                         strlen(t) || !*t || strlen(t) > 249)
+    if (*t == '^' ||
+        strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+            strlen(t) ||
+        !*t || strlen(t) > 249)
       return src_badconf(err, "topics", "%.100s is not a topic name", t);
     for (size_t j = 0; j < i; j++)
       if (!strcmp(t, text_at(&c->topics, j)))
@@ -466,8 +484,8 @@ static int validate_offsets(const struct kafka_conf *c, struct mr_error *err)
                         strlen(text_at(&c->topics, t)) == (size_t)(colon - key));
     size_t n = strlen(number);
     if (!known || !n || n > 9 || kafka_digits(number, (int)n) < 0)
-      return src_badconf(err, "start_offsets", "\"%.80s\" is not topic:partition of a topic read here",
-                         key);
+      return src_badconf(err, "start_offsets",
+                         "\"%.80s\" is not topic:partition of a topic read here", key);
   }
   return MR_OK;
 }

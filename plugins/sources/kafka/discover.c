@@ -92,7 +92,8 @@ static int sample(struct kafka *k, const char *topic, struct mr_error *err)
 {
   const struct rd_kafka_metadata *md;
   rd_kafka_topic_t *t = rd_kafka_topic_new(k->rk, topic, NULL);
-  rd_kafka_resp_err_t e = t ? rd_kafka_metadata(k->rk, 0, t, &md, KAFKA_DEADLINE_MS) : rd_kafka_last_error();
+  rd_kafka_resp_err_t e =
+      t ? rd_kafka_metadata(k->rk, 0, t, &md, KAFKA_DEADLINE_MS) : rd_kafka_last_error();
   rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(4);
   if (!e) {
     e = md->topic_cnt ? md->topics[0].err : RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
@@ -140,7 +141,8 @@ static int columns(struct kafka *k, mr_put_fn *put, void *out, struct mr_error *
   return r;
 }
 
-int kafka_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out, struct mr_error *err)
+int kafka_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
+                   struct mr_error *err)
 {
   void *self;
   int r = kafka_open(o, &self, err);

@@ -26,7 +26,8 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
   int r = src_system_init(&k->system, &o->want, all, err);
   if (r < 0)
     return r;
-  if (asprintf(&k->pipeline_stage, "%s-%s", o->pipeline ? o->pipeline : "", o->stage ? o->stage : "") < 0) {
+  if (asprintf(&k->pipeline_stage, "%s-%s", o->pipeline ? o->pipeline : "",
+               o->stage ? o->stage : "") < 0) {
     k->pipeline_stage = NULL;
     return src_no_memory(err);
   }
@@ -36,7 +37,8 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
   return k->host->decoder(k->host->ctx, k->conf->format, &k->decoder, err);
 }
 
-/* What the file says, else what the runtime allows, up to the amount that more of does not make faster. */
+/* What the file says, else what the runtime allows, up to the amount that more of does not make
+ * faster. */
 static int64_t queue_size(const struct kafka_conf *c, int64_t memory)
 {
   int64_t size = memory > 0 && memory < KAFKA_QUEUE ? memory : KAFKA_QUEUE;
@@ -89,7 +91,8 @@ static int seek(void *self, uint32_t lane, const struct mr_position *position, s
   return MR_OK;
 }
 
-/* Tells the group how far every sink is, for tools that show lag. Not waited for, and never read back but by start: committed. */
+/* Tells the group how far every sink is, for tools that show lag. Not waited for, and never read
+ * back but by start: committed. */
 static int ack(void *self, const struct mr_unit *unit, struct mr_error *err)
 {
   struct kafka *k = self;
@@ -133,10 +136,11 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
     r = kafka_client_topics(k, md, err);
     kafka_brokers(k->conf, brokers, sizeof brokers);
     for (int i = 0; r == MR_OK && i < md->topic_cnt; i++) {
-      int n = snprintf(line, sizeof line, "%sKafka at %s, %d broker%s, topic %.100s: %d partition%s, ok",
-                       i ? "\n" : "", brokers, md->broker_cnt, md->broker_cnt == 1 ? "" : "s",
-                       md->topics[i].topic, md->topics[i].partition_cnt,
-                       md->topics[i].partition_cnt == 1 ? "" : "s");
+      int n =
+          snprintf(line, sizeof line,
+                   "%sKafka at %s, %d broker%s, topic %.100s: %d partition%s, ok", i ? "\n" : "",
+                   brokers, md->broker_cnt, md->broker_cnt == 1 ? "" : "s", md->topics[i].topic,
+                   md->topics[i].partition_cnt, md->topics[i].partition_cnt == 1 ? "" : "s");
       r = put(out, line, n < (int)sizeof line ? (size_t)n : sizeof line - 1);
     }
     rd_kafka_metadata_destroy(md);

@@ -7,8 +7,9 @@
  *   read.c     messages -> rows
  *   kafka.c    the plugin object
  *
- * One lane is one partition, named "topic/partition"; a position is the next offset. Each partition keeps its own queue, not
- * forwarded to the consumer's: a batch holds rows of one lane, and one decoder serves all of them. */
+ * One lane is one partition, named "topic/partition"; a position is the next offset. Each partition
+ * keeps its own queue, not forwarded to the consumer's: a batch holds rows of one lane, and one
+ * decoder serves all of them. */
 #ifndef KAFKA_H
 #define KAFKA_H
 #include <stdlib.h>
@@ -17,16 +18,19 @@
 #include "common/src-system.h"
 #include "millrace/plugin.h"
 
-#define KAFKA_CHUNK 512               /* messages taken from librdkafka at once */
-#define KAFKA_DEADLINE_MS 4000        /* of start(): below the 5 s in which a user wants to know */
-#define KAFKA_CALL_MS 2000            /* of one request while running */
-#define KAFKA_REFRESH_MS 30000        /* looking for new partitions */
+#define KAFKA_CHUNK 512        /* messages taken from librdkafka at once */
+#define KAFKA_DEADLINE_MS 4000 /* of start(): below the 5 s in which a user wants to know */
+#define KAFKA_CALL_MS 2000     /* of one request while running */
+#define KAFKA_REFRESH_MS 30000 /* looking for new partitions */
 #define KAFKA_MAX_POLL_MS 300000
-#define KAFKA_MESSAGE_COST 256        /* bytes that librdkafka spends on a queued message beside its value */
-#define KAFKA_QUEUE (32 << 20)         /* bytes fetched ahead, over all partitions, unless the file says */
+#define KAFKA_MESSAGE_COST \
+  256 /* bytes that librdkafka spends on a queued message beside its value */
+#define KAFKA_QUEUE (32 << 20) /* bytes fetched ahead, over all partitions, unless the file says \
+                                */
 #define KAFKA_QUEUE_MIN (1 << 20)
-#define KAFKA_QUEUES 8                /* partitions among which the queue is divided before their number is known */
-#define KAFKA_ORIGINAL_MAX (1 << 20)  /* bytes of _original repeated for the rows of one message */
+#define KAFKA_QUEUES \
+  8 /* partitions among which the queue is divided before their number is known */
+#define KAFKA_ORIGINAL_MAX (1 << 20) /* bytes of _original repeated for the rows of one message */
 
 enum kafka_members { KAFKA_ONE, KAFKA_MANY };
 enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_COMMITTED };
@@ -61,11 +65,12 @@ struct kafka_part {
   const char *topic;
   int32_t number;
   uint32_t lane;
-  bool placed;  /* has its lane and first position; else the lane could not be asked yet */
-  bool ended;   /* bounded run: nothing more is wanted */
+  bool placed;   /* has its lane and first position; else the lane could not be asked yet */
+  bool ended;    /* bounded run: nothing more is wanted */
   bool assigned; /* librdkafka fetches it */
-  int64_t at, end, cut, committed, sought; /* offsets: next to give, first not wanted, batch border, last sent to the group,
-                                            * and where a seek that has not happened yet should go (-1: none) */
+  int64_t at, end, cut, committed,
+      sought; /* offsets: next to give, first not wanted, batch border, last sent to the group,
+               * and where a seek that has not happened yet should go (-1: none) */
   rd_kafka_queue_t *queue;
   rd_kafka_message_t **held; /* KAFKA_CHUNK messages taken but not given: [first_held, n_held) */
   size_t n_held, first_held;
@@ -113,10 +118,13 @@ static inline void kafka_scoped_free(void *pointer)
 
 /* conf.c */
 int kafka_validate(const void *conf, struct mr_error *err);
-/* The client's configuration; max_queues: among how many partitions the queue is divided. give *ret: rd_kafka_new takes it. */
-int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t **ret, struct mr_error *err);
+/* The client's configuration; max_queues: among how many partitions the queue is divided. give
+ * *ret: rd_kafka_new takes it. */
+int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t **ret,
+                    struct mr_error *err);
 const char *kafka_brokers(const struct kafka_conf *c, char *buf, size_t size);
-/* Milliseconds since 1970 of "2026-01-28T10:00:00[.sss][Z|+hh:mm]" or a date alone (UTC). false: not a time. */
+/* Milliseconds since 1970 of "2026-01-28T10:00:00[.sss][Z|+hh:mm]" or a date alone (UTC). false:
+ * not a time. */
 /* n digits as a number; -1: not digits. */
 int kafka_digits(const char *s, int n);
 bool kafka_time(const char *text, int64_t *ret_ms);
@@ -130,15 +138,21 @@ int kafka_client_reopen(struct kafka *k, int64_t queues, struct mr_error *err);
 /* Serves callbacks (log, errors, rebalance); returns without waiting. */
 void kafka_client_serve(struct kafka *k);
 bool kafka_woken(const struct kafka *k);
-/* An error of a request to the cluster as a status: MR_RETRY with the brokers named, unreachable set where it is so. */
-int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what, struct mr_error *err);
-/* Metadata of the topics; give *ret (rd_kafka_metadata_destroy). deadline_ms: for all tries together. */
-int kafka_client_metadata(struct kafka *k, int64_t deadline_ms, const struct rd_kafka_metadata **ret, struct mr_error *err);
-/* MR_OK when every topic is there; MR_BADCONF for a missing one; MR_RETRY while one has no leader. */
+/* An error of a request to the cluster as a status: MR_RETRY with the brokers named, unreachable
+ * set where it is so. */
+int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
+                      struct mr_error *err);
+/* Metadata of the topics; give *ret (rd_kafka_metadata_destroy). deadline_ms: for all tries
+ * together. */
+int kafka_client_metadata(struct kafka *k, int64_t deadline_ms,
+                          const struct rd_kafka_metadata **ret, struct mr_error *err);
+/* MR_OK when every topic is there; MR_BADCONF for a missing one; MR_RETRY while one has no leader.
+ */
 int kafka_client_topics(struct kafka *k, const struct rd_kafka_metadata *md, struct mr_error *err);
-/* Replaces each offset of the list: OFFSET_BEGINNING, OFFSET_END or a time in ms -> the offset it stands for (times past the last
- * message: the end). One request for each broker. */
-int kafka_client_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list, struct mr_error *err);
+/* Replaces each offset of the list: OFFSET_BEGINNING, OFFSET_END or a time in ms -> the offset it
+ * stands for (times past the last message: the end). One request for each broker. */
+int kafka_client_offsets(struct kafka *k, rd_kafka_topic_partition_list_t *list,
+                         struct mr_error *err);
 
 /* start.c */
 int kafka_start(void *self, struct mr_error *err);
@@ -146,25 +160,28 @@ int kafka_start(void *self, struct mr_error *err);
 int kafka_place(struct kafka *k, struct mr_error *err);
 /* Looks for new partitions when it is time. */
 int kafka_refresh(struct kafka *k, struct mr_error *err);
-void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_partition_list_t *list, void *opaque);
+void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_partition_list_t *list,
+                     void *opaque);
 struct kafka_part *kafka_part_of_lane(struct kafka *k, uint32_t lane);
 void kafka_part_drop_held(struct kafka_part *p);
 void kafka_parts_free(struct kafka *k);
 /* Fetches the partition from `offset` on: what librdkafka still has of it is dropped. */
 int kafka_part_seek(struct kafka *k, struct kafka_part *p, int64_t offset, struct mr_error *err);
-/* Tells librdkafka's broker thread to look at the partition again. A full queue puts that thread to sleep for up to a second
- * (librdkafka 2.0.2 has no fetch.queue.backoff.ms); any request to the broker wakes it. Returns at once. */
+/* Tells librdkafka's broker thread to look at the partition again. A full queue puts that thread to
+ * sleep for up to a second (librdkafka 2.0.2 has no fetch.queue.backoff.ms); any request to the
+ * broker wakes it. Returns at once. */
 void kafka_part_kick(struct kafka *k, struct kafka_part *p);
 
 /* read.c */
-int kafka_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms, struct mr_batch *give,
-               struct mr_error *err);
+int kafka_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+               struct mr_batch *give, struct mr_error *err);
 int kafka_schema(void *self, struct ArrowSchema *give, struct mr_error *err);
 /* Drops the rows under construction (of a lane that went away, or is read again). */
 void kafka_forget_open(struct kafka *k);
 
 /* discover.c */
-int kafka_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out, struct mr_error *err);
+int kafka_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
+                   struct mr_error *err);
 
 /* kafka.c: an instance without lanes, for check and discover. */
 int kafka_open(const struct mr_open *o, void **self, struct mr_error *err);

@@ -37,7 +37,8 @@ void kafka_forget_open(struct kafka *k)
   k->rows = k->bytes = 0;
 }
 
-/* Gives what was gathered. MR_SCHEMA: nothing yet, the next call goes on here. MR_IDLE: the decoder knows no columns yet. */
+/* Gives what was gathered. MR_SCHEMA: nothing yet, the next call goes on here. MR_IDLE: the decoder
+ * knows no columns yet. */
 static int give_batch(struct kafka *k, struct mr_batch *give, struct mr_error *err)
 {
   struct ArrowArray rows = {0};
@@ -129,8 +130,8 @@ static void reject(struct kafka *k, const struct kafka_part *p, const rd_kafka_m
 }
 
 /* Decodes data as the value of m. */
-static int decode(struct kafka *k, struct kafka_part *p, const rd_kafka_message_t *m, const void *data,
-                  size_t len, const char *op, struct mr_error *err)
+static int decode(struct kafka *k, struct kafka_part *p, const rd_kafka_message_t *m,
+                  const void *data, size_t len, const char *op, struct mr_error *err)
 {
   int n = k->host->decode(k->decoder, data, len, err);
   if (n == MR_REJECT) {
@@ -176,12 +177,14 @@ static size_t put_quoted(char *out, const char *s, size_t n)
   return at;
 }
 
-/* Whether a key reads as a JSON value that may stand as it is: an object, a string, a number, true, false. */
+/* Whether a key reads as a JSON value that may stand as it is: an object, a string, a number, true,
+ * false. */
 static bool is_json(const char *s, size_t n)
 {
   if (!n)
     return false;
-  if (*s == '{' || *s == '"' || (n == 4 && !memcmp(s, "true", 4)) || (n == 5 && !memcmp(s, "false", 5)))
+  if (*s == '{' || *s == '"' || (n == 4 && !memcmp(s, "true", 4)) ||
+      (n == 5 && !memcmp(s, "false", 5)))
     return true;
   size_t i = *s == '-';
   if (i == n || (s[i] == '0' && i + 1 < n))
@@ -191,7 +194,8 @@ static bool is_json(const char *s, size_t n)
   return i == n;
 }
 
-/* The JSON object that a tombstone's key stands for: the key itself, or {"column": key} for a single key column. 0: no memory. */
+/* The JSON object that a tombstone's key stands for: the key itself, or {"column": key} for a
+ * single key column. 0: no memory. */
 static size_t key_object(struct kafka *k, const char *key, size_t len)
 {
   const char *name = *(const char *const *)k->conf->key_columns.item;
@@ -236,15 +240,16 @@ static int tombstone(struct kafka *k, struct kafka_part *p, const rd_kafka_messa
   return n ? decode(k, p, m, k->key_json, n, "delete", err) : src_no_memory(err);
 }
 
-/* ---------------------------------------------------------------- errors that come in place of messages */
+/* ---------------------------------------------------------------- errors that come in place of
+ * messages */
 
 /* The broker no longer has, or does not have yet, the offset that is to be read. */
 static int gap(struct kafka *k, struct kafka_part *p, struct mr_error *err)
 {
   int64_t low, high;
   char line[400];
-  rd_kafka_resp_err_t e = rd_kafka_query_watermark_offsets(k->rk, p->topic, p->number, &low, &high,
-                                                           KAFKA_CALL_MS);
+  rd_kafka_resp_err_t e =
+      rd_kafka_query_watermark_offsets(k->rk, p->topic, p->number, &low, &high, KAFKA_CALL_MS);
   if (e) {
     p->sought = p->at;
     return kafka_client_fail(k, e, p->name, err);
@@ -305,7 +310,8 @@ static int message(struct kafka *k, struct kafka_part *p, const rd_kafka_message
   return r;
 }
 
-/* Wakes librdkafka when it seems to have stopped fetching because the queue was full, and half of that was taken since. */
+/* Wakes librdkafka when it seems to have stopped fetching because the queue was full, and half of
+ * that was taken since. */
 static void watch_flow(struct kafka *k, struct kafka_part *p, size_t taken)
 {
   struct kafka_flow *f = &p->flow;
@@ -315,7 +321,8 @@ static void watch_flow(struct kafka *k, struct kafka_part *p, size_t taken)
   if (now > rest) { /* something came in: it is fetching */
     f->high = now;
     f->kicked = false;
-  } else if (!f->kicked && now < f->high / 2 && (int64_t)f->high * cost > k->queue / k->queues / 4) {
+  } else if (!f->kicked && now < f->high / 2 &&
+             (int64_t)f->high * cost > k->queue / k->queues / 4) {
     kafka_part_kick(k, p);
     f->kicked = true;
   }
@@ -334,7 +341,8 @@ static size_t take(struct kafka *k, struct kafka_part *p)
   return p->n_held;
 }
 
-/* Whether the next message that is held belongs to this batch. An error is handled by a call that gives nothing. */
+/* Whether the next message that is held belongs to this batch. An error is handled by a call that
+ * gives nothing. */
 static bool belongs(const struct kafka_part *p, bool empty)
 {
   const rd_kafka_message_t *m = p->held[p->first_held];
@@ -343,7 +351,8 @@ static bool belongs(const struct kafka_part *p, bool empty)
   return m->err || m->offset < border(p);
 }
 
-/* Whether the batch ends here because of a cut or the end of a bounded run, and not for want of messages. */
+/* Whether the batch ends here because of a cut or the end of a bounded run, and not for want of
+ * messages. */
 static bool at_border(const struct kafka_part *p)
 {
   if (p->at >= border(p))
@@ -365,8 +374,8 @@ static void reach_border(struct kafka_part *p)
   }
 }
 
-/* Decodes what is there for one partition, each message destroyed while it is still in the cache. Sets k->open when its position
- * moved or rows were made. */
+/* Decodes what is there for one partition, each message destroyed while it is still in the cache.
+ * Sets k->open when its position moved or rows were made. */
 static int gather(struct kafka *k, struct kafka_part *p, int64_t max_rows, int64_t max_bytes,
                   struct mr_error *err)
 {
@@ -403,7 +412,8 @@ static bool all_ended(const struct kafka *k)
   return k->bounded && (k->n_part || !k->subscribed);
 }
 
-/* Gathers from the first partition, round robin, that has something; while the decoder is hungry, only from its own. */
+/* Gathers from the first partition, round robin, that has something; while the decoder is hungry,
+ * only from its own. */
 static int gather_any(struct kafka *k, int64_t max_rows, int64_t max_bytes, struct mr_error *err)
 {
   int r = MR_OK;
@@ -419,7 +429,8 @@ static int gather_any(struct kafka *k, int64_t max_rows, int64_t max_bytes, stru
 
 static void wait_for_more(struct kafka *k, int32_t timeout_ms)
 {
-  struct pollfd p[2] = {{.fd = k->wake, .events = POLLIN}, {.fd = k->host->wake_fd, .events = POLLIN}};
+  struct pollfd p[2] = {{.fd = k->wake, .events = POLLIN},
+                        {.fd = k->host->wake_fd, .events = POLLIN}};
   poll(p, 2, timeout_ms);
 }
 

@@ -107,7 +107,8 @@ void kafka_parts_free(struct kafka *k)
   k->n_part = k->next = 0;
 }
 
-/* Adds this instance's share of the topics' partitions. The share of a partition never changes when others are added. */
+/* Adds this instance's share of the topics' partitions. The share of a partition never changes when
+ * others are added. */
 static bool parts_add(struct kafka *k, const struct rd_kafka_metadata *md)
 {
   int32_t instances = k->instances ? (int32_t)k->instances : 1;
@@ -177,8 +178,8 @@ static int ask_brokers(struct kafka *k, struct kafka_part **part, const int *sta
   return r;
 }
 
-static int first_offsets(struct kafka *k, struct kafka_part **part, const int *state, int64_t *first,
-                         size_t n, struct mr_error *err)
+static int first_offsets(struct kafka *k, struct kafka_part **part, const int *state,
+                         int64_t *first, size_t n, struct mr_error *err)
 {
   bool is_new = false;
   int r = MR_OK;
@@ -256,7 +257,8 @@ static int find_ends(struct kafka *k, struct kafka_part **part, size_t n, struct
     return MR_OK;
   rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)n);
   for (size_t i = 0; i < n; i++)
-    rd_kafka_topic_partition_list_add(l, part[i]->topic, part[i]->number)->offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_topic_partition_list_add(l, part[i]->topic, part[i]->number)->offset =
+        RD_KAFKA_OFFSET_END;
   int r = kafka_client_offsets(k, l, err);
   for (size_t i = 0; r == MR_OK && i < n; i++) {
     part[i]->end = l->elems[i].offset;
@@ -266,7 +268,8 @@ static int find_ends(struct kafka *k, struct kafka_part **part, size_t n, struct
   return r;
 }
 
-/* Hands partitions to librdkafka; in a rebalance that must be done for none of them, too. One whose lane is not known yet (in a group) waits at the end and is sought later. */
+/* Hands partitions to librdkafka; in a rebalance that must be done for none of them, too. One whose
+ * lane is not known yet (in a group) waits at the end and is sought later. */
 static int assign(struct kafka *k, struct kafka_part **part, size_t n, struct mr_error *err)
 {
   rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)n);
@@ -285,7 +288,8 @@ static int assign(struct kafka *k, struct kafka_part **part, size_t n, struct mr
   return MR_OK;
 }
 
-/* The partitions without a lane (placed: false) or not handed to librdkafka yet (placed: true). Caller frees; NULL: no memory. */
+/* The partitions without a lane (placed: false) or not handed to librdkafka yet (placed: true).
+ * Caller frees; NULL: no memory. */
 static struct kafka_part **select_parts(struct kafka *k, bool placed, size_t *ret_n)
 {
   struct kafka_part **part = calloc(k->n_part + 1, sizeof *part);

@@ -56,12 +56,12 @@ static void go(struct fixture *f, const char *want)
 
 #define CONF(f, ...) src_host_conf(&(f)->h, (f)->option, __VA_ARGS__, NULL)
 #define JSONL "columns=id: int64, name: utf8"
-#define ROWS(f, n, text)                                                                           \
-  G_STMT_START                                                                                     \
-  {                                                                                                \
-    g_autofree char *rows_ = src_host_rows(&(f)->h, n);                                            \
-    g_assert_cmpstr(rows_, ==, text);                                                              \
-  }                                                                                                \
+#define ROWS(f, n, text)                                \
+  G_STMT_START                                          \
+  {                                                     \
+    g_autofree char *rows_ = src_host_rows(&(f)->h, n); \
+    g_assert_cmpstr(rows_, ==, text);                   \
+  }                                                     \
   G_STMT_END
 
 static void ends(struct fixture *f)
@@ -171,7 +171,8 @@ static void test_json_document(struct fixture *f, gconstpointer data)
 
 static void test_gzip(struct fixture *f, gconstpointer data)
 {
-  g_autofree char *path = g_strconcat(f->path, ".gz", NULL), *option = g_strdup_printf("path=%s", path);
+  g_autofree char *path = g_strconcat(f->path, ".gz", NULL),
+                  *option = g_strdup_printf("path=%s", path);
   gzFile out = gzopen(path, "wb");
   gzputs(out, "id,name\n1,a\n2,b\n");
   gzclose(out);
@@ -187,7 +188,8 @@ static void test_gzip(struct fixture *f, gconstpointer data)
 static void test_long_line(struct fixture *f, gconstpointer data)
 {
   g_autofree char *pad = g_strnfill(600000, 'x');
-  g_autofree char *text = g_strdup_printf("{\"id\":1}\n{\"id\":2,\"name\":\"%s\"}\n{\"id\":3}\n", pad);
+  g_autofree char *text =
+      g_strdup_printf("{\"id\":1}\n{\"id\":2,\"name\":\"%s\"}\n{\"id\":3}\n", pad);
   put(f, text);
   CONF(f, "max_line=2KiB", JSONL);
   go(f, NULL);
@@ -246,7 +248,8 @@ static void test_cut_and_seek(struct fixture *f, gconstpointer data)
   go(f, NULL);
   struct mr_batch b, first;
   g_assert_cmpint(src_host_read(&f->h, 1, &first), ==, MR_OK);
-  struct mr_position at = mr_position_u64(20); /* in the middle of the third line: its row begins before it */
+  struct mr_position at =
+      mr_position_u64(20); /* in the middle of the third line: its row begins before it */
   g_assert_cmpint(f->h.plugin->source->cut(f->h.self, 0, &at), ==, MR_OK);
   g_assert_cmpint(src_host_read(&f->h, 10, &b), ==, MR_OK);
   g_assert_cmpint(b.rows.length, ==, 2);
@@ -391,7 +394,8 @@ static void test_validate(struct fixture *f, gconstpointer data)
   g_assert_cmpint(src_host_validate(&f->h), ==, MR_OK);
 }
 
-#define TEST(name, function) g_test_add("/file/" name, struct fixture, NULL, set_up, function, tear_down)
+#define TEST(name, function) \
+  g_test_add("/file/" name, struct fixture, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv)
 {

@@ -224,7 +224,8 @@ static void test_full_disk(struct fixture *f, gconstpointer data)
   g_assert_cmpint(write_rows(f, "1|a|7\n"), ==, MR_OK);
   g_assert_cmpint(unit(f, f->h.plugin->sink->commit), ==, MR_RETRY);
   g_assert_nonnull(strstr(f->h.err.msg, "No space left"));
-  g_assert_cmpint(unit(f, f->h.plugin->sink->commit), ==, MR_RETRY); /* the same call again, nothing was lost */
+  g_assert_cmpint(unit(f, f->h.plugin->sink->commit), ==,
+                  MR_RETRY); /* the same call again, nothing was lost */
 }
 
 static void test_check(struct fixture *f, gconstpointer data)
@@ -251,7 +252,8 @@ static void test_null(void)
   src_host_done(&f.h);
 }
 
-#define TEST(name, function) g_test_add("/file_sink/" name, struct fixture, NULL, set_up, function, tear_down)
+#define TEST(name, function) \
+  g_test_add("/file_sink/" name, struct fixture, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "src-host.h"
 
-#define RUN(host, n, ...)                                                                          \
-  src_host_init(&(host), "sources", "generate");                                                   \
-  src_host_conf(&(host), __VA_ARGS__, NULL);                                                       \
-  g_assert_cmpint(src_host_open(&(host), NULL, NULL), ==, MR_OK);                                  \
-  g_assert_cmpint(src_host_start(&(host)), ==, MR_OK);                                             \
+#define RUN(host, n, ...)                                         \
+  src_host_init(&(host), "sources", "generate");                  \
+  src_host_conf(&(host), __VA_ARGS__, NULL);                      \
+  g_assert_cmpint(src_host_open(&(host), NULL, NULL), ==, MR_OK); \
+  g_assert_cmpint(src_host_start(&(host)), ==, MR_OK);            \
   g_autofree char *host##_rows = src_host_rows(&(host), (n))
 
 static void test_same_seed_same_rows(void)
@@ -27,9 +27,10 @@ static void test_columns(void)
   struct src_host h;
   RUN(h, 1, "kind=people", "rows=1");
   g_autofree char *columns = harness_columns(&h.schema);
-  g_assert_cmpstr(columns, ==,
-                  "user_id: uint64, name: utf8, email: utf8, phone: utf8, ssn: utf8, address: utf8, "
-                  "country: utf8, birth_date: date, ip_address: utf8, notes: utf8");
+  g_assert_cmpstr(
+      columns, ==,
+      "user_id: uint64, name: utf8, email: utf8, phone: utf8, ssn: utf8, address: utf8, "
+      "country: utf8, birth_date: date, ip_address: utf8, notes: utf8");
   g_assert_true(g_str_has_prefix(h_rows, "1000000|"));
   src_host_done(&h);
 }
@@ -55,7 +56,8 @@ static void test_lanes_and_system_columns(void)
   struct src_host h;
   src_host_init(&h, "sources", "generate");
   src_host_conf(&h, "kind=sequence", "rows=5", "lanes=2", NULL);
-  g_assert_cmpint(src_host_open(&h, "_partition,_position,_element,_op,_timestamp", NULL), ==, MR_OK);
+  g_assert_cmpint(src_host_open(&h, "_partition,_position,_element,_op,_timestamp", NULL), ==,
+                  MR_OK);
   g_assert_cmpint(src_host_start(&h), ==, MR_OK);
   g_autofree char *rows = src_host_rows(&h, 100);
   g_assert_cmpstr(rows, ==,

@@ -50,8 +50,8 @@ void mock_topic(struct mock *m, const char *name, int partitions)
   g_assert_cmpint(rd_kafka_mock_topic_create(m->cluster, name, partitions, 1), ==, 0);
 }
 
-void mock_put_full(struct mock *m, const char *topic, int partition, const char *key, const char *value,
-                   int64_t ms, const char *header, const char *header_value)
+void mock_put_full(struct mock *m, const char *topic, int partition, const char *key,
+                   const char *value, int64_t ms, const char *header, const char *header_value)
 {
   rd_kafka_headers_t *h = rd_kafka_headers_new(1);
   if (header)
@@ -75,7 +75,8 @@ void mock_put_many(struct mock *m, const char *topic, int partition, int n, int 
   g_autofree char *pad = g_strnfill((gsize)size, 'x');
   for (int i = first; i < first + n; i++) {
     g_autofree char *value = g_strdup_printf("{\"id\":%d,\"pad\":\"%s\"}", i, pad);
-    g_assert_cmpint(rd_kafka_producev(m->rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(partition),
+    g_assert_cmpint(rd_kafka_producev(m->rk, RD_KAFKA_V_TOPIC(topic),
+                                      RD_KAFKA_V_PARTITION(partition),
                                       RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
                                       RD_KAFKA_V_VALUE(value, strlen(value)), RD_KAFKA_V_END),
                     ==, 0);

@@ -21,22 +21,23 @@ static void tear_down(struct fixture *f, gconstpointer data)
   mock_done(&f->mock);
 }
 
-#define CONF(f, ...)                                                                               \
-  src_host_conf(&(f)->h, (f)->mock.option, "topics=t", "columns=id: int64, name: utf8", __VA_ARGS__, NULL)
-#define GO(f, want)                                                                                \
-  G_STMT_START                                                                                     \
-  {                                                                                                \
-    g_assert_cmpint(src_host_open(&(f)->h, want, NULL), ==, MR_OK);                                \
-    if (src_host_start(&(f)->h) != MR_OK)                                                          \
-      g_error("start: %s", (f)->h.err.msg);                                                        \
-  }                                                                                                \
+#define CONF(f, ...)                                                                    \
+  src_host_conf(&(f)->h, (f)->mock.option, "topics=t", "columns=id: int64, name: utf8", \
+                __VA_ARGS__, NULL)
+#define GO(f, want)                                                 \
+  G_STMT_START                                                      \
+  {                                                                 \
+    g_assert_cmpint(src_host_open(&(f)->h, want, NULL), ==, MR_OK); \
+    if (src_host_start(&(f)->h) != MR_OK)                           \
+      g_error("start: %s", (f)->h.err.msg);                         \
+  }                                                                 \
   G_STMT_END
-#define ROWS(f, n, text)                                                                           \
-  G_STMT_START                                                                                     \
-  {                                                                                                \
-    g_autofree char *rows_ = src_host_rows(&(f)->h, n);                                            \
-    g_assert_cmpstr(rows_, ==, text);                                                              \
-  }                                                                                                \
+#define ROWS(f, n, text)                                \
+  G_STMT_START                                          \
+  {                                                     \
+    g_autofree char *rows_ = src_host_rows(&(f)->h, n); \
+    g_assert_cmpstr(rows_, ==, text);                   \
+  }                                                     \
   G_STMT_END
 
 static void put(struct fixture *f, const char *value)
@@ -100,10 +101,11 @@ static void test_system_columns(struct fixture *f, gconstpointer data)
   CONF(f, "start=earliest");
   GO(f, "_key,_topic,_partition,_offset,_timestamp,_headers,_op,_position,_element,_original");
   g_autofree char *columns = harness_columns(&f->h.schema);
-  g_assert_cmpstr(columns, ==,
-                  "id: int64, name: utf8, _key: binary, _topic: utf8, _partition: int32, _offset: int64, "
-                  "_timestamp: timestamptz, _headers: map<utf8, binary>, _op: utf8, "
-                  "_position: uint64, _element: uint32, _original: binary");
+  g_assert_cmpstr(
+      columns, ==,
+      "id: int64, name: utf8, _key: binary, _topic: utf8, _partition: int32, _offset: int64, "
+      "_timestamp: timestamptz, _headers: map<utf8, binary>, _op: utf8, "
+      "_position: uint64, _element: uint32, _original: binary");
   ROWS(f, 1, "7|~|k1|t|1|0|1700000000123000|[{trace,abc}]|insert|0|0|{\"id\":7}\n");
 }
 
@@ -136,7 +138,8 @@ static void test_cut(struct fixture *f, gconstpointer data)
   CONF(f, "start=earliest");
   GO(f, NULL);
   g_assert_cmpint(f->h.plugin->source->cut(f->h.self, 0, &at), ==, MR_OK);
-  for (uint64_t upto = 0; upto != 2;) { /* messages come one by one or together, but no batch holds the border */
+  for (uint64_t upto = 0;
+       upto != 2;) { /* messages come one by one or together, but no batch holds the border */
     struct mr_batch b = read_ok(f, 1000);
     upto = mr_position_get(&b.upto);
     g_assert_cmpuint(upto, <=, 2);
@@ -300,7 +303,8 @@ static void test_start_committed(struct fixture *f, gconstpointer data)
 
   struct src_host other;
   src_host_init(&other, "sources", "kafka");
-  src_host_conf(&other, f->mock.option, "topics=t", "columns=id: int64", "group=g", "start=committed", NULL);
+  src_host_conf(&other, f->mock.option, "topics=t", "columns=id: int64", "group=g",
+                "start=committed", NULL);
   g_assert_cmpint(src_host_open(&other, "_offset", NULL), ==, MR_OK);
   g_assert_cmpint(src_host_start(&other), ==, MR_OK);
   g_autofree char *rows = src_host_rows(&other, 1);
@@ -467,7 +471,8 @@ static void test_group(struct fixture *f, gconstpointer data)
   bool moved = false;
   mock_put(&f->mock, "t", 0, NULL, "{\"id\":1}");
   mock_put(&f->mock, "t", 1, NULL, "{\"id\":2}");
-  CONF(f, "group=g", "members=many", "rdkafka.session.timeout.ms=6000", "rdkafka.heartbeat.interval.ms=100");
+  CONF(f, "group=g", "members=many", "rdkafka.session.timeout.ms=6000",
+       "rdkafka.heartbeat.interval.ms=100");
   GO(f, NULL);
   g_free(src_host_rows(&f->h, 2));
   g_assert_cmpint(src_host_lane(&f->h, "t/0")->position, ==, 1);
@@ -532,7 +537,8 @@ static void test_validate(struct fixture *f, gconstpointer data)
 
 static void test_tls_by_default(struct fixture *f, gconstpointer data)
 {
-  /* A broker that is not this machine gets TLS: the mock, reached by another name of it, does not speak it. */
+  /* A broker that is not this machine gets TLS: the mock, reached by another name of it, does not
+   * speak it. */
   src_host_conf(&f->h, f->mock.option, "topics=t", "tls.mode=on", "rdkafka.log_level=0", NULL);
   g_assert_cmpint(src_host_open(&f->h, NULL, NULL), ==, MR_OK);
   g_assert_cmpint(src_host_start(&f->h), ==, MR_RETRY);
@@ -563,11 +569,13 @@ static void test_discover(struct fixture *f, gconstpointer data)
   g_assert_cmpint(f->h.plugin->discover(&o, "t", harness_put, out, &f->h.err), ==, MR_OK);
   g_assert_cmpstr(out->str, ==,
                   "{\"column\":\"a\",\"source_type\":null,\"type\":\"int64\",\"nullable\":true}\n"
-                  "{\"column\":\"b\",\"source_type\":null,\"type\":\"struct<c: list<utf8>>\",\"nullable\":true}\n");
+                  "{\"column\":\"b\",\"source_type\":null,\"type\":\"struct<c: "
+                  "list<utf8>>\",\"nullable\":true}\n");
   g_string_free(out, TRUE);
 }
 
-#define TEST(name, function) g_test_add("/kafka/" name, struct fixture, NULL, set_up, function, tear_down)
+#define TEST(name, function) \
+  g_test_add("/kafka/" name, struct fixture, NULL, set_up, function, tear_down)
 
 int main(int argc, char **argv)
 {
