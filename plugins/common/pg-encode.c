@@ -472,6 +472,8 @@ int64_t pg_rows_encode(const struct pg_rows *r, int64_t from, int64_t to, size_t
   for (; i < to && out->len < enough; i++) {
     struct problem why = {0};
     size_t start = out->len;
+    if (r->skip && mr_bit_get(r->skip, i))
+      continue;
     int field = 0;
     bool ok = r->text ? row_text(r, i, out, &field, &why) : row_binary(r, i, out, &field, &why);
     if (out->failed)

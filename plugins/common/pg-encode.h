@@ -94,7 +94,8 @@ typedef int pg_bad_fn(void *ctx, int64_t row, int field, const char *code, const
 struct pg_rows {
   struct pg_field *field; /* n, bound */
   int n;
-  bool text; /* COPY text instead of binary */
+  bool text;           /* COPY text instead of binary */
+  const uint8_t *skip; /* a bit for each row that is left out; NULL: none */
   pg_bad_fn *bad;
   void *ctx;
 };

@@ -41,12 +41,9 @@ static bool keep_skip(struct pg_sent *e, int64_t row)
   return true;
 }
 
-/* A row that the table can never take goes to the dead letters from here, before the server sees
- * it. */
-static int bad_row(void *ctx, int64_t row, int field, const char *code, const char *msg)
+int pg_bad_row(struct pg_sink *s, int64_t row, const char *code, const char *msg,
+               const char *column)
 {
-  struct pg_sink *s = ctx;
-  const char *column = field < s->n_fields ? s->column[s->field_column[field]].name : NULL;
   struct mr_reject r = {.size = sizeof r,
                         .lane = s->batch->lane,
                         .batch = s->batch,
@@ -55,9 +52,19 @@ static int bad_row(void *ctx, int64_t row, int field, const char *code, const ch
                         .code = code,
                         .msg = msg,
                         .column = column};
-  if (!keep_skip(&s->sent[s->n_sent - 1], row))
+  if (s->isolating)
+    mr_bit_set(s->dead, row, true);
+  else if (!keep_skip(&s->sent[s->n_sent - 1], row))
     return MR_FATAL;
   return s->host->reject(s->host->ctx, &r);
+}
+
+/* The encoder found it: the server does not see the row. */
+static int bad_row(void *ctx, int64_t row, int field, const char *code, const char *msg)
+{
+  struct pg_sink *s = ctx;
+  const char *column = field < s->n_fields ? s->column[s->field_column[field]].name : NULL;
+  return pg_bad_row(s, row, code, msg, column);
 }
 
 bool pg_is_delete(const struct mr_view *op, int64_t i)
@@ -95,7 +102,7 @@ static bool make_columns(struct pg_sink *s, const struct mr_batch *b)
   return true;
 }
 
-int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, bool text, struct pg_rows *ret,
+int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
                struct mr_error *err)
 {
   const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
@@ -104,11 +111,14 @@ int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, bool text, struct pg
     int32_t at = s->column[s->field_column[i]].source;
     pg_field_bind(&s->field[i], schema->children[at], b->rows.children[at]);
   }
-  *ret =
-      (struct pg_rows){.field = s->field, .n = s->n_fields, .text = text, .bad = bad_row, .ctx = s};
+  *ret = (struct pg_rows){.field = s->field,
+                          .n = s->n_fields,
+                          .text = s->form == FORM_TEXT,
+                          .skip = s->isolating ? s->dead : NULL,
+                          .bad = bad_row,
+                          .ctx = s};
   if (!pg_is_staged(s))
     return MR_OK;
-  s->dirty = true;
   ret->n += 2;
   return make_columns(s, b) ? MR_OK : pg_no_memory(err);
 }
@@ -191,14 +201,13 @@ int pg_copy_ready(struct pg_sink *s, struct mr_error *err)
   return status >= 0 && !s->copying ? open_copy(s, err) : status;
 }
 
-int pg_copy_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err)
+int pg_copy_rows(struct pg_sink *s, const struct pg_rows *rows, int64_t from, int64_t to,
+                 struct mr_error *err)
 {
-  struct pg_rows rows;
   bool hurry = false;
-  int64_t at = 0;
-  int status = pg_rows_of(s, b, s->form == FORM_TEXT, &rows, err);
-  while (status >= 0 && at < b->rows.length) {
-    int64_t n = pg_rows_encode(&rows, at, b->rows.length, CHUNK, &s->out, &at);
+  int status = MR_OK;
+  while (status >= 0 && from < to) {
+    int64_t n = pg_rows_encode(rows, from, to, CHUNK, &s->out, &from);
     if (n < 0)
       return n == MR_FATAL ? pg_no_memory(err) : pg_fail(err, (int)n, "", "a rejected row");
     status = put(s, &hurry, err);

@@ -98,7 +98,13 @@ static int send_rows(struct pg_sink *s, struct values *v, int columns, struct mr
   return status;
 }
 
-static int write_many(struct pg_sink *s, const struct pg_rows *r, int64_t n, struct mr_error *err)
+static bool is_skipped(const struct pg_rows *r, int64_t i)
+{
+  return r->skip && mr_bit_get(r->skip, i);
+}
+
+static int write_many(struct pg_sink *s, const struct pg_rows *r, int64_t from, int64_t to,
+                      struct mr_error *err)
 {
   struct values v;
   int64_t most = s->conf->insert_rows;
@@ -106,8 +112,8 @@ static int write_many(struct pg_sink *s, const struct pg_rows *r, int64_t n, str
     most = PARAMETERS_MAX / r->n;
   int status = values_init(&v, most * r->n) ? MR_OK : pg_no_memory(err);
   snprintf(v.what, sizeof v.what, "INSERT INTO %s", s->shown);
-  for (int64_t i = 0; status >= 0 && i < n; i++) {
-    status = add_row(r, i, &v);
+  for (int64_t i = from; status >= 0 && i < to; i++) {
+    status = is_skipped(r, i) ? MR_OK : add_row(r, i, &v);
     if (status >= 0 && v.rows == most)
       status = send_rows(s, &v, r->n, err);
   }
@@ -156,26 +162,24 @@ static int replace_row(struct pg_sink *s, const struct pg_rows *r, int64_t i, bo
 }
 
 static int write_each(struct pg_sink *s, const struct mr_batch *b, const struct pg_rows *r,
-                      struct mr_error *err)
+                      int64_t from, int64_t to, struct mr_error *err)
 {
   struct values v;
   struct mr_view op = {0};
   int status = values_init(&v, r->n) ? MR_OK : pg_no_memory(err);
   if (s->op_source >= 0)
     mr_view_column(&op, b->schema ? b->schema : &s->in, &b->rows, s->op_source);
-  for (int64_t i = 0; status >= 0 && i < b->rows.length; i++)
-    status = replace_row(s, r, i, s->op_source >= 0 && pg_is_delete(&op, i), &v, err);
+  for (int64_t i = from; status >= 0 && i < to; i++)
+    if (!is_skipped(r, i))
+      status = replace_row(s, r, i, s->op_source >= 0 && pg_is_delete(&op, i), &v, err);
   values_done(&v);
   return status;
 }
 
-int pg_insert_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err)
+int pg_insert_rows(struct pg_sink *s, const struct mr_batch *b, const struct pg_rows *rows,
+                   int64_t from, int64_t to, struct mr_error *err)
 {
-  struct pg_rows rows;
-  int status = pg_rows_of(s, b, true, &rows, err);
-  if (status < 0)
-    return status;
   if (s->conf->mode == MODE_UPSERT && !pg_is_staged(s))
-    return write_each(s, b, &rows, err);
-  return write_many(s, &rows, b->rows.length, err);
+    return write_each(s, b, rows, from, to, err);
+  return write_many(s, rows, from, to, err);
 }

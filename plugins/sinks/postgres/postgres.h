@@ -44,11 +44,11 @@ struct pg_column {
   int32_t source; /* index in the input, -1: nothing fills it */
 };
 
-/* A batch of the COPY (or INSERTs) in progress, to find a row again from the server's line number.
- */
+/* A batch of the COPY in progress, to find a row again from the server's line number. */
 struct pg_sent {
   uint64_t batch;
   int64_t first_line, rows; /* lines count from 1; rows that went out */
+  int64_t from;             /* the batch's row that went out first, if it did */
   int64_t *skip;            /* rows that were left out, ascending */
   int64_t n_skip, cap_skip;
 };
@@ -96,8 +96,11 @@ struct pg_sink {
   struct sql_buf out;
   struct pg_sent *sent;
   int n_sent, cap_sent;
-  int64_t lines;                /* of the COPY in progress */
-  int64_t writes;               /* batches of the stretch */
+  int64_t lines;  /* of the COPY in progress */
+  int64_t writes; /* batches of the stretch */
+  uint8_t *dead;  /* while a batch's bad rows are looked for: a bit for each that was found */
+  int64_t dead_cap;
+  bool isolating, isolated;     /* isolated: this unit had such a batch */
   bool input_seen;              /* the server said something during COPY */
   const struct mr_batch *batch; /* that is being encoded */
   /* staged rows have two more columns, made here: their number and whether they are deletes */
@@ -193,16 +196,32 @@ int pg_unit_open(struct pg_sink *s, struct mr_error *err);
 /* Finds batch and row of a line of the running stretch. */
 bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, int64_t *ret_row);
 
+/* Ends the stretch: the server has accepted every row of it. may_keep: a refused stretch is dropped
+ * alone, if it has a savepoint. */
+int pg_stretch_end(struct pg_sink *s, bool may_keep, struct mr_error *err);
+int pg_stretch_drop(struct pg_sink *s, int status, bool may_keep, struct mr_error *err);
+/* Sends rows [from, to) of a batch in the open transaction. */
+int pg_send_rows(struct pg_sink *s, const struct mr_batch *b, const struct pg_rows *rows,
+                 int64_t from, int64_t to, struct mr_error *err);
+
+/* ---- isolate.c: a batch of which each bad row is found and rejected; the others are accepted. */
+int pg_isolate(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err);
+
 /* ---- copy.c, insert.c, merge.c */
+/* Rejects a row to the dead letters, once; it is left out from then on. */
+int pg_bad_row(struct pg_sink *s, int64_t row, const char *code, const char *msg,
+               const char *column);
 /* A COPY is open afterwards; what the server said in an open one is looked at first. */
 int pg_copy_ready(struct pg_sink *s, struct mr_error *err);
-int pg_copy_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err);
+int pg_copy_rows(struct pg_sink *s, const struct pg_rows *rows, int64_t from, int64_t to,
+                 struct mr_error *err);
 int pg_copy_end(struct pg_sink *s, struct mr_error *err);
 /* Ends an open COPY without its rows; the transaction is then to be rolled back. */
 void pg_copy_cancel(struct pg_sink *s);
-int pg_insert_write(struct pg_sink *s, const struct mr_batch *b, struct mr_error *err);
-/* Points the fields at the batch and gives the encoder's view of it; text: by the text forms. */
-int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, bool text, struct pg_rows *ret,
+int pg_insert_rows(struct pg_sink *s, const struct mr_batch *b, const struct pg_rows *rows,
+                   int64_t from, int64_t to, struct mr_error *err);
+/* Points the fields at the batch and gives the encoder's view of it. */
+int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
                struct mr_error *err);
 /* The quoted table that rows go to (the target, or the staging table), and the columns, quoted,
  * with commas. */

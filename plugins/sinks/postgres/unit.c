@@ -39,11 +39,15 @@ static void forget_sent(struct pg_sink *s)
 }
 
 /* Row of the k-th line of a batch. */
-static int64_t row_of(const struct pg_sent *b, int64_t k)
+static int64_t row_of(const struct pg_sink *s, const struct pg_sent *b, int64_t k)
 {
-  for (int64_t i = 0; i < b->n_skip && b->skip[i] <= k; i++)
-    k++;
-  return k;
+  int64_t row = b->from + k;
+  for (int64_t i = 0; i < b->n_skip && b->skip[i] <= row; i++)
+    row++;
+  if (s->isolating)
+    for (row = b->from; k > 0 || mr_bit_get(s->dead, row); row++)
+      k -= !mr_bit_get(s->dead, row);
+  return row;
 }
 
 bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, int64_t *ret_row)
@@ -53,7 +57,7 @@ bool pg_sent_find(const struct pg_sink *s, int64_t line, uint64_t *ret_batch, in
     if (line < b->first_line || line >= b->first_line + b->rows)
       continue;
     *ret_batch = b->batch;
-    *ret_row = row_of(b, line - b->first_line);
+    *ret_row = row_of(s, b, line - b->first_line);
     return true;
   }
   return false;
@@ -131,7 +135,7 @@ int pg_unit_open(struct pg_sink *s, struct mr_error *err)
 
 /* The stretch is gone: back to its savepoint if that can save the rest of the unit, else the unit
  * is lost. */
-static int drop_stretch(struct pg_sink *s, int status, bool may_keep, struct mr_error *err)
+int pg_stretch_drop(struct pg_sink *s, int status, bool may_keep, struct mr_error *err)
 {
   struct mr_error ignored = {.size = sizeof ignored};
   bool keep = may_keep && s->pg && s->savepoint && status == MR_REJECT;
@@ -152,8 +156,7 @@ static int drop_stretch(struct pg_sink *s, int status, bool may_keep, struct mr_
   return status;
 }
 
-/* Ends the stretch: the server has accepted every row of it. */
-static int end_stretch(struct pg_sink *s, bool may_keep, struct mr_error *err)
+int pg_stretch_end(struct pg_sink *s, bool may_keep, struct mr_error *err)
 {
   int status = s->copying ? pg_copy_end(s, err) : MR_OK;
   if (status >= 0 && s->dirty)
@@ -163,7 +166,7 @@ static int end_stretch(struct pg_sink *s, bool may_keep, struct mr_error *err)
     s->savepoint = false;
   }
   if (status < 0)
-    return drop_stretch(s, status, may_keep, err);
+    return pg_stretch_drop(s, status, may_keep, err);
   forget_sent(s);
   return status;
 }
@@ -190,12 +193,12 @@ int pg_begin(void *self, const struct mr_unit *u, struct mr_error *err)
     return status == MR_REJECT ? MR_FATAL : status;
   forget_sent(s);
   s->in_unit = true;
-  s->flushed = false;
+  s->flushed = s->isolated = false;
   return MR_OK;
 }
 
-/* Makes the batch findable by the server's line numbers. */
-static bool remember(struct pg_sink *s, const struct mr_batch *b)
+/* Makes rows [from, to) of the batch findable by the server's line numbers. */
+static bool remember(struct pg_sink *s, const struct mr_batch *b, int64_t from, int64_t to)
 {
   if (s->n_sent == s->cap_sent) {
     int cap = s->cap_sent ? 2 * s->cap_sent : 16;
@@ -206,37 +209,52 @@ static bool remember(struct pg_sink *s, const struct mr_batch *b)
     s->cap_sent = cap;
   }
   s->sent[s->n_sent++] =
-      (struct pg_sent){.batch = b->id, .first_line = s->lines + 1, .rows = b->rows.length};
+      (struct pg_sent){.batch = b->id, .first_line = s->lines + 1, .rows = to - from, .from = from};
   return true;
 }
 
-int pg_write(void *self, const struct mr_batch *b, struct mr_error *err)
+int pg_send_rows(struct pg_sink *s, const struct mr_batch *b, const struct pg_rows *rows,
+                 int64_t from, int64_t to, struct mr_error *err)
 {
-  struct pg_sink *s = self;
-  if (b->rows.length == 0)
-    return MR_OK;
-  int status = pg_unit_open(s, err);
-  if (status >= 0)
-    status = s->form == FORM_INSERT ? MR_OK : pg_copy_ready(s, err);
-  if (status >= 0 && !remember(s, b))
+  bool insert = s->form == FORM_INSERT;
+  int status = insert ? MR_OK : pg_copy_ready(s, err);
+  if (status >= 0 && !remember(s, b, from, to))
     status = pg_no_memory(err);
-  s->writes++;
-  s->connection_batches++;
+  s->dirty |= pg_is_staged(s);
   if (status >= 0)
-    status = s->form == FORM_INSERT ? pg_insert_write(s, b, err) : pg_copy_write(s, b, err);
+    status =
+        insert ? pg_insert_rows(s, b, rows, from, to, err) : pg_copy_rows(s, rows, from, to, err);
   if (status < 0)
-    return drop_stretch(s, status, s->writes == 1, err);
+    return status;
   struct pg_sent *e = &s->sent[s->n_sent - 1];
   e->rows -= e->n_skip;
   s->lines += e->rows;
   return MR_OK;
 }
 
+int pg_write(void *self, const struct mr_batch *b, struct mr_error *err)
+{
+  struct pg_sink *s = self;
+  struct pg_rows rows;
+  if (b->rows.length == 0)
+    return MR_OK;
+  s->writes++;
+  s->connection_batches++;
+  if (s->careful)
+    return pg_isolate(s, b, err);
+  int status = pg_unit_open(s, err);
+  if (status >= 0)
+    status = pg_rows_of(s, b, &rows, err);
+  if (status >= 0)
+    status = pg_send_rows(s, b, &rows, 0, b->rows.length, err);
+  return status < 0 ? pg_stretch_drop(s, status, s->writes == 1, err) : status;
+}
+
 int pg_flush(void *self, struct mr_error *err)
 {
   struct pg_sink *s = self;
   s->careful = s->flushed = true;
-  return end_stretch(s, true, err);
+  return pg_stretch_end(s, true, err);
 }
 
 static void keep_tag(void *ctx, PGresult *res)
@@ -253,7 +271,7 @@ static int send_commit(struct pg_sink *s, struct mr_error *err)
   s->in_unit = s->in_tx = false;
   s->dirty = s->has_delete = false;
   if (status >= 0 && !strcmp(tag, "COMMIT")) {
-    s->careful = s->flushed;
+    s->careful = s->isolated; /* bad rows rarely come alone */
     return MR_OK;
   }
   err->unit_lost = true;
@@ -280,7 +298,7 @@ int pg_commit(void *self, const struct mr_unit *u, struct mr_error *err)
   struct pg_sink *s = self;
   int status = s->in_unit ? pg_unit_open(s, err) : MR_OK;
   if (status >= 0)
-    status = end_stretch(s, false, err);
+    status = pg_stretch_end(s, false, err);
   if (status >= 0)
     status = pg_lanes_set(s, u, err);
   if (status < 0)

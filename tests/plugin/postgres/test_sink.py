@@ -215,22 +215,28 @@ def test_values_of_rows_are_not_in_messages(db):
             assert "canary" not in f.msg and column in f.msg and f.row == 0, f.msg
 
 
-def test_careful_mode_drops_one_stretch_and_keeps_the_unit(table, made):
-    table.sql("INSERT INTO t VALUES (15, 'there', now())")
+def test_after_a_refused_row_each_batch_finds_all_of_its_own(table, made):
+    table.sql("INSERT INTO t SELECT i, 'there', now() FROM generate_series(0, 5000, 100) i")
     unit = made.unit({"0": (0, 1, 1, 0)})
     made.begin(unit)
-    made.write(trades(10))
+    made.write(trades(3000, 1))
+    f = fails(REJECT, made.commit, unit)
+    assert (f.row, f.unit_lost) == (99, True)
+    made.abort(unit)
+    made.begin(unit)
+    bad = batch(TRADES, [(9000, "a\0", 0), (9001, "b", 0), (9001, "again", 0), (9002, "c", 0)])
+    one, two, three = made.write(trades(3000, 1)), made.write(trades(50, 6001)), made.write(bad)
     made.flush()
-    made.write(trades(10, 10))
-    f = fails(REJECT, made.flush)
-    assert (f.row, f.unit_lost) == (5, False)
-    for one in [i for i in range(10, 20) if i != 15]:
-        made.write(trades(1, one))
-        made.flush()
-    made.write(trades(2, 20))
+    made.write(trades(100, 3001))
+    assert [(r[0], r[1], r[2]) for r in made.rejects] == (
+        [(one, i - 1, "23505") for i in range(100, 3001, 100)] +
+        [(three, 0, "22021"), (three, 2, "23505"), (4 + 1, 99, "23505")])
+    assert all("t_pkey" in r[3] for r in made.rejects if r[2] == "23505")
     made.commit(unit)
-    assert ids(table) == list(range(22))
-    assert table.value("SELECT name FROM t WHERE id = 15") == "there"
+    assert ids(table) == sorted({*range(3101), *range(0, 5001, 100), *range(6001, 6051), 9001, 9002})
+    made.put(trades(10, 7000), 1)  # the next unit is careful, too; nothing is wrong with it
+    made.put(trades(10, 7010), 11)  # and this one is not
+    assert len(ids(table)) == 3101 + 19 + 50 + 2 + 20
 
 
 def test_deferred_constraint_fails_at_commit(db):
