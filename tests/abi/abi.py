@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 
-MILLRACE, MODULES, LAYOUT, PLUGINS, SOURCE = (pathlib.Path(a) for a in sys.argv[1:6])
+MILLRACE, MODULES, LAYOUT, PLUGINS, SOURCE = (pathlib.Path(a).resolve() for a in sys.argv[1:6])
 DESCRIPTOR = "mr_plugin_desc"
 
 # module -> what `check` says about it after the file's name
