@@ -614,16 +614,35 @@ static bool is_ready(struct mr_lookup_source *s)
   return ready;
 }
 
-/* Waits for the first who asks; a source that must be asked for its columns is connected to before.
- */
+/* A source that must be asked for its columns: connected to, or even read until it knows them from
+ * its rows. */
+static int learn_first(struct mr_lookup_source *s, struct mr_error *err)
+{
+  int rc = begin_source(s, true, err);
+  for (int tries = 0; rc >= 0 && !s->known && !interrupted(s);) {
+    struct mr_batch b = {.size = sizeof b, .watermark_us = INT64_MIN};
+    mr_error_clear(err);
+    rc = mr_lookup_vt(s)->read(s->self, READ_ROWS, READ_BYTES, READ_WAIT_MS, &b, err);
+    mr_array_release(&b.rows); /* what is read now is read again by the load */
+    if (rc == MR_SCHEMA)
+      rc = learn(s, err);
+    else if (rc == MR_OK || rc == MR_END)
+      rc = mr_fail(err, MR_BADCONF, "its columns cannot be told from its rows: declare them");
+    if (rc == MR_RETRY) {
+      trouble(s, ++tries, err);
+      rc = MR_OK;
+    }
+  }
+  mr_lookup_disconnect(s);
+  forget_lanes(s);
+  return rc;
+}
+
+/* Waits for the first who asks. */
 static int wait_for_views(struct mr_lookup_source *s, struct mr_error *err)
 {
-  int rc = s->known ? MR_OK : begin_source(s, true, err);
-  if (rc < 0)
-    return rc;
-  if (rc == MR_OK && !s->known)
-    return mr_fail(err, MR_BADCONF, "its columns are not known before rows are read: declare them");
-  while (rc == MR_OK) {
+  int rc = s->known ? MR_OK : learn_first(s, err);
+  while (rc >= 0) {
     uint32_t seen = mr_event_seen(&s->event);
     pthread_mutex_lock(&s->lock);
     bool go = s->stopping || s->views->len;
@@ -632,7 +651,7 @@ static int wait_for_views(struct mr_lookup_source *s, struct mr_error *err)
       break;
     s->os->wait(s->os, &s->event, seen, -1);
   }
-  return MR_OK;
+  return rc < 0 ? rc : MR_OK;
 }
 
 void mr_lookup_run(void *source)

@@ -103,6 +103,21 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
   return st >= 0;
 }
 
+/* Tells the readers what comes out now. */
+static bool announce(struct mr_stage *s)
+{
+  struct mr_shape *out;
+  if (!mr_stage_shape(s, &out))
+    return false;
+  if (!out)
+    return true;
+  mr_shape_unref(s->out);
+  s->out = out;
+  struct mr_message *m = mr_message_control(MR_MSG_SHAPE, 0);
+  m->shape = mr_shape_ref(out);
+  return mr_stage_send(s, m);
+}
+
 /* A first or another input schema: open or evolve, then tell the readers what comes out now. */
 static bool on_shape(struct mr_stage *s, struct mr_shape *in)
 {
@@ -127,16 +142,7 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in)
     mr_pipeline_fail(s->p, s, MR_BADCONF, &err);
     return false;
   }
-  struct mr_shape *out;
-  if (!mr_stage_shape(s, &out))
-    return false;
-  if (!out)
-    return true;
-  mr_shape_unref(s->out);
-  s->out = out;
-  struct mr_message *m = mr_message_control(MR_MSG_SHAPE, 0);
-  m->shape = mr_shape_ref(out);
-  return mr_stage_send(s, m);
+  return announce(s);
 }
 
 bool mr_transform_handle(struct mr_stage *s, struct mr_message *m)
@@ -167,6 +173,8 @@ void mr_transform_run(void *stage)
   struct mr_stage *s = stage;
   struct mr_pipeline *p = s->p;
   bool go = !s->opened || mr_stage_start(s);
+  if (go && s->opened && !s->out) /* what comes out is known since start only */
+    go = announce(s);
   while (go && mr_stopping(p) != MR_ABORT) {
     uint32_t seen = mr_event_seen(&s->event);
     struct mr_message *m = mr_stage_next(s);

@@ -95,14 +95,8 @@ static int enrich_schema(void *self, struct ArrowSchema *give, struct mr_error *
   return src_no_memory(err);
 }
 
-static int enrich_start(void *self, struct mr_error *err)
+static int replace_plan(struct enrich *e, const struct ArrowSchema *in, struct mr_error *err)
 {
-  return MR_OK;
-}
-
-static int enrich_evolve(void *self, const struct ArrowSchema *in, struct mr_error *err)
-{
-  struct enrich *e = self;
   struct enrich_plan plan;
   int rc = enrich_plan_init(&plan, e->host, e->conf, in, err);
   if (rc < 0)
@@ -110,6 +104,18 @@ static int enrich_evolve(void *self, const struct ArrowSchema *in, struct mr_err
   enrich_plan_done(&e->plan);
   e->plan = plan;
   return MR_OK;
+}
+
+/* A lookup that could not tell its columns before it was connected can now. */
+static int enrich_start(void *self, struct mr_error *err)
+{
+  struct enrich *e = self;
+  return e->plan.in.release && !e->plan.lookup ? replace_plan(e, &e->plan.in, err) : MR_OK;
+}
+
+static int enrich_evolve(void *self, const struct ArrowSchema *in, struct mr_error *err)
+{
+  return replace_plan(self, in, err);
 }
 
 /* ---- rows */
@@ -224,6 +230,8 @@ static int enrich_apply(void *self, struct mr_batch *take, struct mr_batch *give
 {
   struct enrich *e = self;
   struct ArrowArray found = {0}, rows;
+  if (!e->plan.lookup)
+    return src_fail(err, MR_RETRY, "", "lookup `%s` does not know its columns yet", e->conf->with);
   int rc = ask(e, &take->rows, &found, err);
   if (rc < 0)
     return rc;

@@ -15,14 +15,14 @@ enum { KEEP, DROP, DEAD_LETTER, FAIL };
 
 struct table_conf {
   const char *columns, *rows;
-  bool down;
+  bool down, late; /* late: its columns are known after start only */
 };
 struct table_self {
   const struct table_conf *conf;
   const struct mr_host *host;
   struct ArrowSchema schema;
   uint32_t lane;
-  bool done;
+  bool done, started;
 };
 static int table_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
@@ -40,11 +40,15 @@ static int table_open(const struct mr_open *o, void **self, struct mr_error *err
 }
 static int table_schema(void *self, struct ArrowSchema *give, struct mr_error *err)
 {
-  return mr_schema_copy(&((struct table_self *)self)->schema, give) ? MR_OK : MR_FATAL;
+  struct table_self *s = self;
+  if (s->conf->late && !s->started)
+    return MR_IDLE;
+  return mr_schema_copy(&s->schema, give) ? MR_OK : MR_FATAL;
 }
 static int table_start(void *self, struct mr_error *err)
 {
   struct table_self *s = self;
+  s->started = true;
   struct mr_position zero = mr_position_u64(0), from;
   if (s->conf->down)
     return mr_fail(err, MR_RETRY, "down");
@@ -337,6 +341,23 @@ static void test_not_loaded(struct fixture *f, gconstpointer data)
   mr_array_release(&b.rows);
 }
 
+/* A lookup that must be connected before it can tell its columns: so is what comes out. */
+static void test_late(struct fixture *f, gconstpointer data)
+{
+  f->table.late = true;
+  g_assert_cmpint(open_with(f, COLUMNS, false), ==, MR_OK);
+  g_assert_cmpint(f->p->transform->schema(f->self, &f->out, &f->err), ==, MR_IDLE);
+  struct mr_batch b = batch(f, "7|1|[a]|insert\n");
+  char *text = NULL;
+  g_assert_cmpint(apply(f, &b, &text), ==, MR_RETRY);
+  mr_array_release(&b.rows);
+  g_assert_cmpint(mr_lookups_start(f->l, &f->err), ==, MR_OK);
+  g_assert_cmpint(f->p->transform->start(f->self, &f->err), ==, MR_OK);
+  g_assert_cmpint(f->p->transform->schema(f->self, &f->out, &f->err), ==, MR_OK);
+  g_assert_cmpint(mr_lookups_ready(f->l, 20000000, &f->err), ==, MR_OK);
+  check(f, "7|1|[a]|insert\n", "7|1|[a]|insert|ann@x|DE\n");
+}
+
 /* Columns that come or move mid-run; the lookup is asked again. */
 static void test_evolve(struct fixture *f, gconstpointer data)
 {
@@ -382,6 +403,7 @@ int main(int argc, char **argv)
   ADD("two-keys", test_two_keys);
   ADD("refused", test_refused);
   ADD("not-loaded", test_not_loaded);
+  ADD("late", test_late);
   ADD("evolve", test_evolve);
   ADD("explain", test_explain);
   return g_test_run();

@@ -21,6 +21,7 @@ struct script {
   const char *columns;
   GPtrArray *batch;                     /* char * */
   bool follow, op;                      /* op: it knows _op */
+  bool infer;                           /* its columns are known after the first read only */
   bool late;                            /* its columns are known after start only */
   int fail_starts;                      /* start answers MR_RETRY so many times */
   int start_status;                     /* what start answers then; 0: fine */
@@ -35,7 +36,7 @@ struct script_conf {
 struct script_self {
   struct script *script;
   const struct mr_host *host;
-  bool bounded, op, offset, started;
+  bool bounded, op, offset, started, inferred;
   uint64_t at, end;
   uint32_t lane;
 };
@@ -72,7 +73,7 @@ static int script_schema(void *self, struct ArrowSchema *give, struct mr_error *
   g_autofree char *type =
       g_strdup_printf("struct<%s%s%s>", s->script->columns, s->offset ? ", _offset: int64" : "",
                       s->op ? ", _op: utf8" : "");
-  if (s->script->late && !s->started)
+  if ((s->script->late && !s->started) || (s->script->infer && !s->inferred))
     return MR_IDLE;
   int rc = mr_type_parse(type, "", give, err);
   if (rc >= 0)
@@ -159,6 +160,10 @@ static int script_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t 
   if (status < 0) {
     err->retry_ms = 5;
     return mr_fail(err, status, "read failed");
+  }
+  if (have && sc->infer && !s->inferred) {
+    s->inferred = true;
+    return MR_SCHEMA;
   }
   if (!have && (s->bounded || !sc->follow))
     return MR_END;
@@ -454,6 +459,33 @@ static void test_refused(struct fixture *f, gconstpointer data)
   struct mr_lookup *h = handle(f, "id: int16", "email");
   g_assert_cmpint(f->script.starts, ==, 0);
   mr_lookup_close(h);
+}
+
+/* Columns that only the rows tell: every load learns them again. */
+static void test_inferred_columns(struct fixture *f, gconstpointer data)
+{
+  f->script.infer = true;
+  f->stage.refresh_ms = 5;
+  add(f, "1=a");
+  start(f);
+  struct mr_lookup *h = handle(f, "id: int64", "email");
+  ready(f);
+  CHECK(h, "a ", 1);
+  add(f, "2=b");
+  UNTIL(h, "a b ", 1, 2);
+  mr_lookup_close(h);
+}
+/* Without a row nobody can tell. */
+static void test_inferred_from_nothing(struct fixture *f, gconstpointer data)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct ArrowSchema k = schema("id: int64"), row;
+  struct mr_lookup *h;
+  f->script.infer = true;
+  start(f);
+  g_assert_cmpint(mr_lookup_open(f->l, "users", &k, &h, &row, &err), ==, MR_BADCONF);
+  g_assert_nonnull(strstr(err.msg, "declare them"));
+  mr_schema_release(&k);
 }
 
 static void test_unknown_columns(struct fixture *f, gconstpointer data)
@@ -954,6 +986,8 @@ int main(int argc, char **argv)
   ADD("rows", test_rows);
   ADD("refused", test_refused);
   ADD("unknown-columns", test_unknown_columns);
+  ADD("inferred-columns", test_inferred_columns);
+  ADD("inferred-from-nothing", test_inferred_from_nothing);
   ADD("more-asked", test_more_asked);
   ADD("system-column", test_system_column);
   ADD("labels", test_labels);
