@@ -2,6 +2,9 @@
 /* The source's loop: reads, sends barriers when they are due, slows down when memory is spent,
  * begins anew when told to. */
 #include "engine/engine.h"
+#include "engine/lookup.h"
+
+#define LOOKUP_WAIT_US 100000
 
 static const struct mr_source *vt(const struct mr_stage *s)
 {
@@ -360,8 +363,29 @@ static bool settle(struct mr_stage *s)
   return false;
 }
 
+/* Rows wait at their source until the tables they are joined with are loaded: nothing is to be
+ * drained when the run is stopped before. false: the run is over. */
+static bool await_lookups(struct mr_stage *s)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  int st = MR_OK;
+  while (s->p->lookups && !mr_stopping(s->p)) {
+    mr_error_clear(&err);
+    st = mr_lookups_ready(s->p->lookups, LOOKUP_WAIT_US, &err);
+    if (st != MR_RETRY)
+      break;
+    mr_stage_status(s, MR_ST_WAITING, "%s", err.msg);
+    mr_source_serve(s);
+  }
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
+  return st >= 0 && !mr_stopping(s->p);
+}
+
 static void run(struct mr_stage *s)
 {
+  if (!await_lookups(s))
+    return;
   if (!mr_stage_start(s) || !mr_lanes_found(s))
     return;
   if (!s->out && !new_shape(s))

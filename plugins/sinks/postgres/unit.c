@@ -19,9 +19,12 @@ int pg_start(void *self, struct mr_error *err)
     return status;
   if (s->learned)
     return MR_OK;
-  status = pg_target_learn(s, err);
+  if (s->in.release) /* else only data can tell the columns: opened anew when they are known */
+    status = pg_target_learn(s, err);
   if (status >= 0)
     status = pg_lanes_prepare(s, err);
+  if (status >= 0 && !s->genuine)
+    status = pg_lanes_probe(s, err);
   if (status < 0)
     s->learned = false;
   return status == MR_REJECT ? MR_FATAL : status;

@@ -183,7 +183,7 @@ int sq_start(void *self, struct mr_error *err)
   if (status < 0 || (s->learned && now == s->schema_version))
     return status;
   status = sq_lanes_prepare(s, err);
-  if (status >= 0)
+  if (status >= 0 && s->in.release) /* else only data can tell the columns: opened anew then */
     status = sq_table_learn(s, err);
   return status == MR_REJECT ? MR_FATAL : status;
 }
