@@ -209,10 +209,11 @@ static void load_here(struct module *m, const char *path, const char *folder, co
 {
   void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!handle) {
-    const char *why = dlerror();
-    const char *text = why && g_str_has_prefix(why, path) ? why + strlen(path) : why;
-    m->why = g_strdup_printf("cannot be loaded%s%s", text && text[0] == ':' ? "" : ": ",
-                             text ? text : "no reason given");
+    const char *raw = dlerror();
+    /* a damaged file's own bytes may stand in it */
+    g_autofree char *why = g_utf8_make_valid(raw ? raw : "no reason given", -1);
+    const char *text = g_str_has_prefix(why, path) ? why + strlen(path) : why;
+    m->why = g_strdup_printf("cannot be loaded%s%s", text[0] == ':' ? "" : ": ", text);
     return;
   }
   const struct mr_plugin *p = dlsym(handle, SYMBOL);
