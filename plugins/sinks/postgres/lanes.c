@@ -58,6 +58,79 @@ int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)
   return absent && status >= 0 ? try_read(s, err) : status;
 }
 
+/* ---------------------------------------------------------------- trying the promise */
+
+#define PROBE "pipeline = '' AND sink = '' AND source = '' AND lane = '_millrace_probe'"
+
+struct probe_count {
+  const char *want;
+  bool ok;
+};
+
+static void see_count(void *ctx, PGresult *res)
+{
+  struct probe_count *c = ctx;
+  c->ok = !strcmp(PQcmdTuples(res), c->want);
+}
+
+static bool changes(struct pg_sink *s, const char *format, const char *want)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  struct sql_buf sql = {0};
+  struct probe_count c = {want, false};
+  sql_buf_fmt(&sql, "%s %s %s", !strncmp(format, "SET", 3) ? "UPDATE" : "INSERT INTO",
+              s->offsets_name, format);
+  int status = pg_run(s, sql_buf_text(&sql), "probe", s->conf->statement_timeout_ms, PG_GIVE_UP,
+                      see_count, &c, &ignored);
+  sql_buf_done(&sql);
+  return status >= 0 && c.ok;
+}
+
+/* The compare-and-set counts rows as it should, inside a transaction. */
+static bool counts_right(struct pg_sink *s)
+{
+  return changes(s,
+                 "(pipeline, sink, source, lane, position, owner, rows_total, last_run, last_from)"
+                 " VALUES ('', '', '', '_millrace_probe', decode('00', 'hex'), 1, 0, 0,"
+                 " decode('00', 'hex'))",
+                 "1") &&
+         changes(s,
+                 "SET owner = 2 WHERE " PROBE " AND owner = 1 AND position = decode('00', 'hex')",
+                 "1") &&
+         changes(s,
+                 "SET owner = 3 WHERE " PROBE " AND owner = 1 AND position = decode('00', 'hex')",
+                 "0") &&
+         changes(s,
+                 "SET owner = 3 WHERE " PROBE " AND owner = 2 AND position = decode('01', 'hex')",
+                 "0");
+}
+
+/* Exactly once rests on two things that a server may only pretend to do: ROLLBACK, and the row
+ * counts of UPDATE. */
+int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  struct sql_buf sql = {0};
+  PGresult *res = NULL;
+  int64_t timeout = s->conf->statement_timeout_ms;
+  int status = pg_run(s, "BEGIN", "BEGIN", timeout, PG_GIVE_UP, NULL, NULL, err);
+  if (status < 0)
+    return status;
+  bool counts = counts_right(s);
+  if (s->pg)
+    pg_run(s, "ROLLBACK", "ROLLBACK", timeout, PG_GIVE_UP, NULL, NULL, &ignored);
+  sql_buf_fmt(&sql, "SELECT owner FROM %s WHERE " PROBE, s->offsets_name);
+  status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  sql_buf_done(&sql);
+  bool rolled_back = status >= 0 && PQntuples(res) == 0;
+  PQclear(res);
+  if (status >= 0 && !(counts && rolled_back))
+    status = pg_fail(
+        err, MR_FATAL, "0A000", "this server cannot keep the promise of exactly once: %s%s",
+        rolled_back ? "the row counts of UPDATE are wrong" : "ROLLBACK keeps the rows", s->where);
+  return status;
+}
+
 /* " WHERE pipeline = … AND sink = … AND source = …" */
 static void where_source(struct pg_sink *s, struct sql_buf *sql, const char *source)
 {

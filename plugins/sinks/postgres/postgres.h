@@ -176,6 +176,8 @@ int pg_evolve_add(struct pg_sink *s, struct mr_error *err);
 
 /* ---- lanes.c */
 int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err);
+/* On servers that are not PostgreSQL: do transactions and row counts work? MR_FATAL when not. */
+int pg_lanes_probe(struct pg_sink *s, struct mr_error *err);
 int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
             mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
 int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);

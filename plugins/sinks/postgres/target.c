@@ -369,6 +369,9 @@ int pg_target_plan(struct pg_sink *s, struct mr_error *err)
                      sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
+  if (status >= 0 && s->set_source >= 0 && s->conf->mode == MODE_UPSERT)
+    status = pg_fail(err, MR_BADCONF, "0A000",
+                     "rows that carry only some columns (_set) cannot be upserted yet");
   if (status >= 0)
     status = check_unfilled(s, err);
   if (status >= 0)

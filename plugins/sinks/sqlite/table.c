@@ -291,12 +291,19 @@ static int link_columns(struct sq_sink *s, struct mr_error *err)
     int at = find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
+    if (!strcmp(name, "_set") && s->conf->mode == MODE_UPSERT)
+      status = sq_fail(err, MR_BADCONF, "0A000",
+                       "rows that carry only some columns (_set) cannot be upserted yet");
     if (mr_schema_is_system(s->in.children[i]))
       continue;
     if (at >= 0)
       s->column[at].source = (int32_t)i;
     else
       sql_buf_fmt(&missing, "%s%s", missing.len ? ", " : "", name);
+  }
+  if (status < 0) {
+    sql_buf_done(&missing);
+    return status;
   }
   if (missing.len && s->lenient) {
     sq_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->conf->table,

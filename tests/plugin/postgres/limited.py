@@ -61,6 +61,10 @@ class Session:
         for pattern, state in self.owner.rules:
             if re.search(pattern, text, re.I):
                 self.owner.refused.append(text)
+                if state == "OK":  # says that it did it
+                    self.client.sendall(message(b"C", text.split()[0].upper().encode() + b"\0") +
+                                        message(b"Z", self.ready))
+                    return True
                 answer = error(state, "this server does not do that")
                 if kind == b"Q":
                     answer += message(b"Z", self.ready)
@@ -97,7 +101,7 @@ class Session:
 
 
 class Limited:
-    """rules: (regular expression of the statement, SQLSTATE)."""
+    """rules: (regular expression of the statement, SQLSTATE, or OK: it is not done, but said to be)."""
 
     def __init__(self, port, rules):
         self.target, self.rules, self.refused = ("127.0.0.1", port), rules, []

@@ -423,6 +423,14 @@ def test_upsert_where_much_is_refused(server, db, rules):
     assert content(db) == [(1, "b"), (2, "c"), (3, "stays")]
 
 
+def test_a_server_that_only_pretends_to_roll_back_is_refused(server, db):
+    db.sql("CREATE TABLE t (id bigint, name text)")
+    rules = (VERSION, (r"^(BEGIN|ROLLBACK)", "OK"))
+    with limited(server, db, *rules) as other:
+        f = fails(FATAL, sink(db, url=other.url).__enter__)
+        assert "exactly once" in f.msg and "ROLLBACK" in f.msg
+
+
 @pytest.mark.parametrize("options", [{"method": "insert", "insert_rows": "100"},
                                      {"method": "insert", "insert_rows": "10000"}, {}])
 def test_every_way_of_writing_gives_the_same_rows(db, options):
@@ -434,6 +442,11 @@ def test_every_way_of_writing_gives_the_same_rows(db, options):
 
 
 # ---------------------------------------------------------------- check, discover
+
+def test_partial_rows_are_refused(db):
+    schema = ROWS.append(pa.field("_set", pa.binary()))
+    assert "_set" in fails(BADCONF, upsert(db, schema, create="true").__enter__).msg
+
 
 def test_check_says_one_line(db):
     db.sql("CREATE TABLE t (id bigint, name text)")
