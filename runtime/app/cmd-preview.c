@@ -53,8 +53,7 @@ static void stay_outside(const struct mr_spec *spec)
   for (guint i = 0; i < spec->stages->len; i++) {
     const struct mr_stage_spec *st = g_ptr_array_index(spec->stages, i);
     const struct mr_plugin *p = st->plugin;
-    const struct mr_opt *o =
-        p->source ? mr_option_find(p->options, p->opt_size, "members") : NULL;
+    const struct mr_opt *o = p->source ? mr_option_find(p->options, p->opt_size, "members") : NULL;
     for (int32_t k = 0; o && o->type == MR_CHOICE && o->choices[k]; k++)
       if (!strcmp(o->choices[k], "one"))
         memcpy((char *)st->conf + o->offset, &k, sizeof k);
@@ -133,8 +132,7 @@ static void print_rows(const struct preview *v, bool system, bool late, const ch
   if (n)
     mr_rows_print(stdout, &v->rows, system, CELL_WIDTH);
   else
-    printf("%s: no rows%s\n", v->stage->name,
-           late ? " within 5 s" : " before the sources ended");
+    printf("%s: no rows%s\n", v->stage->name, late ? " within 5 s" : " before the sources ended");
   print_rejects(v);
   fflush(stdout);
   if (late && *why) {

@@ -130,15 +130,15 @@ static int replay_file(struct mr_app_file *f, const char *path, bool rows)
   struct replaying r = {.spec = f->spec};
   struct mr_error err = MR_ERROR_INIT;
   struct mr_letter_file *file = mr_letter_file_read(path, &err);
-  struct mr_replay *replay =
-      file ? mr_replay_new(f->spec, f->checked, file, rows, &err) : NULL;
+  struct mr_replay *replay = file ? mr_replay_new(f->spec, f->checked, file, rows, &err) : NULL;
   if (!replay)
     failed(&r, err.msg, MR_EXIT_USAGE);
   if (replay) {
     if (file->bad_lines)
-      fprintf(stderr, "millrace: %s: %" G_GINT64_FORMAT " line%s no dead letter, the first is %"
-              G_GINT64_FORMAT "\n", path, file->bad_lines, file->bad_lines == 1 ? " is" : "s are",
-              file->first_bad);
+      fprintf(stderr,
+              "millrace: %s: %" G_GINT64_FORMAT
+              " line%s no dead letter, the first is %" G_GINT64_FORMAT "\n",
+              path, file->bad_lines, file->bad_lines == 1 ? " is" : "s are", file->first_bad);
     run_groups(&r, replay);
     tell(replay->early, "not counted: no sink has committed past the row in the run that wrote it");
     tell(replay->hopeless, "left: neither a message that can be read again nor a row");

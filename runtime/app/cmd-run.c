@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -125,6 +126,11 @@ static int run_spec(struct run *r, bool once)
   g_autofree char *why = NULL;
   struct mr_error err = MR_ERROR_INIT;
   const char *stage = NULL;
+  if (strstr(dir, "://")) {
+    fprintf(stderr,
+            "millrace: settings.state: a folder is needed, a database cannot hold it yet\n");
+    return MR_EXIT_USAGE;
+  }
   struct mr_store *store = mr_store_sqlite_new(dir, r->spec->name, &why);
   if (!store) {
     fprintf(stderr, "millrace: %s\n", why);

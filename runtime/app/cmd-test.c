@@ -68,7 +68,7 @@ static char *read_text(const char *path, gsize *ret_len)
 /* trades.yaml -> trades.test.yaml. Caller frees. */
 static char *test_beside(const char *pipeline)
 {
-  gsize n = strlen(pipeline) - (g_str_has_suffix(pipeline, ".yaml") ? 5
+  gsize n = strlen(pipeline) - (g_str_has_suffix(pipeline, ".yaml")  ? 5
                                 : g_str_has_suffix(pipeline, ".yml") ? 4
                                                                      : 0);
   return g_strdup_printf("%.*s.test.yaml", (int)n, pipeline);
@@ -103,7 +103,7 @@ static int run_pipeline(struct mr_test_file *t, const char *pipeline, const char
   struct mr_ynode *tests = mr_ynode_get(t->root, "tests");
   const char *name = mr_test_text(t, t->root, "pipeline");
   g_autofree char *dir = g_path_get_dirname(t->path);
-  g_autofree char *path = pipeline                                  ? g_strdup(pipeline)
+  g_autofree char *path = pipeline                           ? g_strdup(pipeline)
                           : name && g_path_is_absolute(name) ? g_strdup(name)
                           : name                             ? g_build_filename(dir, name, NULL)
                                                              : NULL;

@@ -103,8 +103,7 @@ static bool make_row(struct mr_test_file *t, struct mr_ynode *n, struct ArrowSch
                      struct ArrowArray *row)
 {
   struct mr_ynode *columns = mr_ynode_get(n, "columns"), *values = mr_ynode_get(n, "row");
-  if (!mr_schema_struct(schema) ||
-      (columns && !mr_yaml_columns(columns, t->problems, schema)))
+  if (!mr_schema_struct(schema) || (columns && !mr_yaml_columns(columns, t->problems, schema)))
     return false;
   if (!schema->n_children)
     return mr_array_init(row, 1, 1, 0);
@@ -119,8 +118,8 @@ static bool make_row(struct mr_test_file *t, struct mr_ynode *n, struct ArrowSch
 
 static void test_one(struct mr_test_file *t, struct mr_ynode *n)
 {
-  static const char *const keys[] = {"name", "expr", "columns", "row", "equals", "error", "type",
-                                     NULL};
+  static const char *const keys[] = {"name",   "expr",  "columns", "row",
+                                     "equals", "error", "type",    NULL};
   struct mr_error err = MR_ERROR_INIT;
   struct ArrowSchema schema = {0}, type = {0};
   struct ArrowArray row = {0};

@@ -77,7 +77,10 @@ static const struct mr_stage_spec *named(struct pipeline_test *p, struct mr_ynod
   }
   g_autofree char *hint = mr_suggest_text(n->key, (const char *const *)names->pdata, names->len);
   mr_ynode_key_problem(p->t->problems, n, "the pipeline has no %s `%s`%s",
-                       lookup ? "lookup" : sink ? "stage" : "stage that gives rows", n->key, hint);
+                       lookup ? "lookup"
+                       : sink ? "stage"
+                              : "stage that gives rows",
+                       n->key, hint);
   return NULL;
 }
 
@@ -119,9 +122,9 @@ static bool fill_lookup(struct pipeline_test *p, struct mr_stage_spec *st, GPtrA
   struct table *t = g_new0(struct table, 1);
   g_ptr_array_add(tables, t);
   t->given.schema = &t->schema;
-  bool ok = columns_of(p, st, mr_checked_schema(p->f->checked, st), rows ? rows : p->node,
-                       &t->schema) &&
-            mr_yaml_rows(rows ? rows : none, &t->schema, st->name, p->t->problems, &t->given.rows);
+  bool ok =
+      columns_of(p, st, mr_checked_schema(p->f->checked, st), rows ? rows : p->node, &t->schema) &&
+      mr_yaml_rows(rows ? rows : none, &t->schema, st->name, p->t->problems, &t->given.rows);
   mr_ynode_free(none);
   struct mr_given_entry all = {.end = ok ? t->given.rows.length : 0};
   g_array_append_val(mr_given_add(&t->given, "test")->entries, all);
@@ -216,8 +219,8 @@ static void compare_rows(struct pipeline_test *p, struct mr_ynode *list, const s
     differences += compare_row(p, list->key, mr_ynode_kid(list, i), want, got, i);
   for (guint i = MIN(n, m); i < MAX(n, m) && i < MIN(n, m) + SHOWN; i++) {
     g_autofree char *row = row_text(n > m ? got : want, i);
-    mr_test_note(p->t, "%s, row %u: %s %s", list->key, i + 1, n > m ? "not expected:" : "missing:",
-                 row);
+    mr_test_note(p->t, "%s, row %u: %s %s", list->key, i + 1,
+                 n > m ? "not expected:" : "missing:", row);
   }
 }
 
@@ -249,8 +252,7 @@ static void check_stage(struct pipeline_test *p, struct mr_dry *d, struct mr_yno
 /* `columns`: exactly these names and types, in this order; system columns do not count. */
 static void check_columns(struct pipeline_test *p, struct mr_dry *d, struct mr_ynode *map)
 {
-  const struct ArrowSchema *schema =
-      named(p, map, false, true) ? mr_dry_schema(d, map->key) : NULL;
+  const struct ArrowSchema *schema = named(p, map, false, true) ? mr_dry_schema(d, map->key) : NULL;
   struct ArrowSchema want = {0};
   guint n = 0;
   char x[128], y[128];

@@ -14,7 +14,7 @@ struct mr_dry {
   struct mr_dry_options o;
   guint upto; /* index of the spec; the number of specs: none */
   guint turn;
-  bool looked; /* lookups are loaded */
+  bool looked;       /* lookups are loaded */
   GHashTable *ended; /* struct mr_stage *: sources without further rows */
 };
 

@@ -9,10 +9,10 @@
 
 /* What came of one entry: rows, or a refusal. */
 struct mr_given_entry {
-  uint64_t position; /* the entry's; above that of the entry before */
-  int64_t from, end; /* rows [from, end) of `rows`; from = end of the entry before in the lane */
+  uint64_t position;    /* the entry's; above that of the entry before */
+  int64_t from, end;    /* rows [from, end) of `rows`; from = end of the entry before in the lane */
   char *code, *message; /* refused: it has no rows; else NULL */
-  GBytes *data;      /* refused: the bytes as they came, or NULL */
+  GBytes *data;         /* refused: the bytes as they came, or NULL */
 };
 struct mr_given_lane {
   char *name;

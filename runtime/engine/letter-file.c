@@ -4,15 +4,25 @@
 #include "format/json.h"
 
 enum {
-  L_KIND, L_STAGE, L_SINK, L_SOURCE, L_LANE, L_RUN, L_POSITION, L_UPTO, L_ELEMENT, L_ROW,
-  L_ORIGINAL, L_BASE64, L_N
+  L_KIND,
+  L_STAGE,
+  L_SINK,
+  L_SOURCE,
+  L_LANE,
+  L_RUN,
+  L_POSITION,
+  L_UPTO,
+  L_ELEMENT,
+  L_ROW,
+  L_ORIGINAL,
+  L_BASE64,
+  L_N
 };
 static const struct {
   const char *name, *format;
-} fields[L_N] = {{"kind", "u"},     {"stage", "u"},    {"sink", "u"},
-                 {"source", "u"},   {"lane", "u"},     {"run", "L"},
-                 {"position", "u"}, {"upto", "u"},     {"element", "l"},
-                 {"row", "u"},      {"original", "u"}, {"original_base64", "u"}};
+} fields[L_N] = {{"kind", "u"},    {"stage", "u"}, {"sink", "u"},     {"source", "u"},
+                 {"lane", "u"},    {"run", "L"},   {"position", "u"}, {"upto", "u"},
+                 {"element", "l"}, {"row", "u"},   {"original", "u"}, {"original_base64", "u"}};
 
 struct range { /* of a mark: positions from <= p < upto */
   struct mr_position from, upto;
@@ -200,8 +210,8 @@ struct mr_letter_file *mr_letter_file_read(const char *path, struct mr_error *er
   struct read r = {.f = g_new0(struct mr_letter_file, 1)};
   struct mr_decoder *d = NULL;
   r.f->letters = g_ptr_array_new_with_free_func(entry_free);
-  r.f->marks = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
-                                     (GDestroyNotify)g_array_unref);
+  r.f->marks =
+      g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify)g_array_unref);
   r.lines = g_array_new(FALSE, FALSE, sizeof(int64_t));
   set_id(r.f, text, len);
   const struct mr_json_conf conf = {.columns = &r.schema, .unknown = MR_UNKNOWN_IGNORE};

@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 struct mr_letter_entry {
-  int64_t line; /* 1-based */
+  int64_t line;                      /* 1-based */
   char *stage, *source, *lane, *row; /* row: a JSON object. NULL where the letter does not say */
   uint64_t run;
   bool has_position;

@@ -22,8 +22,7 @@ static bool passes(const struct mr_replay_group *g, const struct mr_spec *spec, 
 {
   if (mr_replay_leads(spec, g->stage, name))
     return mr_replay_leads(spec, name, g->sink);
-  return !g->by_row && mr_replay_leads(spec, source, name) &&
-         mr_replay_leads(spec, name, g->stage);
+  return !g->by_row && mr_replay_leads(spec, source, name) && mr_replay_leads(spec, name, g->stage);
 }
 
 static char **inputs_of(const struct mr_replay_group *g, const struct mr_spec *spec,

@@ -56,8 +56,7 @@ static bool is_kind(const struct mr_stage_spec *st, enum mr_stage_kind kind)
 
 static bool is_known(const struct maker *m, const struct mr_letter_entry *l)
 {
-  return l->stage && l->source &&
-         is_kind(mr_spec_stage(m->spec, l->source), MR_STAGE_SOURCE) &&
+  return l->stage && l->source && is_kind(mr_spec_stage(m->spec, l->source), MR_STAGE_SOURCE) &&
          mr_spec_stage(m->spec, l->stage);
 }
 

@@ -14,10 +14,10 @@
 #include "plug/check.h"
 
 struct mr_replay_group {
-  char *stage, *sink;       /* that refused them; that they count for */
-  bool by_row;              /* rows enter at `stage`; else messages at the source */
-  GPtrArray *letters;       /* struct mr_letter_entry *, lent by the file */
-  struct mr_spec *spec;     /* a pipeline of this group, for mr_pipeline_new */
+  char *stage, *sink;   /* that refused them; that they count for */
+  bool by_row;          /* rows enter at `stage`; else messages at the source */
+  GPtrArray *letters;   /* struct mr_letter_entry *, lent by the file */
+  struct mr_spec *spec; /* a pipeline of this group, for mr_pipeline_new */
   struct mr_given given;
   struct ArrowSchema schema;
 };
@@ -30,8 +30,7 @@ struct mr_replay {
 /* spec, checked and file are lent until free. rows: letters with a row enter where they were
  * refused, even if their message is there. NULL: err. */
 struct mr_replay *mr_replay_new(const struct mr_spec *spec, const struct mr_checked *checked,
-                                const struct mr_letter_file *file, bool rows,
-                                struct mr_error *err);
+                                const struct mr_letter_file *file, bool rows, struct mr_error *err);
 void mr_replay_free(struct mr_replay *r); /* takes NULL */
 
 /* replay-graph.c: the pipeline of a group. source: the letters' source, which g->given replaces. */

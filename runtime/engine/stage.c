@@ -305,6 +305,8 @@ bool mr_stage_start(struct mr_stage *s)
       mr_pipeline_fail(s->p, s, st, &err);
       return false;
     }
+    if (mr_stopping(s->p))
+      return false;
     if (tries == 1 && *err.msg)
       mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err.msg);
     mr_stage_status(s, MR_ST_WAITING, "%s", err.msg);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
+#include "common/sql-text.h"
 #include "postgres.h"
 
 #define GRACE_MS 1000 /* how long a call that should end now may go on to finish cleanly */
@@ -428,26 +429,39 @@ void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text)
   PQfreemem(quoted);
 }
 
-void pg_hex_literal(struct sql_buf *out, const struct mr_position *p)
+void pg_hex_literal(const struct pg_sink *s, struct sql_buf *out, const struct mr_position *p)
 {
-  sql_buf_str(out, "decode('");
-  for (int i = 0; i < p->len; i++)
-    sql_buf_fmt(out, "%02x", p->token[i]);
-  sql_buf_str(out, "', 'hex')");
+  sql_buf_str(out, s->text_positions ? "'" : "decode('");
+  sql_text_hex(out, p->token, p->len);
+  sql_buf_str(out, s->text_positions ? "'" : "', 'hex')");
 }
 
-bool pg_position(const PGresult *res, int row, int column, struct mr_position *ret)
+static size_t from_hex(const char *text, uint8_t *ret, size_t max)
 {
+  size_t n = 0;
+  for (unsigned byte; n < max && sscanf(text, "%2x", &byte) == 1; text += 2)
+    ret[n++] = (uint8_t)byte;
+  return *text ? max + 1 : n;
+}
+
+bool pg_position(const struct pg_sink *s, const PGresult *res, int row, int column,
+                 struct mr_position *ret)
+{
+  const char *text = PQgetvalue(res, row, column);
   size_t n = 0;
   memset(ret, 0, sizeof *ret);
   if (PQgetisnull(res, row, column))
     return false;
-  unsigned char *p = PQunescapeBytea((const unsigned char *)PQgetvalue(res, row, column), &n);
-  bool ok = p && n <= sizeof ret->token;
-  if (ok) {
-    memcpy(ret->token, p, n);
-    ret->len = (uint16_t)n;
+  if (s->text_positions) {
+    n = from_hex(text, ret->token, sizeof ret->token);
+  } else {
+    unsigned char *p = PQunescapeBytea((const unsigned char *)text, &n);
+    if (p && n <= sizeof ret->token)
+      memcpy(ret->token, p, n);
+    else
+      n = SIZE_MAX;
+    PQfreemem(p);
   }
-  PQfreemem(p);
-  return ok;
+  ret->len = (uint16_t)n;
+  return n <= sizeof ret->token;
 }

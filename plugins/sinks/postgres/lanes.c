@@ -11,10 +11,11 @@
 
 static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from";
 
+/* %s: the type of positions. */
 static const char create_sql[] =
-    " (pipeline text NOT NULL, sink text NOT NULL, source text NOT NULL, lane text NOT NULL,"
-    " position bytea NOT NULL, owner bigint NOT NULL, rows_total bigint NOT NULL,"
-    " last_run bigint NOT NULL, last_from bytea NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS %s (pipeline %s NOT NULL, sink %s NOT NULL, source %s NOT NULL,"
+    " lane %s NOT NULL, position %s NOT NULL, owner bigint NOT NULL, rows_total bigint NOT NULL,"
+    " last_run bigint NOT NULL, last_from %s NOT NULL,"
     " updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,"
     " PRIMARY KEY (pipeline, sink, source, lane))";
 
@@ -24,6 +25,8 @@ static int try_read(struct pg_sink *s, struct mr_error *err)
   PGresult *res = NULL;
   sql_buf_fmt(&sql, "SELECT %s FROM %s WHERE 1 = 0", columns_sql, s->offsets_name);
   int status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  if (status >= 0)
+    s->text_positions = PQftype(res, 1) != PG_BYTEA;
   PQclear(res);
   sql_buf_done(&sql);
   return status;
@@ -34,7 +37,9 @@ static int try_read(struct pg_sink *s, struct mr_error *err)
 static int create_offsets(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  sql_buf_fmt(&sql, "CREATE TABLE IF NOT EXISTS %s%s", s->offsets_name, create_sql);
+  const char *text = s->genuine ? "text" : "varchar(300)";
+  const char *bytes = s->genuine ? "bytea" : "varchar(200)";
+  sql_buf_fmt(&sql, create_sql, s->offsets_name, text, text, text, text, bytes, bytes);
   int status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE millrace_offsets",
                       s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
   sql_buf_done(&sql);
@@ -56,79 +61,6 @@ int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)
   if (absent)
     status = create_offsets(s, err);
   return absent && status >= 0 ? try_read(s, err) : status;
-}
-
-/* ---------------------------------------------------------------- trying the promise */
-
-#define PROBE "pipeline = '' AND sink = '' AND source = '' AND lane = '_millrace_probe'"
-
-struct probe_count {
-  const char *want;
-  bool ok;
-};
-
-static void see_count(void *ctx, PGresult *res)
-{
-  struct probe_count *c = ctx;
-  c->ok = !strcmp(PQcmdTuples(res), c->want);
-}
-
-static bool changes(struct pg_sink *s, const char *format, const char *want)
-{
-  struct mr_error ignored = {.size = sizeof ignored};
-  struct sql_buf sql = {0};
-  struct probe_count c = {want, false};
-  sql_buf_fmt(&sql, "%s %s %s", !strncmp(format, "SET", 3) ? "UPDATE" : "INSERT INTO",
-              s->offsets_name, format);
-  int status = pg_run(s, sql_buf_text(&sql), "probe", s->conf->statement_timeout_ms, PG_GIVE_UP,
-                      see_count, &c, &ignored);
-  sql_buf_done(&sql);
-  return status >= 0 && c.ok;
-}
-
-/* The compare-and-set counts rows as it should, inside a transaction. */
-static bool counts_right(struct pg_sink *s)
-{
-  return changes(s,
-                 "(pipeline, sink, source, lane, position, owner, rows_total, last_run, last_from)"
-                 " VALUES ('', '', '', '_millrace_probe', decode('00', 'hex'), 1, 0, 0,"
-                 " decode('00', 'hex'))",
-                 "1") &&
-         changes(s,
-                 "SET owner = 2 WHERE " PROBE " AND owner = 1 AND position = decode('00', 'hex')",
-                 "1") &&
-         changes(s,
-                 "SET owner = 3 WHERE " PROBE " AND owner = 1 AND position = decode('00', 'hex')",
-                 "0") &&
-         changes(s,
-                 "SET owner = 3 WHERE " PROBE " AND owner = 2 AND position = decode('01', 'hex')",
-                 "0");
-}
-
-/* Exactly once rests on two things that a server may only pretend to do: ROLLBACK, and the row
- * counts of UPDATE. */
-int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
-{
-  struct mr_error ignored = {.size = sizeof ignored};
-  struct sql_buf sql = {0};
-  PGresult *res = NULL;
-  int64_t timeout = s->conf->statement_timeout_ms;
-  int status = pg_run(s, "BEGIN", "BEGIN", timeout, PG_GIVE_UP, NULL, NULL, err);
-  if (status < 0)
-    return status;
-  bool counts = counts_right(s);
-  if (s->pg)
-    pg_run(s, "ROLLBACK", "ROLLBACK", timeout, PG_GIVE_UP, NULL, NULL, &ignored);
-  sql_buf_fmt(&sql, "SELECT owner FROM %s WHERE " PROBE, s->offsets_name);
-  status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
-  sql_buf_done(&sql);
-  bool rolled_back = status >= 0 && PQntuples(res) == 0;
-  PQclear(res);
-  if (status >= 0 && !(counts && rolled_back))
-    status = pg_fail(
-        err, MR_FATAL, "0A000", "this server cannot keep the promise of exactly once: %s%s",
-        rolled_back ? "the row counts of UPDATE are wrong" : "ROLLBACK keeps the rows", s->where);
-  return status;
 }
 
 /* " WHERE pipeline = … AND sink = … AND source = …" */
@@ -199,7 +131,7 @@ static int give_lanes(struct pg_sink *s, const PGresult *res, const char *source
 {
   for (int i = 0; i < PQntuples(res); i++) {
     struct mr_mark m = {.source = source, .name = PQgetvalue(res, i, 0)};
-    if (!pg_position(res, i, 1, &m.upto) || !pg_position(res, i, 5, &m.from))
+    if (!pg_position(s, res, i, 1, &m.upto) || !pg_position(s, res, i, 5, &m.from))
       return pg_fail(err, MR_FATAL, "",
                      "millrace_offsets: lane %.100s has an unreadable position%s", m.name,
                      s->where);
@@ -336,9 +268,9 @@ static void insert_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_m
     pg_literal(s, sql, names[i]);
     sql_buf_str(sql, ", ");
   }
-  pg_hex_literal(sql, &m->upto);
+  pg_hex_literal(s, sql, &m->upto);
   sql_buf_str(sql, ", 1, 0, 0, ");
-  pg_hex_literal(sql, &m->upto);
+  pg_hex_literal(s, sql, &m->upto);
   sql_buf_byte(sql, ')');
 }
 
@@ -372,14 +304,14 @@ int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *
 static void set_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m, uint64_t run)
 {
   sql_buf_fmt(sql, "UPDATE %s SET position = ", s->offsets_name);
-  pg_hex_literal(sql, &m->upto);
+  pg_hex_literal(s, sql, &m->upto);
   sql_buf_fmt(sql, ", rows_total = rows_total + %llu, last_run = %llu, last_from = ",
               (unsigned long long)m->rows, (unsigned long long)(m->run ? m->run : run));
-  pg_hex_literal(sql, &m->from);
+  pg_hex_literal(s, sql, &m->from);
   sql_buf_str(sql, ", updated_at = CURRENT_TIMESTAMP");
   where_lane(s, sql, m);
   sql_buf_fmt(sql, " AND owner = %llu AND position = ", (unsigned long long)m->owner);
-  pg_hex_literal(sql, &m->from);
+  pg_hex_literal(s, sql, &m->from);
 }
 
 struct counts {
@@ -425,4 +357,77 @@ int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *er
       return miss(s, missed, err);
   }
   return MR_OK;
+}
+
+/* ---------------------------------------------------------------- trying the promise */
+
+#define PROBE "_millrace_probe" /* a lane that is never kept */
+
+struct probe_count {
+  const char *want;
+  bool ok;
+};
+
+static void see_count(void *ctx, PGresult *res)
+{
+  struct probe_count *c = ctx;
+  c->ok = !strcmp(PQcmdTuples(res), c->want);
+}
+
+typedef void statement_fn(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m);
+
+static void update_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark *m)
+{
+  set_sql(s, sql, m, 1);
+}
+
+static bool changes(struct pg_sink *s, statement_fn *make, const struct mr_mark *m,
+                    const char *want)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  struct sql_buf sql = {0};
+  struct probe_count c = {want, false};
+  make(s, &sql, m);
+  int status = pg_run(s, sql_buf_text(&sql), "probe", s->conf->statement_timeout_ms, PG_GIVE_UP,
+                      see_count, &c, &ignored);
+  sql_buf_done(&sql);
+  return status >= 0 && c.ok;
+}
+
+/* The compare-and-set counts rows as it should, inside a transaction. */
+static bool counts_right(struct pg_sink *s)
+{
+  struct mr_position p = mr_position_u64(0), other = mr_position_u64(1);
+  struct mr_mark m = {.source = "", .name = PROBE, .upto = p, .from = p, .owner = 1};
+  struct mr_mark wrong_owner = m, wrong_position = m;
+  wrong_owner.owner = 2;
+  wrong_position.from = other;
+  return changes(s, insert_sql, &m, "1") && changes(s, update_sql, &m, "1") &&
+         changes(s, update_sql, &wrong_owner, "0") && changes(s, update_sql, &wrong_position, "0");
+}
+
+/* Exactly once rests on two things that a server may only pretend to do: ROLLBACK, and the row
+ * counts of UPDATE. */
+int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  struct sql_buf sql = {0};
+  PGresult *res = NULL;
+  int64_t timeout = s->conf->statement_timeout_ms;
+  int status = pg_run(s, "BEGIN", "BEGIN", timeout, PG_GIVE_UP, NULL, NULL, err);
+  if (status < 0)
+    return status;
+  bool counts = counts_right(s);
+  if (s->pg)
+    pg_run(s, "ROLLBACK", "ROLLBACK", timeout, PG_GIVE_UP, NULL, NULL, &ignored);
+  sql_buf_fmt(&sql, "SELECT owner FROM %s WHERE lane = '" PROBE "'", s->offsets_name);
+  status = pg_query(s, sql_buf_text(&sql), "SELECT from millrace_offsets", &res, err);
+  sql_buf_done(&sql);
+  bool rolled_back = status >= 0 && PQntuples(res) == 0;
+  PQclear(res);
+  if (status >= 0 && !(counts && rolled_back))
+    status = pg_fail(
+        err, MR_FATAL, "0A000", "this server cannot keep the promise of exactly once: %s%s",
+        rolled_back ? "the row counts of UPDATE are wrong" : "ROLLBACK keeps the rows", s->where);
+  return status;
 }

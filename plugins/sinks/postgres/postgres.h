@@ -68,6 +68,7 @@ struct pg_sink {
   PGconn *pg;
   int pid, old_pid; /* old_pid: backend of a connection that was lost, 0: none */
   int64_t connection_batches;
+  bool text_positions;          /* millrace_offsets has no bytea columns: not PostgreSQL */
   bool lenient;                 /* columns that the table has not are left out: they came later */
   bool learned, genuine, multi; /* multi: several statements in one query string are understood */
   bool warned_form;
@@ -151,9 +152,10 @@ int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *
                   const char *what, struct mr_error *err);
 /* Appends a quoted literal that the connected server understands. */
 void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text);
-void pg_hex_literal(struct sql_buf *out, const struct mr_position *p);
-/* Decodes a bytea result in hex or escape form. */
-bool pg_position(const PGresult *res, int row, int column, struct mr_position *ret);
+/* A position as this server keeps it: bytea, or hexadecimal digits in a text column. */
+void pg_hex_literal(const struct pg_sink *s, struct sql_buf *out, const struct mr_position *p);
+bool pg_position(const struct pg_sink *s, const PGresult *res, int row, int column,
+                 struct mr_position *ret);
 
 /* ---- target.c */
 /* Reads the table's columns (creating it when the options say so) and plans the encoders. */

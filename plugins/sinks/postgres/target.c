@@ -154,12 +154,21 @@ static int no_table(struct pg_sink *s, struct mr_error *err)
                  s->shown, s->where);
 }
 
+/* Servers that are not PostgreSQL have codes of their own, or none; then the words must do. */
+static bool is_no_table(const struct pg_sink *s, const struct mr_error *err)
+{
+  if (!strcmp(err->code, "42P01") || !strcmp(err->code, "3F000") || !strncmp(err->code, "42S", 3))
+    return true;
+  return !s->genuine &&
+         (strcasestr(err->msg, "does not exist") || strcasestr(err->msg, "not found"));
+}
+
 int pg_target_columns(struct pg_sink *s, struct mr_error *err)
 {
   struct mr_error catalog = {.size = sizeof catalog};
   pg_target_forget(s);
   int status = columns_by_select(s, err);
-  if (status < 0 && (!strcmp(err->code, "42P01") || !strcmp(err->code, "3F000")))
+  if (status < 0 && s->pg && is_no_table(s, err))
     return no_table(s, err);
   if (status < 0 && !(s->pg && s->conf->columns && status != MR_RETRY))
     return status;

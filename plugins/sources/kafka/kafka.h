@@ -25,8 +25,9 @@
 #define KAFKA_MAX_POLL_MS 300000
 #define KAFKA_MESSAGE_COST \
   256 /* bytes that librdkafka spends on a queued message beside its value */
-#define KAFKA_QUEUE (32 << 20) /* bytes fetched ahead, over all partitions, unless the file says \
-                                */
+#define KAFKA_QUEUE                                                            \
+  (32 << 20) /* bytes fetched ahead, over all partitions, unless the file says \
+              */
 #define KAFKA_QUEUE_MIN (1 << 20)
 #define KAFKA_QUEUES \
   8 /* partitions among which the queue is divided before their number is known */

@@ -66,8 +66,12 @@ static void set_up(struct fixture *f, gconstpointer known)
   add(a, 5, 2, 3);
   add(a, 7, 3, 3);
   add(b, 4, 3, 4);
-  f->host = (struct mr_host){
-      .abi = MR_ABI, .size = sizeof f->host, .ctx = f, .lane = lane, .lanes = lanes, .reject = reject};
+  f->host = (struct mr_host){.abi = MR_ABI,
+                             .size = sizeof f->host,
+                             .ctx = f,
+                             .lane = lane,
+                             .lanes = lanes,
+                             .reject = reject};
   struct mr_open o = {
       .size = sizeof o, .instances = 1, .host = &f->host, .conf = &f->given, .stage = "in"};
   const struct mr_source *v = mr_given_plugin.source;

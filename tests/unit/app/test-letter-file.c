@@ -17,11 +17,11 @@ static struct mr_letter_file *read_text(const char *text)
   return f;
 }
 
-#define LETTER(position, rest)                                                                     \
-  "{\"kind\":\"letter\",\"stage\":\"cast\",\"source\":\"in\",\"lane\":\"0\",\"run\":"              \
+#define LETTER(position, rest)                                                        \
+  "{\"kind\":\"letter\",\"stage\":\"cast\",\"source\":\"in\",\"lane\":\"0\",\"run\":" \
   "18446744073709551615,\"position\":\"" position "\"" rest "}\n"
-#define MARK(sink, from, upto)                                                                     \
-  "{\"kind\":\"mark\",\"sink\":\"" sink "\",\"source\":\"in\",\"lane\":\"0\",\"run\":"             \
+#define MARK(sink, from, upto)                                                         \
+  "{\"kind\":\"mark\",\"sink\":\"" sink "\",\"source\":\"in\",\"lane\":\"0\",\"run\":" \
   "18446744073709551615,\"position\":\"" from "\",\"upto\":\"" upto "\"}\n"
 
 static const struct mr_letter_entry *letter(const struct mr_letter_file *f, guint i)
@@ -33,8 +33,8 @@ static const struct mr_letter_entry *letter(const struct mr_letter_file *f, guin
 static void test_fields(void)
 {
   struct mr_letter_file *f = read_text(
-      LETTER("7", ",\"element\":2,\"original\":\"{}\",\"row\":{\"a\": [1]}") LETTER(
-          "8", ",\"element\":null,\"original_base64\":\"/wA=\",\"time\":\"ignored\""));
+      LETTER("7", ",\"element\":2,\"original\":\"{}\",\"row\":{\"a\": [1]}")
+          LETTER("8", ",\"element\":null,\"original_base64\":\"/wA=\",\"time\":\"ignored\""));
   const struct mr_letter_entry *a = letter(f, 0), *b = letter(f, 1);
   gsize n;
   g_assert_cmpstr(a->stage, ==, "cast");
@@ -69,11 +69,10 @@ static void test_counts(void)
 /* Positions longer than a row's number, as files have them: the number comes first. */
 static void test_long_positions(void)
 {
-  struct mr_letter_file *f =
-      read_text(LETTER("0", "") LETTER("15", "") LETTER("16", "")
-                    LETTER("000000000000000f00000000000000aa", "")
-                        MARK("out", "000000000000000000000000000000aa",
-                             "000000000000001000000000000000aa"));
+  struct mr_letter_file *f = read_text(
+      LETTER("0", "") LETTER("15", "") LETTER("16", "")
+          LETTER("000000000000000f00000000000000aa", "")
+              MARK("out", "000000000000000000000000000000aa", "000000000000001000000000000000aa"));
   g_assert_true(mr_letter_file_counts(f, letter(f, 0), "out"));
   g_assert_true(mr_letter_file_counts(f, letter(f, 1), "out"));
   g_assert_false(mr_letter_file_counts(f, letter(f, 2), "out"));

@@ -20,8 +20,8 @@ static void make(struct made *m, const char *text)
   g_assert_nonnull(m->root);
   g_assert_true(mr_schema_struct(&m->schema) &&
                 mr_yaml_columns(mr_ynode_get(m->root, "columns"), m->problems, &m->schema));
-  m->ok = mr_yaml_rows(mr_ynode_get(m->root, "rows"), &m->schema, "the table", m->problems,
-                       &m->rows);
+  m->ok =
+      mr_yaml_rows(mr_ynode_get(m->root, "rows"), &m->schema, "the table", m->problems, &m->rows);
 }
 static void done(struct made *m)
 {
@@ -111,7 +111,8 @@ static void test_table(void)
   char *out = NULL;
   size_t n = 0;
   make(&m, "columns: {id: int64, name: utf8, _op: utf8}\n"
-           "rows: [{id: 1, name: \"\\u65E5\\u672C\"}, {id: 100, name: abcdefghij}, {name: \"a\\nb\"}]\n");
+           "rows: [{id: 1, name: \"\\u65E5\\u672C\"}, {id: 100, name: abcdefghij}, {name: "
+           "\"a\\nb\"}]\n");
   g_assert_true(m.ok);
   mr_rows_init(&r);
   g_assert_true(mr_rows_add(&r, &m.schema, &m.rows, INT64_MAX, &err));
