@@ -241,6 +241,8 @@ static void learn_server(struct pg_sink *s)
                !strstr(text, "Redshift") && !strstr(text, "Cockroach") && !strstr(text, "H2");
   PQclear(res);
   s->multi = s->genuine;
+  if (s->genuine)
+    strcpy(s->commit_tag, "COMMIT");
 }
 
 /* A session that was cut off may still hold lane rows: it is ended, if it still is that session. */

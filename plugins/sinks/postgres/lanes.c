@@ -406,6 +406,14 @@ static bool counts_right(struct pg_sink *s)
          changes(s, update_sql, &wrong_owner, "0") && changes(s, update_sql, &wrong_position, "0");
 }
 
+/* PostgreSQL says COMMIT; others say it in other words. */
+static int learn_tag(struct pg_sink *s, struct mr_error *err)
+{
+  int status =
+      pg_run(s, "BEGIN", "BEGIN", s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
+  return status < 0 ? status : pg_commit_tag(s, s->commit_tag, err);
+}
+
 /* Exactly once rests on two things that a server may only pretend to do: ROLLBACK, and the row
  * counts of UPDATE. */
 int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
@@ -429,5 +437,5 @@ int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
     status = pg_fail(
         err, MR_FATAL, "0A000", "this server cannot keep the promise of exactly once: %s%s",
         rolled_back ? "the row counts of UPDATE are wrong" : "ROLLBACK keeps the rows", s->where);
-  return status;
+  return status < 0 ? status : learn_tag(s, err);
 }

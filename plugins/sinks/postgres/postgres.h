@@ -16,6 +16,7 @@
 #define PG_STAGE "millrace_stage" /* the session's own temporary table */
 #define PG_STAGE_NUMBER "_millrace_number"
 #define PG_STAGE_DELETED "_millrace_deleted"
+#define PG_TAG_MAX 32  /* bytes of a command tag */
 #define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
 enum { TLS_DISABLE, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
@@ -69,6 +70,7 @@ struct pg_sink {
   int pid, old_pid; /* old_pid: backend of a connection that was lost, 0: none */
   int64_t connection_batches;
   bool text_positions;          /* millrace_offsets has no bytea columns: not PostgreSQL */
+  char commit_tag[PG_TAG_MAX];  /* what the server answers to a COMMIT that was done */
   bool lenient;                 /* columns that the table has not are left out: they came later */
   bool learned, genuine, multi; /* multi: several statements in one query string are understood */
   bool warned_form;
@@ -189,6 +191,8 @@ int pg_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
 int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *err);
 
 /* ---- unit.c */
+/* Sends COMMIT; ret_tag: PG_TAG_MAX bytes, what the server answered. */
+int pg_commit_tag(struct pg_sink *s, char *ret_tag, struct mr_error *err);
 int pg_start(void *self, struct mr_error *err);
 int pg_begin(void *self, const struct mr_unit *u, struct mr_error *err);
 int pg_write(void *self, const struct mr_batch *b, struct mr_error *err);

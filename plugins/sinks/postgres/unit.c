@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include "postgres.h"
 
-#define TAG_MAX 32 /* bytes of a command tag */
-
 static int simple(struct pg_sink *s, const char *sql, struct mr_error *err)
 {
   return pg_run(s, sql, sql, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
@@ -262,18 +260,24 @@ int pg_flush(void *self, struct mr_error *err)
 
 static void keep_tag(void *ctx, PGresult *res)
 {
-  snprintf(ctx, TAG_MAX, "%s", PQcmdStatus(res));
+  snprintf(ctx, PG_TAG_MAX, "%s", PQcmdStatus(res));
+}
+
+int pg_commit_tag(struct pg_sink *s, char *ret_tag, struct mr_error *err)
+{
+  *ret_tag = 0;
+  return pg_run(s, "COMMIT", "COMMIT", s->conf->commit_timeout_ms, PG_GO_ON, keep_tag, ret_tag,
+                err);
 }
 
 /* COMMIT has one good answer; an answer that does not come leaves it open. */
 static int send_commit(struct pg_sink *s, struct mr_error *err)
 {
-  char tag[TAG_MAX] = "";
-  int status =
-      pg_run(s, "COMMIT", "COMMIT", s->conf->commit_timeout_ms, PG_GO_ON, keep_tag, tag, err);
+  char tag[PG_TAG_MAX];
+  int status = pg_commit_tag(s, tag, err);
   s->in_unit = s->in_tx = false;
   s->dirty = s->has_delete = false;
-  if (status >= 0 && !strcmp(tag, "COMMIT")) {
+  if (status >= 0 && !strcmp(tag, s->commit_tag)) {
     s->careful = s->isolated; /* bad rows rarely come alone */
     return MR_OK;
   }
