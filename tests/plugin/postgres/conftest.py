@@ -12,10 +12,13 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS), str(TESTS / "plugin" / "common")]
 
+import servers.postgres  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
 
 numbers = itertools.count(1)
+if "MILLRACE_TEST_POSTGRES_BIN" in os.environ:  # another version than the newest installed
+    servers.postgres.bin_folder = lambda: os.environ["MILLRACE_TEST_POSTGRES_BIN"]
 
 
 @pytest.fixture(scope="session")
