@@ -90,6 +90,7 @@ struct pg_sink {
   bool in_tx;       /* BEGIN was sent */
   bool copying;     /* COPY is open */
   bool careful;     /* flush was called lately: a savepoint before each stretch */
+  bool deferred;    /* COMMIT found a bad row: constraints are checked at once until it is found */
   bool savepoint;   /* the stretch has one */
   bool flushed;     /* this unit had a flush */
   bool staged;      /* the staging table exists on this connection */

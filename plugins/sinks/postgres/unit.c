@@ -100,6 +100,8 @@ static int begin_transaction(struct pg_sink *s, struct mr_error *err)
   sql_buf_done(&sql);
   s->in_tx = s->pg != NULL;
   s->changed |= status < 0 && says_changed(err->code);
+  if (status >= 0 && s->deferred)
+    status = simple(s, "SET CONSTRAINTS ALL IMMEDIATE", err);
   return status;
 }
 
@@ -279,9 +281,12 @@ static int send_commit(struct pg_sink *s, struct mr_error *err)
   s->dirty = s->has_delete = false;
   if (status >= 0 && !strcmp(tag, s->commit_tag)) {
     s->careful = s->isolated; /* bad rows rarely come alone */
+    s->deferred = false;
     return MR_OK;
   }
   err->unit_lost = true;
+  s->careful |= status == MR_REJECT;
+  s->deferred |= status == MR_REJECT;
   if (status >= 0)
     return pg_fail(err, MR_RETRY, "25P02", "COMMIT: the server rolled back%s", s->where);
   return s->pg ? status : MR_UNSURE;

@@ -248,9 +248,10 @@ def test_deferred_constraint_fails_at_commit(db):
         f = fails(REJECT, s.put, batch(schema, [(1,)]))
         assert (f.code, f.unit_lost, f.row) == ("23503", True, -1)
         s.abort()
-        db.sql("INSERT INTO p VALUES (1)")
-        s.put(batch(schema, [(1,)]))
-        assert ids(db) == [1]
+        db.sql("INSERT INTO p VALUES (1), (3)")
+        s.put(batch(schema, [(1,), (2,), (3,)]))  # now it is found
+        assert [(r[1], r[2]) for r in s.rejects] == [(1, "23503")]
+        assert ids(db) == [1, 3]
 
 
 def test_an_error_is_noticed_before_the_unit_ends(table, made):
