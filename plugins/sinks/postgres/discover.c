@@ -42,6 +42,8 @@ int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
       status = MR_OK;
     } else {
       sql_buf_str(&text, "ok");
+      if (status >= 0 && s->in.n_children)
+        status = pg_target_plan(s, err); /* what start would find wrong with the columns */
     }
   }
   if (status >= 0)

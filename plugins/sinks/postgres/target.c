@@ -371,7 +371,7 @@ int pg_target_plan(struct pg_sink *s, struct mr_error *err)
   if (n && s->lenient) {
     pg_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
            sql_buf_text(&missing));
-  } else if (n) {
+  } else if (n && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
     status = pg_fail(err, MR_BADCONF, "42703",
                      "table %s has no column %.300s; add it, or say evolve: add", s->shown,

@@ -35,6 +35,8 @@ int sq_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
     status = open_existing(s, err);
     if (status >= 0)
       status = sq_table_columns(s, err);
+    if (status >= 0 && s->in.n_children)
+      status = sq_table_plan(s, err); /* what start would find wrong with the columns */
     if (status < 0 && s->conf->create && !strcmp(err->code, "no such table")) {
       state = "will be created";
       status = MR_OK;

@@ -110,6 +110,8 @@ enum sq_affinity sq_affinity_of(const char *declared);
 int sq_table_learn(struct sq_sink *s, struct mr_error *err);
 /* Reads columns only. MR_BADCONF with code "no such table" when there is none. */
 int sq_table_columns(struct sq_sink *s, struct mr_error *err);
+/* Matches the input with the columns that were read, and prepares the statements. */
+int sq_table_plan(struct sq_sink *s, struct mr_error *err);
 void sq_table_forget(struct sq_sink *s);
 int sq_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
 int sq_schema_version(struct sq_sink *s, int64_t *ret, struct mr_error *err);

@@ -308,7 +308,7 @@ static int link_columns(struct sq_sink *s, struct mr_error *err)
   if (missing.len && s->lenient) {
     sq_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->conf->table,
            sql_buf_text(&missing));
-  } else if (missing.len) {
+  } else if (missing.len && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
     status = sq_fail(err, MR_BADCONF, "42703",
                      "table %s has no column %.300s; add it, or say evolve: add", s->conf->table,
@@ -372,7 +372,7 @@ static int check_key(struct sq_sink *s, struct mr_error *err)
   return MR_OK;
 }
 
-static int plan(struct sq_sink *s, struct mr_error *err)
+int sq_table_plan(struct sq_sink *s, struct mr_error *err)
 {
   int status = link_columns(s, err);
   if (status >= 0)
@@ -406,7 +406,7 @@ int sq_table_learn(struct sq_sink *s, struct mr_error *err)
   if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
     status = add_missing(s, err);
   if (status >= 0)
-    status = plan(s, err);
+    status = sq_table_plan(s, err);
   if (status >= 0)
     status = sq_schema_version(s, &s->schema_version, err);
   if (status < 0)

@@ -462,6 +462,22 @@ def test_check_says_one_line(db):
     s.close()
 
 
+def test_check_finds_what_start_would(db):
+    db.sql("CREATE TABLE t (id bigint, name text, trade_date date NOT NULL)")
+    s = sink(db)
+    assert "trade_date" in fails(BADCONF, s.check).msg
+    s.close()
+    db.sql("ALTER TABLE t DROP COLUMN trade_date, DROP COLUMN name")
+    s = sink(db)
+    assert "name" in fails(BADCONF, s.check).msg
+    s.close()
+    s = sink(db, evolve="add")
+    assert s.check().endswith("ok")
+    s.close()
+    assert db.sql("SELECT count(*) FROM pg_attribute WHERE attrelid = 't'::regclass AND attnum > 0"
+                  " AND NOT attisdropped") == [(1,)]
+
+
 def test_discover_lists_tables_and_columns(db):
     db.sql("CREATE TABLE t (id bigint PRIMARY KEY, p numeric(18,4), l text[], ts timestamptz, j jsonb)")
     db.sql('CREATE TABLE "odd ""name" (a int)')

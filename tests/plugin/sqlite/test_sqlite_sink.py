@@ -367,6 +367,9 @@ def test_check_and_discover(file):
         ("id", "INTEGER", "int64", False), ('odd "name', "TEXT", "utf8", False),
         ("r", "DOUBLE", "float64", True)]
     s.close()
+    s = sink(file)
+    assert "name" in fails(BADCONF, s.check).msg
+    s.close()
     absent = SinkUnderTest("sqlite", None, path=file.path + "x", table="t", create="true")
     assert absent.check().endswith("will be created")
     assert not pathlib.Path(file.path + "x").exists()
