@@ -310,19 +310,25 @@ static int message(struct kafka *k, struct kafka_part *p, const rd_kafka_message
   return r;
 }
 
-/* Wakes librdkafka when it seems to have stopped fetching because the queue was full, and half of
- * that was taken since. */
+/* Whether a queue of n messages is (almost) as long as librdkafka lets it grow: see set_queue. */
+static bool was_full(const struct kafka *k, const struct kafka_flow *f, size_t n)
+{
+  int64_t limit = k->queue / k->queues * 9 / 10;
+  int64_t bytes = f->bytes / (f->messages + 1), count = (int64_t)n;
+  return count * KAFKA_MESSAGE_COST > limit || count * bytes > limit;
+}
+
+/* Wakes librdkafka when it has stopped fetching because the queue was full, and half of that was
+ * taken since. */
 static void watch_flow(struct kafka *k, struct kafka_part *p, size_t taken)
 {
   struct kafka_flow *f = &p->flow;
   size_t now = rd_kafka_queue_length(p->queue), rest = f->before > taken ? f->before - taken : 0;
-  int64_t cost = f->bytes / (f->messages + 1) + KAFKA_MESSAGE_COST;
   f->before = now;
   if (now > rest) { /* something came in: it is fetching */
-    f->high = now;
+    f->high = now + taken;
     f->kicked = false;
-  } else if (!f->kicked && now < f->high / 2 &&
-             (int64_t)f->high * cost > k->queue / k->queues / 4) {
+  } else if (!f->kicked && now < f->high / 2 && was_full(k, f, f->high)) {
     kafka_part_kick(k, p);
     f->kicked = true;
   }
