@@ -296,19 +296,29 @@ static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
   return MR_OK;
 }
 
-/* librdkafka's limits are for each partition: those with their own queue. */
+static int64_t within(int64_t v, int64_t low, int64_t high)
+{
+  return v < low ? low : v > high ? high : v;
+}
+
+/* librdkafka's limits are for each partition: those with their own queue. A fetch may overshoot
+ * them by its own size. */
 static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues,
                      struct mr_error *err)
 {
-  const struct kafka_conf *c = k->conf;
-  int64_t bytes = k->queue / (queues > 0 ? queues : 1);
-  int64_t messages = bytes / KAFKA_MESSAGE_COST;
+  const int64_t bytes = k->queue / (queues > 0 ? queues : 1), none = INT64_MAX;
+  const struct {
+    const char *name;
+    int64_t value;
+  } limit[] = {
+      {"queued.max.messages.kbytes", within(bytes / 1024, 64, none)},
+      {"queued.min.messages", within(bytes / KAFKA_MESSAGE_COST, 64, none)},
+      {"fetch.message.max.bytes", within(bytes / 2, KAFKA_FETCH_MIN, KAFKA_FETCH_MAX)},
+  };
   int r = MR_OK;
-  if (!is_given(c, "queued.max.messages.kbytes"))
-    r = set_int(rc, "queued.max.messages.kbytes", bytes / 1024 > 64 ? bytes / 1024 : 64, "queue",
-                err);
-  if (r == MR_OK && !is_given(c, "queued.min.messages"))
-    r = set_int(rc, "queued.min.messages", messages > 64 ? messages : 64, "queue", err);
+  for (size_t i = 0; r == MR_OK && i < sizeof limit / sizeof *limit; i++)
+    if (!is_given(k->conf, limit[i].name))
+      r = set_int(rc, limit[i].name, limit[i].value, "queue", err);
   return r;
 }
 

@@ -28,6 +28,8 @@
 #define KAFKA_QUEUE                                                            \
   (32 << 20) /* bytes fetched ahead, over all partitions, unless the file says \
               */
+#define KAFKA_FETCH_MIN (64 << 10) /* bytes of one partition in one answer */
+#define KAFKA_FETCH_MAX (1 << 20)
 #define KAFKA_QUEUE_MIN (1 << 20)
 #define KAFKA_QUEUES \
   8 /* partitions among which the queue is divided before their number is known */
