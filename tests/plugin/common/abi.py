@@ -305,7 +305,11 @@ class SinkUnderTest:
         self.wake_read = self.wake_write = -1
 
     def __enter__(self):
-        return self.open().start()
+        try:
+            return self.open().start()
+        except Failure:
+            self.close()
+            raise
 
     def __exit__(self, *_):
         if self.wake_read >= 0:
