@@ -133,8 +133,8 @@ static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state s
   return st;
 }
 
-static int done(struct mr_stage *s, const struct mr_unit *u, const char *label,
-                struct mr_error *err)
+int mr_commit_positions(struct mr_stage *s, const struct mr_unit *u, const char *label,
+                        struct mr_error *err)
 {
   return STORE_CALL(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
 }
@@ -145,7 +145,7 @@ static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *
     mr_error_clear(err);
     int st = vt(s)->commit(s->self, u, err);
     if (st >= 0)
-      return done(s, u, NULL, err);
+      return mr_commit_positions(s, u, NULL, err);
     if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
       return st;
   }
@@ -227,11 +227,11 @@ static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, s
     if (st == MR_UNKNOWN && s->p->pending != MR_PENDING_ASK)
       st = s->p->pending == MR_PENDING_LANDED ? MR_COMMITTED : MR_ABORTED;
     if (st == MR_COMMITTED)
-      return done(s, u, u->label, err);
+      return mr_commit_positions(s, u, u->label, err);
     if (st == MR_PREPARED) {
       st = vt(s)->commit(s->self, u, err);
       if (st >= 0)
-        return done(s, u, u->label, err);
+        return mr_commit_positions(s, u, u->label, err);
       if (st == MR_UNSURE || st == MR_RETRY)
         st = MR_RUNNING;
     }
@@ -288,7 +288,7 @@ static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, s
     if ((st = failed(s, st, err, &tries)))
       return st == MR_COMMIT_REWRITE ? MR_FATAL : st;
   }
-  int st = done(s, u, u->label, err);
+  int st = mr_commit_positions(s, u, u->label, err);
   if (st)
     return st;
   return STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));

@@ -199,6 +199,8 @@ bool mr_stage_open(struct mr_stage *s, struct mr_shape *in);
 /* Asks the plugin for the schema of what it gives; *ret NULL: not known yet. false: failed. */
 bool mr_stage_shape(struct mr_stage *s, struct mr_shape **ret);
 void mr_stage_close(struct mr_stage *s);
+/* The last thing a stage with readers does: END goes out, behind what is still in the overflow. */
+void mr_stage_end(struct mr_stage *s);
 /* Does what the source gives reach the stage (through any path)? */
 bool mr_stage_reaches(const struct mr_stage *source, const struct mr_stage *to);
 /* Rejects that plugins reported since the last call count now (ok) or are dropped. */
@@ -263,7 +265,7 @@ void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_
  * 0: status, failure recorded. */
 int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 /* Aborts and writes everything again, until it works. As mr_unit_add. */
-int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why);
+int mr_unit_rewrite(struct mr_stage *s);
 /* Marks the row that err names as dead, or turns to careful mode. */
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err);
 /* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be
@@ -285,6 +287,10 @@ enum mr_commit {
   MR_COMMIT_STOPPED = 3
 };
 int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err);
+/* Positions that live in the store := upto; the record of this label (NULL: none) goes with it.
+ * DONE, STOPPED, or < 0: recorded. */
+int mr_commit_positions(struct mr_stage *s, const struct mr_unit *u, const char *label,
+                        struct mr_error *err);
 /* What a predecessor left pending on these lanes is finished, by the record alone; the lanes are
  * taken already. false: failed or stopped. */
 bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,

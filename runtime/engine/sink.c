@@ -158,7 +158,7 @@ static int commit(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
   int st = MR_COMMIT_DONE;
   /* a unit without rows has no label and no token: it only moves the positions */
   if (!s->snk.begun)
-    st = mr_unit_rewrite(s, NULL);
+    st = mr_unit_rewrite(s);
   while (!st) {
     struct mr_unit u = s->snk.now;
     u.mark = marks;
@@ -169,7 +169,7 @@ static int commit(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
       return mr_letters_mark(s, &u) ? MR_COMMIT_DONE : MR_COMMIT_STOPPED;
     }
     if (st == MR_COMMIT_REWRITE)
-      st = mr_unit_rewrite(s, &err);
+      st = mr_unit_rewrite(s);
   }
   return st;
 }
@@ -179,22 +179,14 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
 {
   struct mr_error err = MR_ERROR_INIT;
   struct mr_unit u = s->snk.now;
-  int st, tries = 1;
   u.run = s->p->run;
   u.pipeline = s->p->spec->name;
   u.sink = s->spec->name;
   u.mark = marks;
   u.n = n;
-  do {
-    mr_error_clear(&err);
-    st = s->p->store->done(s->p->store, s->spec->name, NULL, marks, n, &err);
-  } while (st == MR_RETRY && mr_stage_backoff(s, tries++, &err));
-  if (st == MR_RETRY)
-    return MR_COMMIT_STOPPED;
-  if (st < 0) {
-    mr_pipeline_fail(s->p, s, st, &err);
+  int st = mr_commit_positions(s, &u, NULL, &err);
+  if (st)
     return st;
-  }
   durable(s, &u);
   return mr_letters_mark(s, &u) ? MR_COMMIT_DONE : MR_COMMIT_STOPPED;
 }
@@ -207,7 +199,7 @@ static bool on_barrier(struct mr_stage *s, struct mr_message *m)
     return true;
   }
   uint32_t n;
-  int st = mr_unit_purge(s) ? mr_unit_rewrite(s, NULL) : MR_COMMIT_DONE;
+  int st = mr_unit_purge(s) ? mr_unit_rewrite(s) : MR_COMMIT_DONE;
   g_autofree struct mr_mark *marks = marks_of(s, m, &n);
   mr_message_unref(m);
   if (st || !n)

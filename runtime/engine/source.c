@@ -408,11 +408,6 @@ void mr_source_run(void *stage)
   struct mr_pipeline *p = s->p;
   run(s);
   atomic_fetch_sub_explicit(&p->sources_left, 1, memory_order_relaxed);
-  mr_stage_send(s, mr_message_control(MR_MSG_END, 0));
-  while (mr_stage_behind(s) && mr_stopping(p) != MR_ABORT) {
-    uint32_t seen = mr_event_seen(&s->event);
-    mr_stage_wait(s, seen, 20000);
-  }
-  mr_stage_status(s, MR_ST_DONE, "%s", "");
+  mr_stage_end(s);
   p->os->wake(p->os, &p->done);
 }

@@ -245,6 +245,16 @@ bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err)
   return true;
 }
 
+void mr_stage_end(struct mr_stage *s)
+{
+  mr_stage_send(s, mr_message_control(MR_MSG_END, 0));
+  while (mr_stage_behind(s) && mr_stopping(s->p) != MR_ABORT) {
+    uint32_t seen = mr_event_seen(&s->event);
+    mr_stage_wait(s, seen, 20000);
+  }
+  mr_stage_status(s, MR_ST_DONE, "%s", "");
+}
+
 /* ---- the plugin's life */
 
 static mr_open_fn *open_of(const struct mr_plugin *pl)

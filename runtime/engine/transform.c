@@ -183,10 +183,5 @@ void mr_transform_run(void *stage)
     else
       mr_stage_wait(s, seen, mr_stage_behind(s) ? 20000 : 500000);
   }
-  mr_stage_send(s, mr_message_control(MR_MSG_END, 0));
-  while (mr_stage_behind(s) && mr_stopping(p) != MR_ABORT) {
-    uint32_t seen = mr_event_seen(&s->event);
-    mr_stage_wait(s, seen, 20000);
-  }
-  mr_stage_status(s, MR_ST_DONE, "%s", "");
+  mr_stage_end(s);
 }

@@ -198,7 +198,7 @@ static void call_abort(struct mr_stage *s)
   g_array_set_size(s->snk.written, 0);
 }
 
-int mr_unit_rewrite(struct mr_stage *s, const struct mr_error *why)
+int mr_unit_rewrite(struct mr_stage *s)
 {
   int st;
   do {
@@ -225,7 +225,7 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take)
   st = begin(s);
   if (!st)
     st = write_kept(s, s->snk.unit->len - 1);
-  return st == MR_COMMIT_REWRITE ? mr_unit_rewrite(s, NULL) : st;
+  return st == MR_COMMIT_REWRITE ? mr_unit_rewrite(s) : st;
 }
 
 /* Notices lanes that were taken away since the last look. */
