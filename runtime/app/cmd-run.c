@@ -2,7 +2,6 @@
 /* millrace run FILE [--once] [--set stage.option=value]… [--quiet] */
 #include <errno.h>
 #include <glib/gprintf.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -169,15 +168,6 @@ static int run_spec(struct run *r, bool once)
   return code;
 }
 
-/* Batches are large and short-lived: keep their memory mapped instead of giving it back and
- * faulting it in again. */
-static void tune_malloc(void)
-{
-  mallopt(M_MMAP_THRESHOLD, 256 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-  mallopt(M_ARENA_MAX, 4);
-}
-
 static enum mr_pending_word pending_word(const char *text)
 {
   if (!g_strcmp0(text, "landed"))
@@ -201,7 +191,6 @@ int mr_cmd_run(int argc, char **argv)
       mr_app_options(&argc, &argv, "FILE", "run a pipeline until it is stopped", entries);
   if (!file)
     return MR_EXIT_USAGE;
-  tune_malloc();
   prctl(PR_SET_DUMPABLE, 0); /* keys and rows do not go into core files */
   if (pending && !pending_word(pending)) {
     fprintf(stderr, "millrace: --pending is `landed` or `not-landed`\n");
