@@ -191,6 +191,9 @@ enum mr_lane_state {
   MR_LANE_LATER =
       2, /* found after the pipeline's first run: call again with `first` = the lane's beginning */
 };
+struct mr_extent { /* FROZEN. A part of a message */
+  size_t at, len;
+};
 struct mr_format; /* opaque */
 struct mr_decoder;
 struct mr_encoder;
@@ -263,6 +266,10 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
    * MR_BADCONF: no such type. */
   int (*type)(void *ctx, const char *text, const char *name, struct ArrowSchema *give,
               struct mr_error *);
+
+  /* Where each row that the last decode added stands in its message, in order: an element of an
+   * array, a line. NULL: every row is of the whole message. Valid until the decoder's next call. */
+  const struct mr_extent *(*extents)(struct mr_decoder *);
 };
 struct mr_open { /* lend until close */
   uint32_t size, instance, instances;
@@ -286,7 +293,8 @@ typedef void mr_state_fn(void *out, const struct mr_state *lend);
 /* System columns a source makes when they are wanted (in `want`): _key, _topic, _partition,
  * _offset, _timestamp (event time), _headers (map utf8 -> binary), _op, and for dead letters
  * _position (uint64: the row's position in its lane), _element (uint32: the row's index in its
- * message) and _original (binary: the message as it came). They follow the plugin's own columns. */
+ * message) and _original (binary: the row as it came: its own part of the message, by extents(), or
+ * the message). They follow the plugin's own columns. */
 struct mr_source {
   uint32_t size;
   mr_open_fn *open;

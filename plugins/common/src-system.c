@@ -119,6 +119,17 @@ static bool repeat_null(struct mr_column *c, int64_t n)
   return true;
 }
 
+/* Each row's own part of the message. */
+static bool add_originals(struct mr_column *c, const struct src_message *m, int64_t n)
+{
+  if (!m->original || !m->extent)
+    return repeat_bytes(c, m->original, m->original_len, n);
+  for (int64_t i = 0; i < n; i++)
+    if (!mr_column_bytes(c, (const char *)m->original + m->extent[i].at, (int64_t)m->extent[i].len))
+      return false;
+  return true;
+}
+
 static bool repeat_headers(struct mr_column *c, const struct src_message *m, int64_t n)
 {
   struct mr_column *entry = c->child, *name = &entry->child[0], *value = &entry->child[1];
@@ -147,7 +158,7 @@ static bool add(struct mr_column *c, enum src_column which, const struct src_mes
   case SRC_OP: return repeat_text(c, m->op, n);
   case SRC_POSITION: return repeat_int(c, (int64_t)m->position, m->position_by_row, n);
   case SRC_ELEMENT: return repeat_int(c, 0, !m->position_by_row, n);
-  case SRC_ORIGINAL: return repeat_bytes(c, m->original, m->original_len, n);
+  case SRC_ORIGINAL: return add_originals(c, m, n);
   case SRC_COLUMNS: break;
   }
   return false;

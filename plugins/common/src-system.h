@@ -45,6 +45,7 @@ struct src_message {
   uint64_t position;
   const void *original; /* NULL: null */
   size_t original_len;
+  const struct mr_extent *extent; /* original: the part of each row; NULL: all of it */
   bool position_by_row; /* position is that of the first row, each further row has the next one */
 };
 struct src_system {

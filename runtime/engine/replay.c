@@ -274,15 +274,17 @@ static bool put_row(struct build *b, const struct ArrowArray *rows, int64_t row,
   return ok;
 }
 
-/* Puts the letter's row, or all rows of its message where that was refused as a whole. */
+/* Puts the letter's row, or all rows of its message where that was refused as a whole. A letter
+ * with an element holds that element alone, or the message it stands in. */
 static int put_rows(struct build *b, const struct ArrowArray *rows, const struct mr_letter_entry *l,
                     struct mr_error *err)
 {
   bool one = !b->g->by_row && l->element >= 0;
-  if (one && l->element >= rows->length)
+  int64_t from = one && rows->length != 1 ? l->element : 0, end = one ? from + 1 : rows->length;
+  if (end > rows->length)
     return mr_fail_code(err, MR_REJECT, MR_CODE_SHAPE, "the message has no row %lld any more",
                         (long long)l->element);
-  for (int64_t i = one ? l->element : 0; i < rows->length && !(one && i > l->element); i++)
+  for (int64_t i = from; i < end; i++)
     if (!put_row(b, rows, i, l))
       return mr_fail(err, MR_FATAL, "out of memory");
   return MR_OK;

@@ -3,6 +3,7 @@
 #include "data/types.h"
 #include "format/csv.h"
 #include "format/json-scan.h"
+#include "format/extents.h"
 #include <stdio.h>
 
 #define COLUMNS_MAX 4096
@@ -29,8 +30,9 @@ struct decoder {
   int64_t kept_len, kept_cap;
   uint8_t *scratch;
   int64_t scratch_cap;
-  const char *start, *line; /* the message, the record being read */
-  const char *column;       /* of a failure: the column, or NULL */
+  const char *start, *line;  /* the message, the record being read */
+  const char *column;        /* of a failure: the column, or NULL */
+  struct mr_extents extents; /* of the message's rows */
   locale_t c;
 };
 
@@ -253,13 +255,23 @@ static bool next_record(struct decoder *d, const char **p, const char *end)
               d->record.n < d->n_place ? "fewer fields than columns" : "more fields than columns");
 }
 
-/* Appends the rows of a message from p on. */
+/* The record that ends at end stands there, without its line end. */
+static bool put_extent(struct decoder *d, const char *end)
+{
+  end -= end > d->line && end[-1] == '\n';
+  end -= end > d->line && end[-1] == '\r';
+  return mr_extents_add(&d->extents, (size_t)(d->line - d->start), (size_t)(end - d->line)) ||
+         no_memory(d, d->line);
+}
+
+/* Appends the rows of a message, which begins at d->start, from p on. */
 static bool put_rows(struct decoder *d, const char *p, const char *end)
 {
+  d->extents.n = 0;
   while (p < end) {
     if (!next_record(d, &p, end))
       return false;
-    if (!is_blank(d) && !put_row(d))
+    if (!is_blank(d) && !(put_row(d) && put_extent(d, p)))
       return false;
   }
   return true;
@@ -301,6 +313,7 @@ static bool read_again(struct decoder *d)
   d->stale = false;
   for (const uint8_t *p = d->kept, *end = p + d->kept_len; p < end; p += n + 8) {
     memcpy(&n, p, 8);
+    d->start = (const char *)p + 8;
     if (!put_rows(d, (const char *)p + 8, (const char *)p + 8 + n))
       return false;
   }
@@ -363,6 +376,7 @@ static int csv_decode(struct mr_decoder *base, const void *data, size_t len, str
   ok = d->declared || look(d, p, end);
   if (ok && d->stale && !read_again(d))
     return mr_fail(err, MR_FATAL, "no memory");
+  d->start = data;
   ok = ok && put_rows(d, p, end);
   if (ok && !d->declared && p < end && !keep(d, p, end - p))
     ok = no_memory(d, p);
@@ -403,6 +417,11 @@ static int csv_schema(struct mr_decoder *base, struct ArrowSchema *give, struct 
   return mr_fail(err, MR_FATAL, "no memory");
 }
 
+static const struct mr_extent *csv_extents(const struct mr_decoder *base)
+{
+  return mr_extents_of(&((const struct decoder *)base)->extents);
+}
+
 static void csv_free(struct mr_decoder *base)
 {
   struct decoder *d = (struct decoder *)base;
@@ -414,6 +433,7 @@ static void csv_free(struct mr_decoder *base)
   mr_csv_record_finish(&d->record);
   free(d->kept);
   free(d->scratch);
+  mr_extents_finish(&d->extents);
   if (d->c)
     freelocale(d->c);
   free(d);
@@ -457,5 +477,5 @@ static int csv_open(const void *conf, struct mr_decoder **ret, struct mr_error *
   return MR_OK;
 }
 
-const struct mr_decoder_vt mr_csv_decoder = {csv_open, csv_decode, csv_decoded, csv_schema,
-                                             csv_free};
+const struct mr_decoder_vt mr_csv_decoder = {csv_open,   csv_decode, csv_decoded,
+                                             csv_schema, csv_free,   csv_extents};

@@ -20,6 +20,9 @@ struct mr_decoder_vt {
   int (*decoded)(struct mr_decoder *, struct ArrowArray *give, struct mr_error *err);
   int (*schema)(struct mr_decoder *, struct ArrowSchema *give, struct mr_error *err);
   void (*free)(struct mr_decoder *);
+  const struct mr_extent *(*extents)(
+      const struct mr_decoder
+          *); /* as mr_host.extents; absent: every row is of the whole message */
 };
 /* encode of a batch without rows gives what a file of the format begins with, as one value (csv's
  * header record), or nothing. */
@@ -68,6 +71,10 @@ static inline int mr_decoder_schema(struct mr_decoder *d, struct ArrowSchema *gi
                                     struct mr_error *err)
 {
   return d->vt->schema(d, give, err);
+}
+static inline const struct mr_extent *mr_decoder_extents(const struct mr_decoder *d)
+{
+  return d->vt->extents ? d->vt->extents(d) : NULL;
 }
 static inline int mr_encode(struct mr_encoder *e, const struct mr_batch *lend,
                             struct ArrowArray *give, struct mr_error *err)

@@ -303,9 +303,15 @@ const uint8_t *mr_json_value(struct mr_json *d, const uint8_t *p, struct mr_json
 static const uint8_t *array_of_rows(struct mr_json *d, const uint8_t *p)
 {
   p = mr_json_ws(p + 1);
-  while (*p != ']')
-    if (!(p = object(d, p, &d->root, 1)) || !(p = mr_json_next(&d->in, p, ']')))
+  while (*p != ']') {
+    const uint8_t *from = p;
+    if (!(p = object(d, p, &d->root, 1)))
       return NULL;
+    if (!mr_extents_add(&d->extents, (size_t)(from - d->start), (size_t)(p - from)))
+      return mr_json_no_memory(d, from);
+    if (!(p = mr_json_next(&d->in, p, ']')))
+      return NULL;
+  }
   return p + 1;
 }
 
@@ -328,6 +334,7 @@ int64_t mr_json_message(struct mr_json *d, const void *data, size_t len)
   int64_t before = d->rows.length, rows = -1;
   d->start = data;
   d->widen = false;
+  d->extents.n = 0;
   const uint8_t *p = mr_json_begin(&d->in, data, len);
   if (p)
     rows = mr_json_rows(d, p);

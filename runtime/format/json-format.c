@@ -46,6 +46,7 @@ static void json_free(struct mr_decoder *base)
   mr_json_infer_finish(d);
   mr_schema_release(&d->schema);
   free(d->scratch);
+  mr_extents_finish(&d->extents);
   if (d->c)
     freelocale(d->c);
   free(d);
@@ -132,9 +133,14 @@ static int json_schema(struct mr_decoder *base, struct ArrowSchema *give, struct
   return mr_fail(err, MR_FATAL, "no memory");
 }
 
+static const struct mr_extent *json_extents(const struct mr_decoder *base)
+{
+  return mr_extents_of(&((const struct mr_json *)base)->extents);
+}
+
 static int open_json(const void *conf, struct mr_decoder **ret, struct mr_error *err);
-static const struct mr_decoder_vt decoder = {open_json, json_decode, json_decoded, json_schema,
-                                             json_free};
+static const struct mr_decoder_vt decoder = {open_json,   json_decode, json_decoded,
+                                             json_schema, json_free,   json_extents};
 static int open_json(const void *conf, struct mr_decoder **ret, struct mr_error *err)
 {
   return json_open(conf, &decoder, ret, err);

@@ -6,6 +6,7 @@
 #include "format/format.h"
 #include "format/json-scan.h"
 #include "format/json-shape.h"
+#include "format/extents.h"
 
 enum mr_json_unknown { MR_UNKNOWN_IGNORE, MR_UNKNOWN_ADD, MR_UNKNOWN_DEAD_LETTER };
 enum mr_json_time { MR_TIME_ISO, MR_TIME_S, MR_TIME_MILLI, MR_TIME_MICRO };
@@ -68,7 +69,8 @@ struct mr_json {
   struct mr_json_node root;
   struct mr_json_shape *shape; /* of all messages; NULL: no inference */
   struct mr_json_in in;
-  const uint8_t *start; /* of the message */
+  const uint8_t *start;      /* of the message */
+  struct mr_extents extents; /* of the message's rows; none: it is one object */
   uint8_t *scratch;
   int64_t scratch_cap;
   locale_t c;

@@ -77,6 +77,11 @@ static int host_decoder_schema(struct mr_decoder *d, struct ArrowSchema *give, s
   return mr_decoder_schema(d, give, err);
 }
 
+static const struct mr_extent *host_extents(struct mr_decoder *d)
+{
+  return mr_decoder_extents(d);
+}
+
 static int host_encoder(void *ctx, const struct mr_format *f, const struct ArrowSchema *in,
                         struct mr_encoder **ret, struct mr_error *err)
 {
@@ -136,6 +141,7 @@ void mr_host_init(struct mr_host *h, void *ctx)
       .find = no_find,
       .lookup_free = no_lookup_free,
       .type = host_type,
+      .extents = host_extents,
   };
 }
 

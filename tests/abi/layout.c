@@ -74,6 +74,9 @@ static void data(void)
   FIELD(mr_unit, label);
   FIELD(mr_unit, mark);
   FIELD(mr_unit, state);
+  SIZE(mr_extent);
+  FIELD(mr_extent, at);
+  FIELD(mr_extent, len);
   SIZE(mr_reject);
   FIELD(mr_reject, size);
   FIELD(mr_reject, lane);
@@ -139,6 +142,7 @@ static void host(void)
   FIELD(mr_host, find);
   FIELD(mr_host, lookup_free);
   FIELD(mr_host, type);
+  FIELD(mr_host, extents);
   SIZE(mr_open);
   FIELD(mr_open, size);
   FIELD(mr_open, instance);

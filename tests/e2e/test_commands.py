@@ -236,6 +236,29 @@ def test_a_replay_sends_each_letter_once(millrace, refused):
     assert ids(millrace, "low.jsonl") == [1, 3] and ids(millrace, "high.jsonl") == [2, 4, 5]
 
 
+def test_a_letter_holds_its_element_of_an_array(millrace):
+    orders = [json.dumps({"id": i, "amount": a}) for i, a in IN]
+    millrace.write("in.jsonl", "[" + " , ".join(orders) + "]\n")
+    millrace.run(WRONG).expect(4)
+    letters = [e for e in lines(millrace, "dead.jsonl") if e["kind"] == "letter"]
+    assert [(e["element"], e["original"]) for e in letters] == [(2, orders[2]), (3, orders[3])]
+    millrace.command("replay", millrace.write("right.yaml", RIGHT), "dead.jsonl").expect(0)
+    assert ids(millrace, "low.jsonl") == [1, 3] and ids(millrace, "high.jsonl") == [2, 4, 5]
+
+
+def test_a_letter_may_hold_the_whole_array(millrace):
+    orders = [json.dumps({"id": i, "amount": a}) for i, a in IN]
+    millrace.write("in.jsonl", "[" + ",".join(orders) + "]\n")
+    millrace.run(WRONG).expect(4)
+    letters = lines(millrace, "dead.jsonl")
+    for letter in letters:
+        if letter["kind"] == "letter":
+            letter["original"] = "[" + ",".join(orders) + "]"
+    millrace.write("whole.jsonl", "".join(json.dumps(letter) + "\n" for letter in letters))
+    millrace.command("replay", millrace.write("right.yaml", RIGHT), "whole.jsonl").expect(0)
+    assert ids(millrace, "low.jsonl") == [1, 3] and ids(millrace, "high.jsonl") == [2, 4, 5]
+
+
 def test_a_replay_of_rows_alone(millrace, refused):
     letters = lines(millrace, "dead.jsonl")
     for letter in letters:

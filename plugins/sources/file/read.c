@@ -114,6 +114,7 @@ static void reject(struct file *f, const struct file_input *in, const void *data
 static bool add_system(struct file *f, const struct file_input *in, const char *data, size_t len,
                        int64_t n)
 {
+  const struct mr_host *h = f->host;
   struct src_message m = {
       .topic = in->path,
       .offset = (int64_t)in->at,
@@ -121,6 +122,7 @@ static bool add_system(struct file *f, const struct file_input *in, const char *
       .position = file_number(in),
       .original = data,
       .original_len = len,
+      .extent = MR_HAS(h, extents) ? h->extents(decoder_of(f, in)) : NULL,
   };
   return !f->system.n || !n || src_system_add(&f->system, &m, n);
 }

@@ -33,7 +33,8 @@
 #define KAFKA_QUEUE_MIN (1 << 20)
 #define KAFKA_QUEUES \
   8 /* partitions among which the queue is divided before their number is known */
-#define KAFKA_ORIGINAL_MAX (1 << 20) /* bytes of _original repeated for the rows of one message */
+#define KAFKA_ORIGINAL_MAX \
+  (1 << 20) /* bytes of _original where a format repeats a message for each of its rows */
 
 enum kafka_members { KAFKA_ONE, KAFKA_MANY };
 enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_COMMITTED };

@@ -91,7 +91,9 @@ static bool add_system(struct kafka *k, const struct kafka_part *p, const rd_kaf
   size_t n_header;
   rd_kafka_timestamp_type_t type;
   int64_t ms = rd_kafka_message_timestamp(m, &type);
-  bool fits = (int64_t)m->len * n <= KAFKA_ORIGINAL_MAX || n == 1;
+  const struct mr_host *h = k->host;
+  const struct mr_extent *extent = m->payload && MR_HAS(h, extents) ? h->extents(k->decoder) : NULL;
+  bool fits = extent || n == 1 || (int64_t)m->len * n <= KAFKA_ORIGINAL_MAX;
   if (!read_headers(k, m, &n_header))
     return false;
   struct src_message s = {
@@ -107,6 +109,7 @@ static bool add_system(struct kafka *k, const struct kafka_part *p, const rd_kaf
       .position = (uint64_t)m->offset,
       .original = fits ? m->payload : NULL,
       .original_len = fits ? m->len : 0,
+      .extent = extent,
   };
   return src_system_add(&k->system, &s, n);
 }

@@ -99,7 +99,7 @@ REJECTS = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Reject))
 class Host(c.Structure):
     _fields_ = [("abi", c.c_uint32), ("size", c.c_uint32), ("ctx", c.c_void_p),
                 ("wake_fd", c.c_int), ("log", LOG), ("metric", METRIC), ("notify", NOTIFY),
-                ("reject", REJECTS), ("rest", c.c_void_p * 17)]
+                ("reject", REJECTS), ("rest", c.c_void_p * 18)]
 
 
 class Open(c.Structure):

@@ -69,6 +69,11 @@ static int on_reject(void *ctx, const struct mr_reject *r)
   return MR_OK;
 }
 
+static const struct mr_extent *on_extents(struct mr_decoder *d)
+{
+  return mr_decoder_extents(d);
+}
+
 static int on_decoder(void *ctx, const struct mr_format *f, struct mr_decoder **ret,
                       struct mr_error *err)
 {
@@ -114,6 +119,7 @@ void src_host_init(struct src_host *h, const char *kind, const char *plugin)
   host->decoded = mr_decoded;
   host->decoder_schema = mr_decoder_schema;
   host->decoder_free = mr_decoder_free;
+  host->extents = on_extents;
   host->encoder = on_encoder;
   host->encode = mr_encode;
   host->encoder_free = mr_encoder_free;

@@ -78,8 +78,8 @@ static void test_jsonl(struct fixture *f, gconstpointer data)
   CONF(f, JSONL);
   go(f, "_offset,_element,_original");
   ROWS(f, 4,
-       "1|a|0|0|{\"id\":1,\"name\":\"a\"}\n2|~|21|0|[{\"id\":2},{\"id\":3}]\n"
-       "3|~|21|1|[{\"id\":2},{\"id\":3}]\n4|~|42|0|{\"id\":4}\n");
+       "1|a|0|0|{\"id\":1,\"name\":\"a\"}\n2|~|21|0|{\"id\":2}\n"
+       "3|~|21|1|{\"id\":3}\n4|~|42|0|{\"id\":4}\n");
   ends(f);
 }
 

@@ -67,6 +67,16 @@ static void test_arrays_and_objects(struct fixture *f, gconstpointer data)
   g_assert_cmpint(src_host_lane(&f->h, "t/1")->position, ==, 0);
 }
 
+/* A letter of one row does not need the others' bytes. */
+static void test_originals(struct fixture *f, gconstpointer data)
+{
+  put(f, " [{\"id\":1}, {\"id\":2,\"name\":\"b\"} ]\n");
+  put(f, "{\"id\":3} ");
+  CONF(f, "start=earliest");
+  GO(f, "_element,_original");
+  ROWS(f, 3, "1|~|0|{\"id\":1}\n2|b|1|{\"id\":2,\"name\":\"b\"}\n3|~|0|{\"id\":3} \n");
+}
+
 /* A message of three rows is given whole even when fewer rows were asked for. */
 static void test_message_is_atomic(struct fixture *f, gconstpointer data)
 {
@@ -581,6 +591,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   TEST("arrays-and-objects", test_arrays_and_objects);
+  TEST("originals", test_originals);
   TEST("message-is-atomic", test_message_is_atomic);
   TEST("one-lane-a-batch", test_one_lane_a_batch);
   TEST("system-columns", test_system_columns);

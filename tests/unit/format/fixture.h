@@ -135,6 +135,19 @@ static inline void show(GString *out, const struct mr_view *v, int64_t i)
   }
 }
 
+/* Asserts where the rows of message m stand in it: each as text, joined by "|"; "" for none told.
+ */
+static inline void assert_extents(struct mr_decoder *d, const char *m, const char *expect)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  g_autoptr(GString) out = g_string_new(NULL);
+  int n = mr_decode(d, m, strlen(m), &err);
+  const struct mr_extent *e = mr_decoder_extents(d);
+  for (int i = 0; e && i < n; i++)
+    g_string_append_printf(out, "%s%.*s", i ? "|" : "", (int)e[i].len, m + e[i].at);
+  g_assert_cmpstr(out->str, ==, expect);
+}
+
 /* Rows as "1,abc|2,null". */
 static inline char *rows_text(const struct ArrowSchema *s, const struct ArrowArray *rows)
 {

@@ -79,6 +79,20 @@ static void test_dialects(void)
   }
 }
 
+/* Each record's own bytes, without its line end; the header is none. */
+static void test_extents(void)
+{
+  struct mr_csv_conf conf = {.header = true};
+  struct mr_format f = {mr_format_find("csv"), &conf};
+  struct mr_error err = MR_ERROR_INIT;
+  struct mr_decoder *d = NULL;
+  g_assert_cmpint(mr_decoder_new(&f, &d, &err), ==, MR_OK);
+  assert_extents(d, "a,b\n1,x\r\n\n2,\"y\nz\"\n", "1,x|2,\"y\nz\"");
+  assert_extents(d, "text,1\n3,u", "text,1|3,u"); /* column a is read again as text */
+  assert_extents(d, "4,v\n5\n", "");
+  mr_decoder_free(d);
+}
+
 static void test_types(void)
 {
   assert_csv({0},
@@ -329,6 +343,7 @@ int main(int argc, char **argv)
   g_test_add_func("/csv/records", test_records);
   g_test_add_func("/csv/dialects", test_dialects);
   g_test_add_func("/csv/types", test_types);
+  g_test_add_func("/csv/extents", test_extents);
   g_test_add_func("/csv/refused", test_refused);
   g_test_add_func("/csv/inferred", test_inferred);
   g_test_add_func("/csv/spectrum", test_spectrum);

@@ -251,6 +251,21 @@ static void test_messages(void)
   mr_schema_release(&s);
 }
 
+/* Each element's own bytes, also where columns are widened on the way; an object is the message. */
+static void test_extents(void)
+{
+  struct mr_json_conf conf = {.unknown = MR_UNKNOWN_ADD};
+  struct mr_decoder *d = decoder_of("json", &conf);
+  assert_extents(d, " {\"a\":1} ", "");
+  assert_extents(d, " [ {\"a\":1} ,{\"a\":2}]\n", "{\"a\":1}|{\"a\":2}");
+  assert_extents(d, "[{\"a\":1},{\"a\":\"x, {\"}, {\"b\":[{}]}]",
+                 "{\"a\":1}|{\"a\":\"x, {\"}|{\"b\":[{}]}");
+  assert_extents(d, "[]", "");
+  assert_extents(d, "[{\"a\":1},{]", "");
+  assert_extents(d, "{\"a\":1}", "");
+  mr_decoder_free(d);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -267,5 +282,6 @@ int main(int argc, char **argv)
   g_test_add_func("/json/decode/unknown-keys", test_unknown_keys);
   g_test_add_func("/json/decode/depth", test_depth);
   g_test_add_func("/json/decode/messages", test_messages);
+  g_test_add_func("/json/decode/extents", test_extents);
   return g_test_run();
 }
