@@ -113,6 +113,7 @@ class Millrace:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.binary = str(binary or BINARY)
         self.env = {k: os.environ[k] for k in KEPT if k in os.environ}
+        self.env["G_DEBUG"] = "fatal-criticals"  # misuse of GLib ends the program
         self.env["STATE"] = str(self.folder / "state")
         self.env.update(env or {})
         self.runs = []
