@@ -164,33 +164,16 @@ void kafka_client_serve(struct kafka *k)
 
 /* ---------------------------------------------------------------- requests */
 
-static bool is_network(rd_kafka_resp_err_t e)
-{
-  switch (e) {
-  case RD_KAFKA_RESP_ERR__TRANSPORT:
-  case RD_KAFKA_RESP_ERR__RESOLVE:
-  case RD_KAFKA_RESP_ERR__TIMED_OUT:
-  case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
-  case RD_KAFKA_RESP_ERR__AUTHENTICATION:
-  case RD_KAFKA_RESP_ERR__SSL:
-  case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
-  case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
-  case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
-  case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return true;
-  default: return false;
-  }
-}
-
 int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
                       struct mr_error *err)
 {
   char brokers[160];
   bool own = k->reason[0] && (k->down || e == RD_KAFKA_RESP_ERR__TIMED_OUT);
-  kafka_brokers(k->conf, brokers, sizeof brokers);
+  kfk_brokers(&k->conf->brokers, brokers, sizeof brokers);
   err->native = e;
-  err->unreachable = is_network(e) || k->down;
+  err->unreachable = kfk_is_network(e) || k->down;
   const char *code = own ? k->code : rd_kafka_err2name(e);
-  bool hint = !strcmp(code, "_SSL") && k->conf->tls.mode == KAFKA_TLS_AUTO;
+  bool hint = !strcmp(code, "_SSL") && k->conf->tls.mode == KFK_TLS_AUTO;
   return src_fail(err, MR_RETRY, code, "Kafka at %s: %s: %s%s", brokers, what,
                   own ? k->reason : rd_kafka_err2str(e),
                   hint ? " (tls: {mode: off} is for brokers without encryption)" : "");
@@ -222,7 +205,7 @@ static int topic_fails(struct kafka *k, const struct rd_kafka_metadata_topic *t,
                        struct mr_error *err)
 {
   char brokers[160], what[300];
-  kafka_brokers(k->conf, brokers, sizeof brokers);
+  kfk_brokers(&k->conf->brokers, brokers, sizeof brokers);
   if (t->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
       t->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC)
     return src_badconf(err, "topics", "Kafka at %s has no topic %s", brokers, t->topic);

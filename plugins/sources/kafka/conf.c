@@ -7,60 +7,6 @@
 static const char *const members[] = {"one", "many", NULL};
 static const char *const starts[] = {"earliest", "latest", "committed", NULL};
 static const char *const gaps[] = {"fail", "continue", NULL};
-static const char *const tls_modes[] = {"auto", "on", "off", NULL};
-static const char *const mechanisms[] = {"plain",  "scram_sha_256", "scram_sha_512",
-                                         "gssapi", "oauthbearer",   NULL};
-static const char *const mechanism_names[] = {"PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI",
-                                              "OAUTHBEARER"};
-
-#define SUB(group, field) \
-  (uint32_t)(offsetof(struct kafka_conf, group.field) - offsetof(struct kafka_conf, group))
-
-static const struct mr_opt tls_options[] = {
-    {.name = "mode",
-     .type = MR_CHOICE,
-     .offset = SUB(tls, mode),
-     .dflt = "auto",
-     .choices = tls_modes,
-     .doc = "auto: on unless every broker is on this machine"},
-    {.name = "ca",
-     .type = MR_TEXT,
-     .offset = SUB(tls, ca),
-     .doc = "File with the certificates of authorities to trust; left out: the system's"},
-    {.name = "cert",
-     .type = MR_TEXT,
-     .offset = SUB(tls, cert),
-     .doc = "File with the client's certificate (PEM)"},
-    {.name = "key",
-     .type = MR_TEXT,
-     .offset = SUB(tls, key),
-     .doc = "File with the client's private key (PEM)"},
-    {.name = "key_password",
-     .type = MR_TEXT,
-     .flags = MR_SECRET,
-     .offset = SUB(tls, key_password),
-     .doc = "Password of the private key"},
-    {.name = "verify",
-     .type = MR_BOOL,
-     .offset = SUB(tls, verify),
-     .dflt = "true",
-     .doc = "Whether the broker's certificate and name are verified"},
-    {0},
-};
-static const struct mr_opt sasl_options[] = {
-    {.name = "mechanism",
-     .type = MR_CHOICE,
-     .offset = SUB(sasl, mechanism),
-     .choices = mechanisms,
-     .doc = "How the client logs in"},
-    {.name = "user", .type = MR_TEXT, .offset = SUB(sasl, user), .doc = "User name"},
-    {.name = "password",
-     .type = MR_TEXT,
-     .flags = MR_SECRET,
-     .offset = SUB(sasl, password),
-     .doc = "Password"},
-    {0},
-};
 const struct mr_opt kafka_options[] = {
     {.name = "brokers",
      .type = MR_TEXT,
@@ -131,13 +77,13 @@ const struct mr_opt kafka_options[] = {
      .type = MR_GROUP,
      .offset = offsetof(struct kafka_conf, tls),
      .sub_size = sizeof(((struct kafka_conf *)0)->tls),
-     .sub = tls_options,
+     .sub = kfk_tls_options,
      .doc = "Encryption"},
     {.name = "sasl",
      .type = MR_GROUP,
      .offset = offsetof(struct kafka_conf, sasl),
      .sub_size = sizeof(((struct kafka_conf *)0)->sasl),
-     .sub = sasl_options,
+     .sub = kfk_sasl_options,
      .doc = "Log-in"},
     {.name = "rdkafka",
      .type = MR_TEXT,
@@ -166,76 +112,6 @@ static const char *const owned[] = {
     NULL,
 };
 
-static const char *text_at(const struct mr_list *l, size_t i)
-{
-  return ((const char *const *)l->item)[i];
-}
-
-const char *kafka_brokers(const struct kafka_conf *c, char *buf, size_t size)
-{
-  size_t used = 0;
-  buf[0] = 0;
-  for (size_t i = 0; i < c->brokers.n && used < size; i++)
-    used +=
-        (size_t)snprintf(buf + used, size - used, "%s%s", i ? "," : "", text_at(&c->brokers, i));
-  return buf;
-}
-
-/* The host of "[scheme://]host:port" or "[v6]:port". */
-static void broker_host(const char *broker, char *ret, size_t size)
-{
-  const char *s = strstr(broker, "://");
-  s = s ? s + 3 : broker;
-  bool bracket = *s == '[';
-  s += bracket;
-  size_t n = strcspn(s, bracket ? "]" : ":");
-  snprintf(ret, size, "%.*s", (int)n, s);
-}
-
-static bool is_local(const char *broker)
-{
-  char host[256];
-  struct in_addr v4;
-  broker_host(broker, host, sizeof host);
-  if (inet_pton(AF_INET, host, &v4) == 1)
-    return ntohl(v4.s_addr) >> 24 == 127;
-  return !strcasecmp(host, "localhost") || !strcmp(host, "::1");
-}
-
-static bool wants_tls(const struct kafka_conf *c)
-{
-  bool local = true;
-  for (size_t i = 0; i < c->brokers.n; i++)
-    local = local && is_local(text_at(&c->brokers, i));
-  return c->tls.mode == KAFKA_TLS_ON || (c->tls.mode != KAFKA_TLS_OFF && !local);
-}
-
-static int set(rd_kafka_conf_t *rc, const char *name, const char *value, const char *option,
-               struct mr_error *err)
-{
-  char why[256];
-  if (!value || rd_kafka_conf_set(rc, name, value, why, sizeof why) == RD_KAFKA_CONF_OK)
-    return MR_OK;
-  bool secret = strstr(name, "password") || strstr(name, "secret") || strstr(name, "token") ||
-                strstr(name, ".pem") || strstr(name, "jaas");
-  return src_badconf(err, option, "librdkafka: %s: %s", name, secret ? "value refused" : why);
-}
-
-/* A setting that not every version of the library has. */
-static void set_if_known(rd_kafka_conf_t *rc, const char *name, const char *value)
-{
-  char why[256];
-  rd_kafka_conf_set(rc, name, value, why, sizeof why);
-}
-
-static int set_int(rd_kafka_conf_t *rc, const char *name, int64_t value, const char *option,
-                   struct mr_error *err)
-{
-  char text[24];
-  snprintf(text, sizeof text, "%lld", (long long)value);
-  return set(rc, name, text, option, err);
-}
-
 static bool is_given(const struct kafka_conf *c, const char *name)
 {
   for (size_t i = 0; i < c->rdkafka.n; i++)
@@ -245,22 +121,6 @@ static bool is_given(const struct kafka_conf *c, const char *name)
     if (!strcmp(c->options.key[i], name))
       return true;
   return false;
-}
-
-static int set_map(rd_kafka_conf_t *rc, const struct mr_list *map, const char *option,
-                   struct mr_error *err)
-{
-  for (size_t i = 0; i < map->n; i++) {
-    char path[96];
-    snprintf(path, sizeof path, "%s.%s", option, map->key[i]);
-    for (const char *const *o = owned; *o; o++)
-      if (!strcmp(*o, map->key[i]))
-        return src_badconf(err, path, "%s is set by this source itself", map->key[i]);
-    int r = set(rc, map->key[i], text_at(map, i), path, err);
-    if (r < 0)
-      return r;
-  }
-  return MR_OK;
 }
 
 /* What never changes: the runtime keeps the positions, and one process wants its first row soon. */
@@ -288,11 +148,11 @@ static int set_fixed(rd_kafka_conf_t *rc, struct mr_error *err)
       {NULL, NULL},
   };
   for (size_t i = 0; fixed[i][0]; i++) {
-    int r = set(rc, fixed[i][0], fixed[i][1], "", err);
+    int r = kfk_set(rc, fixed[i][0], fixed[i][1], "", err);
     if (r < 0)
       return r;
   }
-  set_if_known(rc, "fetch.queue.backoff.ms", "5");
+  kfk_set_if_known(rc, "fetch.queue.backoff.ms", "5");
   return MR_OK;
 }
 
@@ -318,35 +178,7 @@ static int set_queue(rd_kafka_conf_t *rc, const struct kafka *k, int64_t queues,
   int r = MR_OK;
   for (size_t i = 0; r == MR_OK && i < sizeof limit / sizeof *limit; i++)
     if (!is_given(k->conf, limit[i].name))
-      r = set_int(rc, limit[i].name, limit[i].value, "queue", err);
-  return r;
-}
-
-static int set_security(rd_kafka_conf_t *rc, const struct kafka_conf *c, struct mr_error *err)
-{
-  bool tls = wants_tls(c), sasl = c->sasl.mechanism >= 0;
-  int r =
-      set(rc, "security.protocol",
-          tls ? (sasl ? "sasl_ssl" : "ssl") : (sasl ? "sasl_plaintext" : "plaintext"), "tls", err);
-  if (r == MR_OK && tls && !c->tls.verify)
-    r = set(rc, "enable.ssl.certificate.verification", "false", "tls.verify", err);
-  if (r == MR_OK && tls)
-    r = set(rc, "ssl.endpoint.identification.algorithm", c->tls.verify ? "https" : "none",
-            "tls.verify", err);
-  if (r == MR_OK)
-    r = set(rc, "ssl.ca.location", c->tls.ca, "tls.ca", err);
-  if (r == MR_OK)
-    r = set(rc, "ssl.certificate.location", c->tls.cert, "tls.cert", err);
-  if (r == MR_OK)
-    r = set(rc, "ssl.key.location", c->tls.key, "tls.key", err);
-  if (r == MR_OK)
-    r = set(rc, "ssl.key.password", c->tls.key_password, "tls.key_password", err);
-  if (r == MR_OK && sasl)
-    r = set(rc, "sasl.mechanisms", mechanism_names[c->sasl.mechanism], "sasl.mechanism", err);
-  if (r == MR_OK && sasl)
-    r = set(rc, "sasl.username", c->sasl.user, "sasl.user", err);
-  if (r == MR_OK && sasl)
-    r = set(rc, "sasl.password", c->sasl.password, "sasl.password", err);
+      r = kfk_set_int(rc, limit[i].name, limit[i].value, "queue", err);
   return r;
 }
 
@@ -355,15 +187,16 @@ static int set_names(rd_kafka_conf_t *rc, const struct kafka *k, struct mr_error
   char brokers[4096], id[160];
   const struct kafka_conf *c = k->conf;
   snprintf(id, sizeof id, "millrace-%s", k->pipeline_stage);
-  int r = set(rc, "bootstrap.servers", kafka_brokers(c, brokers, sizeof brokers), "brokers", err);
+  int r = kfk_set(rc, "bootstrap.servers", kfk_brokers(&c->brokers, brokers, sizeof brokers),
+                  "brokers", err);
   if (r == MR_OK)
-    r = set(rc, "client.id", c->client_id ? c->client_id : id, "client_id", err);
+    r = kfk_set(rc, "client.id", c->client_id ? c->client_id : id, "client_id", err);
   /* librdkafka assigns partitions only to a handle with a group; ours stays unused unless the file
    * names one. */
   if (r == MR_OK)
-    r = set(rc, "group.id", c->group ? c->group : id, "group", err);
+    r = kfk_set(rc, "group.id", c->group ? c->group : id, "group", err);
   if (r == MR_OK)
-    r = set_int(rc, "max.poll.interval.ms", KAFKA_MAX_POLL_MS, "", err);
+    r = kfk_set_int(rc, "max.poll.interval.ms", KAFKA_MAX_POLL_MS, "", err);
   return r;
 }
 
@@ -378,11 +211,11 @@ int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t *
   if (r == MR_OK)
     r = set_queue(rc, k, max_queues, err);
   if (r == MR_OK)
-    r = set_security(rc, c, err);
+    r = kfk_set_security(rc, &c->brokers, &c->tls, &c->sasl, err);
   if (r == MR_OK)
-    r = set_map(rc, &c->rdkafka, "rdkafka", err);
+    r = kfk_set_map(rc, &c->rdkafka, "rdkafka", owned, err);
   if (r == MR_OK)
-    r = set_map(rc, &c->options, "options", err);
+    r = kfk_set_map(rc, &c->options, "options", owned, err);
   if (r < 0)
     rd_kafka_conf_destroy(rc);
   else
@@ -469,14 +302,14 @@ bool kafka_time(const char *s, int64_t *ret_ms)
 static int validate_topics(const struct kafka_conf *c, struct mr_error *err)
 {
   for (size_t i = 0; i < c->topics.n; i++) {
-    const char *t = text_at(&c->topics, i);
+    const char *t = kfk_text(&c->topics, i);
     if (*t == '^' ||
         strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
             strlen(t) ||
         !*t || strlen(t) > 249)
       return src_badconf(err, "topics", "%.100s is not a topic name", t);
     for (size_t j = 0; j < i; j++)
-      if (!strcmp(t, text_at(&c->topics, j)))
+      if (!strcmp(t, kfk_text(&c->topics, j)))
         return src_badconf(err, "topics", "topic %s is named twice", t);
   }
   return MR_OK;
@@ -490,8 +323,8 @@ static int validate_offsets(const struct kafka_conf *c, struct mr_error *err)
     const char *number = colon ? colon + 1 : key;
     bool known = !colon && c->topics.n == 1;
     for (size_t t = 0; colon && t < c->topics.n; t++)
-      known = known || (!strncmp(key, text_at(&c->topics, t), (size_t)(colon - key)) &&
-                        strlen(text_at(&c->topics, t)) == (size_t)(colon - key));
+      known = known || (!strncmp(key, kfk_text(&c->topics, t), (size_t)(colon - key)) &&
+                        strlen(kfk_text(&c->topics, t)) == (size_t)(colon - key));
     size_t n = strlen(number);
     if (!known || !n || n > 9 || kafka_digits(number, (int)n) < 0)
       return src_badconf(err, "start_offsets",
@@ -510,9 +343,9 @@ int kafka_validate(const void *conf, struct mr_error *err)
     return src_badconf(err, "group", "start: committed needs a group");
   if (c->start_at && !kafka_time(c->start_at, &ms))
     return src_badconf(err, "start_at", "not a time; write it as 2026-01-28T10:00:00Z");
-  if (c->sasl.mechanism < 0 && (c->sasl.user || c->sasl.password))
-    return src_badconf(err, "sasl.mechanism", "a user or password needs a mechanism");
-  int r = validate_topics(c, err);
+  int r = kfk_validate_sasl(&c->sasl, err);
+  if (r == MR_OK)
+    r = validate_topics(c, err);
   if (r == MR_OK)
     r = validate_offsets(c, err);
   if (r < 0)

@@ -134,7 +134,7 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
     r = kafka_client_metadata(k, KAFKA_DEADLINE_MS, &md, err);
   if (r == MR_OK) {
     r = kafka_client_topics(k, md, err);
-    kafka_brokers(k->conf, brokers, sizeof brokers);
+    kfk_brokers(&k->conf->brokers, brokers, sizeof brokers);
     for (int i = 0; r == MR_OK && i < md->topic_cnt; i++) {
       int n =
           snprintf(line, sizeof line,

@@ -14,6 +14,7 @@
 #define KAFKA_H
 #include <stdlib.h>
 #include <librdkafka/rdkafka.h>
+#include "common/kfk-conf.h"
 #include "common/src-error.h"
 #include "common/src-system.h"
 #include "millrace/plugin.h"
@@ -39,7 +40,6 @@
 enum kafka_members { KAFKA_ONE, KAFKA_MANY };
 enum kafka_start { KAFKA_EARLIEST, KAFKA_LATEST, KAFKA_COMMITTED };
 enum kafka_on_gap { KAFKA_GAP_FAIL, KAFKA_GAP_CONTINUE };
-enum kafka_tls { KAFKA_TLS_AUTO, KAFKA_TLS_ON, KAFKA_TLS_OFF };
 
 struct kafka_conf {
   struct mr_list brokers, topics, start_offsets, key_columns, rdkafka, options;
@@ -47,15 +47,8 @@ struct kafka_conf {
   int32_t members, start, on_gap;
   const struct mr_format *format;
   int64_t queue;
-  struct {
-    int32_t mode;
-    const char *ca, *cert, *key, *key_password;
-    bool verify;
-  } tls;
-  struct {
-    int32_t mechanism;
-    const char *user, *password;
-  } sasl;
+  struct kfk_tls tls;
+  struct kfk_sasl sasl;
 };
 
 /* How full a partition's queue was, to see when librdkafka has stopped fetching. */
@@ -126,7 +119,6 @@ int kafka_validate(const void *conf, struct mr_error *err);
  * *ret: rd_kafka_new takes it. */
 int kafka_conf_make(const struct kafka *k, int64_t max_queues, rd_kafka_conf_t **ret,
                     struct mr_error *err);
-const char *kafka_brokers(const struct kafka_conf *c, char *buf, size_t size);
 /* Milliseconds since 1970 of "2026-01-28T10:00:00[.sss][Z|+hh:mm]" or a date alone (UTC). false:
  * not a time. */
 /* n digits as a number; -1: not digits. */
