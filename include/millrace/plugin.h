@@ -270,6 +270,8 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   /* Where each row that the last decode added stands in its message, in order: an element of an
    * array, a line. NULL: every row is of the whole message. Valid until the decoder's next call. */
   const struct mr_extent *(*extents)(struct mr_decoder *);
+  const char *(*format_name)(const struct mr_format *); /* "csv": as the file says it; lives as long
+                                                         * as the format */
 };
 struct mr_open { /* lend until close */
   uint32_t size, instance, instances;

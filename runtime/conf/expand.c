@@ -28,11 +28,9 @@ static void fail(struct expand *e, const char *at, const char *fmt, ...)
   }
   va_list ap;
   va_start(ap, fmt);
-  g_autofree char *message = g_strdup_vprintf(fmt, ap);
+  e->node->lacks = g_strdup_vprintf(fmt, ap);
   va_end(ap);
-  g_autofree char *path = mr_ynode_path(e->node);
-  mr_problem_add(e->load->problems, mr_ynode_locate(e->node, e->load->own->source, line, column),
-                 path, "%s", message);
+  e->node->lacks_at = mr_ynode_locate(e->node, e->load->own->source, line, column);
 }
 
 /* The } that ends what begins after ${; inner ${…} are skipped. */
@@ -170,4 +168,14 @@ void mr_expand_tree(struct mr_load *l, struct mr_ynode *n)
     expand_scalar(l, n);
   for (guint i = 0; i < mr_ynode_count(n); i++)
     mr_expand_tree(l, mr_ynode_kid(n, i));
+}
+
+void mr_expand_report(struct mr_load *l, const struct mr_ynode *n)
+{
+  if (n->lacks) {
+    g_autofree char *path = mr_ynode_path(n);
+    mr_problem_add(l->problems, n->lacks_at, path, "%s", n->lacks);
+  }
+  for (guint i = 0; i < mr_ynode_count(n); i++)
+    mr_expand_report(l, mr_ynode_kid(n, i));
 }

@@ -42,8 +42,12 @@ void mr_secret_find(struct mr_spec_own *own,
                     const char *text); /* passwords inside URLs and connection strings */
 char *mr_secret_redact(const struct mr_spec_own *own, const char *text);
 
-/* expand.c: ${…} in every value of the tree, in place. */
+/* expand.c: ${…} in every value of the tree, in place. What cannot be replaced is noted at its
+ * node, which becomes broken. */
 void mr_expand_tree(struct mr_load *l, struct mr_ynode *n);
+/* Reports what could not be replaced and is still in the tree: no override has put a value there.
+ */
+void mr_expand_report(struct mr_load *l, const struct mr_ynode *n);
 
 /* override.c */
 GPtrArray *mr_overrides_read(struct mr_load *l, const char *const *set);

@@ -30,6 +30,7 @@ void mr_ynode_free(struct mr_ynode *n)
   g_free(n->key);
   g_free(n->text);
   g_free(n->label);
+  g_free(n->lacks);
   g_free(n);
 }
 

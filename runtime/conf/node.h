@@ -22,9 +22,11 @@ struct mr_ynode {
   bool split;    /* collection: its last scalar opened a parenthesis that the comma cut off */
   char quote;    /* 0 plain, or one of ' " | > */
   struct mr_mark_at at, end, key_at;
-  char *key;               /* in a mapping */
-  char *text;              /* a scalar's */
-  char *label;             /* of an override: "--set out.table"; its path in messages */
+  char *key;   /* in a mapping */
+  char *text;  /* a scalar's */
+  char *label; /* of an override: "--set out.table"; its path in messages */
+  char *lacks; /* why its ${…} could not be replaced; said unless an override comes */
+  struct mr_mark_at lacks_at;
   struct mr_ynode *parent; /* lent */
   GPtrArray *kids;         /* struct mr_ynode *, owned; NULL for scalars */
 };

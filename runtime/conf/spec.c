@@ -148,6 +148,7 @@ static void read_document(struct mr_load *l, struct mr_ynode *root)
   need_section(l, root, "sinks");
   mr_graph_resolve(l);
   mr_overrides_unused(l);
+  mr_expand_report(l, root);
 }
 
 static void redact_problems(const struct mr_spec *spec, GPtrArray *problems)

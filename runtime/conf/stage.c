@@ -108,7 +108,8 @@ static const struct mr_opt batch_options[] = {
     {"bytes", MR_BYTES, 0, SET(batch_bytes), .range = "1KiB..256MiB", .dflt = "1MiB",
      .doc = "most bytes in a batch"},
     {"linger", MR_TIME_MS, 0, SET(linger_ms), .range = "0..10s", .dflt = "50ms",
-     .doc = "how long a batch may wait to become full"},
+     .doc = "a source that has nothing more to give for so long has what was read committed now, "
+            "not at the next checkpoint; batches never wait to become full"},
     {NULL},
 };
 const struct mr_opt mr_settings_options[] = {

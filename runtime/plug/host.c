@@ -112,6 +112,11 @@ static int host_type(void *ctx, const char *text, const char *name, struct Arrow
   return mr_type_parse(text, name, give, err);
 }
 
+static const char *host_format_name(const struct mr_format *f)
+{
+  return f->desc->name;
+}
+
 void mr_host_init(struct mr_host *h, void *ctx)
 {
   *h = (struct mr_host){
@@ -142,6 +147,7 @@ void mr_host_init(struct mr_host *h, void *ctx)
       .lookup_free = no_lookup_free,
       .type = host_type,
       .extents = host_extents,
+      .format_name = host_format_name,
   };
 }
 

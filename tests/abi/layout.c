@@ -143,6 +143,7 @@ static void host(void)
   FIELD(mr_host, lookup_free);
   FIELD(mr_host, type);
   FIELD(mr_host, extents);
+  FIELD(mr_host, format_name);
   SIZE(mr_open);
   FIELD(mr_open, size);
   FIELD(mr_open, instance);

@@ -21,6 +21,7 @@ struct file_sink {
   struct mr_encoder *encoder;
   char *header; /* what each file begins with */
   size_t header_len;
+  bool separate; /* the encoder puts nothing between rows, and a line for each is wanted */
   struct output out;
 };
 
@@ -81,6 +82,22 @@ static const char *bytes_of(const struct ArrowArray *lines, size_t *ret_len)
   int32_t from = end[lines->offset];
   *ret_len = (size_t)(end[lines->offset + lines->length] - from);
   return (const char *)lines->buffers[2] + from;
+}
+
+/* One line end behind each row; JSON's own bytes hold none. Caller frees. */
+static char *as_lines(const struct ArrowArray *rows, size_t *ret_len)
+{
+  const int32_t *end = (const int32_t *)rows->buffers[1] + rows->offset;
+  const char *data = rows->buffers[2];
+  *ret_len = (size_t)(end[rows->length] - end[0]) + (size_t)rows->length;
+  char *lines = malloc(*ret_len + 1), *to = lines;
+  for (int64_t i = 0; lines && i < rows->length; i++) {
+    size_t n = (size_t)(end[i + 1] - end[i]);
+    memcpy(to, data + end[i], n);
+    to[n] = '\n';
+    to += n + 1;
+  }
+  return lines;
 }
 
 static bool no_rows(const struct ArrowSchema *in, struct ArrowArray *ret)
@@ -147,6 +164,7 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
+  s->separate = !strcmp(s->host->format_name(s->conf->format), "json");
   bool ok = output_init(&s->out, s->conf->path, s->conf->rotate.bytes, s->conf->rotate.every_ms,
                         o->instance, o->instances);
   int r = ok ? MR_OK : src_no_memory(err);
@@ -195,12 +213,16 @@ static int write_(void *self, const struct mr_batch *lend, struct mr_error *err)
   if (r < 0)
     return r;
   const char *p = bytes_of(&lines, &len);
-  if (s->header_len && output_is_empty(&s->out))
+  char *own = s->separate ? as_lines(&lines, &len) : NULL;
+  if (s->separate && !own)
+    r = src_no_memory(err);
+  if (r == MR_OK && s->header_len && output_is_empty(&s->out))
     r = output_write(&s->out, s->header, s->header_len, err);
   if (r == MR_OK && len)
-    r = output_write(&s->out, p, len, err);
+    r = output_write(&s->out, own ? own : p, len, err);
   if (r < 0 && s->out.len > before)
     s->out.len = before;
+  free(own);
   mr_array_release(&lines);
   return r;
 }

@@ -79,6 +79,11 @@ static int on_decoder(void *ctx, const struct mr_format *f, struct mr_decoder **
 {
   return mr_decoder_new(f, ret, err);
 }
+static const char *format_name(const struct mr_format *f)
+{
+  return f->desc->name;
+}
+
 static int on_encoder(void *ctx, const struct mr_format *f, const struct ArrowSchema *in,
                       struct mr_encoder **ret, struct mr_error *err)
 {
@@ -123,6 +128,7 @@ void src_host_init(struct src_host *h, const char *kind, const char *plugin)
   host->encoder = on_encoder;
   host->encode = mr_encode;
   host->encoder_free = mr_encoder_free;
+  host->format_name = format_name;
   h->lanes = g_ptr_array_new_with_free_func(lane_free);
   h->refused = g_ptr_array_new_with_free_func(refused_free);
   h->pool = g_ptr_array_new_with_free_func(g_free);

@@ -88,6 +88,21 @@ static void test_appends_lines(struct fixture *f, gconstpointer data)
   is(f->path, "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":null}\n{\"id\":3,\"name\":\"c\"}\n");
 }
 
+/* A row on each line with format json, too: objects with nothing between them are no JSON text. */
+static void test_json_is_lines(struct fixture *f, gconstpointer data)
+{
+  CONF(f, "format=json");
+  go(f);
+  put(f, "1|a|7\n2|~|8\n");
+  put(f, "3|c|9\n");
+  g_autofree char *text = NULL;
+  g_file_get_contents(f->path, &text, NULL, NULL);
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  g_assert_cmpuint(g_strv_length(lines), ==, 4); /* the last one is empty */
+  g_assert_cmpstr(lines[2], ==, "{\"id\":3,\"name\":\"c\"}");
+  g_assert_cmpstr(lines[3], ==, "");
+}
+
 static void test_nothing_before_commit(struct fixture *f, gconstpointer data)
 {
   src_host_conf(&f->h, f->option, NULL);
@@ -259,6 +274,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   TEST("appends-lines", test_appends_lines);
+  TEST("json-is-lines", test_json_is_lines);
   TEST("nothing-before-commit", test_nothing_before_commit);
   TEST("large-unit-aborted", test_large_unit_aborted);
   TEST("torn-line", test_torn_line);

@@ -134,6 +134,29 @@ static void test_origins(void)
   g_unsetenv("MILLRACE_SET_IN__SIZE");
 }
 
+/* A variable that is not set is no error where an override says what is meant instead. */
+static void test_rescue(void)
+{
+  static const char file[] =
+      "name: p\nsources:\n  - name: in\n    tap: {topics: ['${MR_T_NONE}', b], url: "
+      "'${MR_T_NONE}', "
+      "password: '${file:/nonexistent}'}\nsinks:\n  - name: to\n    out: {}\n";
+  const char *const set[] = {"in.topics=[a]", "in.url=u", NULL}, *const one[] = {"in.url=u", NULL};
+  g_unsetenv("MR_T_NONE");
+  g_setenv("MILLRACE_SET_IN__PASSWORD", "pass", TRUE);
+  g_autofree char *problems = NULL, *rest = NULL;
+  struct mr_spec *spec = fake_load(file, set, &problems);
+  g_assert_cmpstr(problems, ==, "");
+  g_assert_cmpstr(tap(spec)->url, ==, "u");
+  g_assert_cmpstr(tap(spec)->password, ==, "pass");
+  mr_spec_free(spec);
+  g_assert_null(fake_load(file, one, &rest));
+  g_assert_cmpstr(rest, ==,
+                  "f:4:21: /sources/in/tap/topics/0: the environment variable MR_T_NONE is not set "
+                  "(${MR_T_NONE:-…} gives a default)\n");
+  g_unsetenv("MILLRACE_SET_IN__PASSWORD");
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -143,5 +166,6 @@ int main(int argc, char **argv)
   g_test_add_func("/override/unknown", test_unknown);
   g_test_add_func("/override/wrong-value", test_wrong_value);
   g_test_add_func("/override/origins", test_origins);
+  g_test_add_func("/override/rescue", test_rescue);
   return g_test_run();
 }
