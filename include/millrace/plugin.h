@@ -316,6 +316,10 @@ struct mr_source {
   void (*wake)(void *self); /* optional, all kinds: any thread, from open's return to close: the
                                running call returns soon */
   void (*close)(void *self);
+  /* Optional, for sources that share their lanes with other processes: one of them has taken this
+   * lane, nobody said so before. MR_OK: nothing more of it is given until it is assigned and named
+   * anew. Absent or < 0: the run ends, "taken over". */
+  int (*lost)(void *self, uint32_t lane, struct mr_error *);
 };
 struct mr_transform {
   uint32_t size;

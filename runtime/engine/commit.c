@@ -38,6 +38,29 @@ struct reread {
   uint32_t upto, from, other;
 };
 
+/* Lanes of a unit that are ours and durable, although the unit as a whole is not ours to finish. */
+struct landed {
+  struct mr_mark *mark;
+  uint32_t n;
+};
+
+static void landed_add(struct landed *l, const struct mr_mark *mine)
+{
+  l->mark = g_renew(struct mr_mark, l->mark, l->n + 1);
+  l->mark[l->n++] = *mine;
+}
+
+/* Their dead letters count: nobody else writes these marks. Frees. */
+static int landed_mark(struct mr_stage *s, const struct mr_unit *u, struct landed *l)
+{
+  struct mr_unit part = *u;
+  part.mark = l->mark;
+  part.n = l->n;
+  bool ok = mr_letters_mark(s, &part);
+  g_free(l->mark);
+  return ok ? MR_COMMIT_DONE : MR_COMMIT_STOPPED;
+}
+
 static void on_reread(void *out, const struct mr_mark *m)
 {
   struct reread *r = out;
@@ -59,6 +82,53 @@ static void on_reread(void *out, const struct mr_mark *m)
   }
 }
 
+/* Reads the row of one lane. MR_FENCED: another process owns it. */
+static int ask_lane(struct mr_stage *s, struct mr_unit *u, uint32_t i, struct landed *landed,
+                    struct mr_error *err)
+{
+  struct mr_unit one = *u;
+  struct reread r = {&one, s, 0, 0, 0};
+  one.mark = &u->mark[i];
+  one.n = 1;
+  for (int tries = 1;;) {
+    mr_error_clear(err);
+    int st = vt(s)->reread(s->self, &one, on_reread, &r, err);
+    if (st >= 0 && r.upto)
+      landed_add(landed, &one.mark[0]);
+    if (st >= 0 || st == MR_FENCED)
+      return MIN(st, MR_OK);
+    err->unit_lost = false;
+    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+      return st;
+  }
+}
+
+/* Another process owns lanes of the unit: they are found out one by one and given up, the others
+ * are read again from where they stand. */
+static int find_taken(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
+  struct mr_error first = *err;
+  struct landed landed = {NULL, 0};
+  bool any = false;
+  for (uint32_t i = 0; vt(s)->reread && i < u->n; i++) {
+    int st = ask_lane(s, u, i, &landed, err);
+    if (st && st != MR_FENCED) {
+      g_free(landed.mark);
+      return st;
+    }
+    if (st == MR_FENCED)
+      mr_lane_taken(s, u->mark[i].lane, err->msg);
+    any |= st == MR_FENCED;
+  }
+  if (landed_mark(s, u, &landed))
+    return MR_COMMIT_STOPPED;
+  if (any)
+    return MR_COMMIT_AGAIN;
+  *err = first;
+  mr_pipeline_fail(s->p, s, MR_FENCED, err);
+  return MR_FENCED;
+}
+
 /* The outcome is not known, or the compare-and-set missed: the lane rows decide. They are at
  * `upto`: it is durable. All at `from`: it is not and, the owner being raised, never will be; the
  * kept rows may be written again. Anything else: read again. */
@@ -71,10 +141,8 @@ static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
                  ? vt(s)->reread(s->self, u, on_reread, &r, err)
                  : mr_fail(err, MR_FATAL, "the outcome of a commit is unknown and `%s` cannot ask",
                            s->spec->plugin->name);
-    if (st == MR_FENCED) {
-      mr_pipeline_fail(s->p, s, st, err);
-      return st;
-    }
+    if (st == MR_FENCED)
+      return find_taken(s, u, err);
     if (st >= 0) {
       if (r.upto == u->n)
         return MR_COMMIT_DONE;
@@ -95,6 +163,8 @@ static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr
       return MR_COMMIT_DONE;
     if (st == MR_UNSURE || (st == MR_FENCED && !strcmp(err->code, "position")))
       return ask_rows(s, u, err);
+    if (st == MR_FENCED)
+      return find_taken(s, u, err);
     if ((st = failed(s, st, err, &tries)))
       return st;
   }
@@ -102,21 +172,85 @@ static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr
 
 /* ---- the store's side of the other classes: tries until the store answers */
 
-#define STORE_CALL(s, err, call)                                     \
-  ({                                                                 \
-    int st_, tries_ = 1;                                             \
-    do {                                                             \
-      mr_error_clear(err);                                           \
-      st_ = (call);                                                  \
-    } while (st_ == MR_RETRY && mr_stage_backoff(s, tries_++, err)); \
-    if (st_ == MR_RETRY)                                             \
-      st_ = MR_COMMIT_STOPPED;                                       \
-    else if (st_ < 0)                                                \
-      mr_pipeline_fail((s)->p, s, st_, err);                         \
-    else                                                             \
-      st_ = MR_COMMIT_DONE;                                          \
-    st_;                                                             \
+/* DONE, STOPPED, or < 0; MR_FENCED is the caller's to settle, other failures are recorded. */
+#define STORE_TRY(s, err, call)                                     \
+  ({                                                                \
+    int st_, tries_ = 1;                                            \
+    do {                                                            \
+      mr_error_clear(err);                                          \
+      st_ = (call);                                                 \
+    } while (st_ == MR_RETRY && mr_stage_again(s, &tries_, err));   \
+    if (st_ < 0 && st_ != MR_RETRY && st_ != MR_FENCED)             \
+      mr_pipeline_fail((s)->p, s, st_, err);                        \
+    st_ == MR_RETRY ? MR_COMMIT_STOPPED : MIN(st_, MR_COMMIT_DONE); \
   })
+#define STORE_CALL(s, err, call)              \
+  ({                                          \
+    int out_ = STORE_TRY(s, err, call);       \
+    if (out_ == MR_FENCED)                    \
+      mr_pipeline_fail((s)->p, s, out_, err); \
+    out_;                                     \
+  })
+
+struct looked {
+  const struct mr_unit *u;
+  struct mr_stage *s;
+  uint32_t seen, upto, from, taken;
+  struct landed landed;
+};
+
+static void on_look(void *out, const struct mr_mark *row)
+{
+  struct looked *l = out;
+  for (uint32_t i = 0; i < l->u->n; i++) {
+    const struct mr_mark *mine = &l->u->mark[i];
+    if (strcmp(mine->name, row->name) || strcmp(mine->source, row->source))
+      continue;
+    g_autofree char *why =
+        g_strdup_printf("lane %s of %s was taken over: owner %lu, mine %lu", mine->name,
+                        mine->source, (unsigned long)row->owner, (unsigned long)mine->owner);
+    l->seen++;
+    l->upto += !mr_position_cmp(&row->upto, &mine->upto);
+    l->from += !mr_position_cmp(&row->upto, &mine->from);
+    if (row->owner != mine->owner) {
+      l->taken++;
+      mr_lane_taken(l->s, mine->lane, why);
+      continue;
+    }
+    if (!mr_position_cmp(&row->upto, &mine->upto) && row->run == mine->run)
+      landed_add(&l->landed, mine);
+    pthread_mutex_lock(&l->s->p->lock);
+    mr_sink_lane(l->s, mine->lane)->stored = row->upto;
+    pthread_mutex_unlock(&l->s->p->lock);
+  }
+}
+
+/* The store refused the unit: its lane rows decide. Lanes of another owner are given up. DONE: all
+ * are ours and at `upto`, an answer was lost. */
+static int settle_fenced(struct mr_stage *s, const struct mr_unit *u, bool may_be_done,
+                         struct mr_error *err)
+{
+  struct mr_error first = *err;
+  struct looked l = {u, s, 0, 0, 0, 0, {NULL, 0}};
+  int st = STORE_CALL(s, err,
+                      (l.seen = l.upto = l.from = l.taken = l.landed.n = 0,
+                       store(s)->look(store(s), s->spec->name, u->mark, u->n, on_look, &l, err)));
+  if (st) {
+    g_free(l.landed.mark);
+    return st;
+  }
+  if (l.seen == u->n && !l.taken && l.upto == u->n && may_be_done) {
+    g_free(l.landed.mark);
+    return MR_COMMIT_DONE;
+  }
+  if (landed_mark(s, u, &l.landed))
+    return MR_COMMIT_STOPPED;
+  if (l.seen == u->n && (l.taken || l.from < u->n))
+    return MR_COMMIT_AGAIN;
+  *err = first;
+  mr_pipeline_fail(s->p, s, MR_FENCED, err);
+  return MR_FENCED;
+}
 
 static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state state,
                   struct mr_error *err)
@@ -127,16 +261,20 @@ static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state s
                          .recorded_us = s->p->os->wall_us(s->p->os),
                          .n = u->n,
                          .mark = u->mark};
-  int st = STORE_CALL(s, err, store(s)->record(store(s), &p, err));
-  if (!st)
-    s->snk.begun = false; /* a recorded label is never rolled back */
+  int st = STORE_TRY(s, err, store(s)->record(store(s), &p, err));
+  if (st == MR_FENCED)
+    return settle_fenced(s, u, false, err);
+  s->snk.begun = false; /* a label that is recorded, or may be, is never rolled back */
   return st;
 }
 
 int mr_commit_positions(struct mr_stage *s, const struct mr_unit *u, const char *label,
                         struct mr_error *err)
 {
-  return STORE_CALL(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
+  int st = STORE_TRY(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
+  if (st == MR_FENCED && s->snk.recovering)
+    return MR_COMMIT_DONE; /* the record is gone: whoever wrote it has finished it meanwhile */
+  return st == MR_FENCED ? settle_fenced(s, u, true, err) : st;
 }
 
 static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
@@ -314,6 +452,10 @@ static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_er
     st = record(s, u, MR_PENDING_SEALED, err);
   if (!st)
     st = send_block(s, u, b.bytes->data, b.bytes->len, err);
+  else if (st == MR_COMMIT_AGAIN) {
+    int dropped = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+    st = dropped ? dropped : st;
+  }
 out:
   g_byte_array_unref(b.bytes);
   return st;
@@ -375,7 +517,9 @@ static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *
 {
   MR_AUTOFREE void *data = NULL;
   size_t len = 0;
-  int st = STORE_CALL(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
+  int st = STORE_TRY(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
+  if (st == MR_FENCED)
+    return MR_COMMIT_DONE; /* finished meanwhile */
   return st ? st : send_block(s, u, data, len, err);
 }
 
@@ -396,8 +540,10 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
   if (class != MR_TWO_PHASE && class != MR_IDEMPOTENT)
     return true;
   g_autoptr(GPtrArray) pending = g_ptr_array_new_with_free_func(copied_free);
-  int st =
-      STORE_CALL(s, &err, store(s)->pending(store(s), s->spec->name, on_pending, pending, &err));
+  int st = STORE_CALL(s, &err,
+                      (g_ptr_array_set_size(pending, 0),
+                       store(s)->pending(store(s), s->spec->name, on_pending, pending, &err)));
+  s->snk.recovering = true;
   for (guint i = 0; !st && i < pending->len; i++) {
     struct copied *c = pending->pdata[i];
     if (!concerns(&c->u, source, lane, n))
@@ -410,5 +556,6 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
     else if ((st = finish_label(s, &c->u, true, &err)) == MR_COMMIT_AGAIN)
       st = MR_COMMIT_DONE; /* aborted: the rows are read again */
   }
+  s->snk.recovering = false;
   return st == MR_COMMIT_DONE;
 }

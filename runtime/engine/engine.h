@@ -20,6 +20,9 @@ struct mr_lane {
   char *name;
   struct mr_position first; /* where reading begins or began: the lowest of all sinks */
   bool has_first, gone;
+  bool taken; /* another process owns it: its source gives it up, or the run ends */
+  const struct mr_stage *taken_at; /* the sink that found out */
+  char *taken_why;
   struct mr_position read;  /* source's thread: upto of the last batch, or first */
   struct mr_position cut;   /* source's thread: the cut that was asked for last */
   struct mr_position acked; /* source's thread */
@@ -88,6 +91,7 @@ struct mr_sink_state {
   bool begun, careful, adrift; /* adrift: what comes is void until the next attempt */
   bool keyed;                  /* rows have keys: writing them again does no harm */
   bool forced;                 /* asked for a barrier because the unit is large */
+  bool recovering;             /* a predecessor's unit: another process may finish it meanwhile */
   struct mr_unit now;          /* what begin, abort and commit are told */
   int64_t last_commit_us;
   bool committed_once;
@@ -192,6 +196,9 @@ void mr_stage_wait(struct mr_stage *s, uint32_t seen, int64_t timeout_us);
 /* Waits before try number `tries` (1...) of a failed call: err->retry_ms or capped exponential
  * backoff with jitter. false: stop. */
 bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err);
+/* After a call that gave MR_RETRY: says so the first time, waits. false: stop. *tries: counts from
+ * 1. */
+bool mr_stage_again(struct mr_stage *s, int *tries, const struct mr_error *err);
 /* start() of the plugin until it succeeds. false: failed or stopped. */
 bool mr_stage_start(struct mr_stage *s);
 /* open() with this input; replaces an instance. false: failed. */
@@ -222,6 +229,8 @@ void mr_transform_run(void *stage);
 /* What the loop does with one message, which it takes. false: the loop is over. */
 bool mr_transform_handle(struct mr_stage *s, struct mr_message *take);
 void mr_sink_run(void *stage);
+/* Sink's thread: drops everything in memory and has it read again. */
+void mr_sink_adrift(struct mr_stage *s);
 
 /* ---- pipeline.c */
 /* Records the first failure and aborts the run. */
@@ -247,6 +256,12 @@ int mr_lanes_announce(struct mr_stage *s, const char *const *names, size_t n, st
 int mr_lanes_name(struct mr_stage *s, const char *name, const struct mr_position *first,
                   uint32_t *ret, struct mr_position *ret_from, struct mr_error *err);
 int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms);
+/* Sink's thread: another process owns the lane. Its rows are dropped, and with the next attempt,
+ * which the caller asks for, its source gives it up. */
+void mr_lane_taken(struct mr_stage *sink, uint32_t lane, const char *why);
+/* Source's thread: gives up the lanes that were taken. false: its plugin cannot; the run has
+ * failed. */
+bool mr_lanes_give_up(struct mr_stage *s);
 bool mr_lanes_found(struct mr_stage *s);    /* makes first positions durable; false: stop */
 void mr_lanes_serve(struct mr_stage *sink); /* sink's thread: answers requests */
 struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink,

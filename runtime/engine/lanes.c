@@ -80,6 +80,8 @@ struct answered {
 static void each_answered(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
 {
   struct answered *a = out;
+  if (sl && sl->lane->taken)
+    return;
   if (!sl || !sl->answered)
     a->all = false;
   if (!sl || !sl->has_row)
@@ -289,10 +291,13 @@ bool mr_lanes_found(struct mr_stage *s)
     g_ptr_array_set_size(s->src.to_found, 0);
   }
   g_autofree bool *before = g_new0(bool, s->p->spec->stages->len + 1);
-  if (!s->src.lanes->len || ran(s, true, before, NULL, &err) >= 0)
-    return true;
-  mr_pipeline_fail(s->p, s, MR_FATAL, &err);
-  return false;
+  int st = MR_OK, tries = 1;
+  while (s->src.lanes->len && (st = ran(s, true, before, NULL, &err)) == MR_RETRY &&
+         mr_stage_again(s, &tries, &err))
+    mr_error_clear(&err);
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
+  return st >= 0;
 }
 
 /* ---- the sink's side */
@@ -337,20 +342,24 @@ static bool repeat_marks(struct mr_stage *s, const GArray *rows)
   return true;
 }
 
-/* Lanes whose rows live in the store: the owner is raised, then what a predecessor left pending on
- * them is finished, then the rows are as they stay. */
+/* Lanes whose rows live in the store: the owner is raised, then what others left pending on them is
+ * finished, until nothing is: while one unit is finished, an owner in between may record another.
+ */
 static int take_from_store(struct mr_stage *s, struct taking *t, const char *source,
                            const char *const *names, size_t n, struct mr_error *err)
 {
   struct mr_store *st = s->p->store;
-  int status = st->take(st, s->spec->name, source, names, n, on_mark, t, err);
-  bool finished = false;
-  if (status < 0 || !mr_commit_recover(s, source, names, n, &finished))
-    return status < 0 ? status : MR_RETRY;
-  if (!finished)
-    return status;
-  g_array_set_size(t->rows, 0);
-  return st->take(st, s->spec->name, source, names, n, on_mark, t, err);
+  for (bool again = true; again;) {
+    g_array_set_size(t->rows, 0);
+    int status = st->take(st, s->spec->name, source, names, n, on_mark, t, err);
+    if (status < 0)
+      return status;
+    again = false;
+    mr_error_clear(err);
+    if (!mr_commit_recover(s, source, names, n, &again))
+      return MR_RETRY;
+  }
+  return MR_OK;
 }
 
 static int take_rows(struct mr_stage *s, struct taking *t, const char *const *names, size_t n,
@@ -363,13 +372,19 @@ static int take_rows(struct mr_stage *s, struct taking *t, const char *const *na
   return take_from_store(s, t, source, names, n, err);
 }
 
-static int found_rows(struct mr_stage *s, struct mr_request *r, const struct mr_mark *marks,
+/* Tries again until there is an answer; MR_RETRY: the run stops. */
+static int found_rows(struct mr_stage *s, const struct mr_mark *marks, size_t n,
                       struct mr_error *err)
 {
   const struct mr_sink *v = s->spec->plugin->sink;
-  if (v->delivery == MR_TRANSACTIONAL)
-    return v->found(s->self, marks, r->lanes->len, err);
-  return s->p->store->found(s->p->store, s->spec->name, marks, r->lanes->len, err);
+  int st, tries = 1;
+  do {
+    mr_error_clear(err);
+    st = v->delivery == MR_TRANSACTIONAL
+             ? v->found(s->self, marks, n, err)
+             : s->p->store->found(s->p->store, s->spec->name, marks, n, err);
+  } while (st == MR_RETRY && mr_stage_again(s, &tries, err));
+  return st;
 }
 
 /* Tries again until it works. false: the run stops. */
@@ -386,7 +401,7 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r)
   }
   int st, tries = 1;
   while ((st = take_rows(s, &t, names, r->lanes->len, &err)) == MR_RETRY &&
-         mr_stage_backoff(s, tries++, &err)) {
+         mr_stage_again(s, &tries, &err)) {
     mr_error_clear(&err);
     g_array_set_size(t.rows, 0);
   }
@@ -406,6 +421,36 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r)
   return st >= 0;
 }
 
+static void has_row(struct mr_stage *s, const struct mr_mark *m)
+{
+  pthread_mutex_lock(&s->p->lock);
+  struct mr_sink_lane *sl = mr_sink_lane(s, m->lane);
+  sl->has_row = true;
+  sl->owner = m->owner;
+  sl->stored = m->upto;
+  pthread_mutex_unlock(&s->p->lock);
+}
+
+/* A lane has a row already: another process was first, its lane is given up. */
+static int found_each(struct mr_stage *s, const struct mr_mark *marks, size_t n,
+                      struct mr_error *err)
+{
+  bool any = false;
+  for (size_t i = 0; i < n; i++) {
+    int st = found_rows(s, &marks[i], 1, err);
+    if (st < 0 && st != MR_FENCED)
+      return st;
+    any |= st == MR_FENCED;
+    if (st == MR_FENCED)
+      mr_lane_taken(s, marks[i].lane, err->msg);
+    else
+      has_row(s, &marks[i]);
+  }
+  if (any)
+    mr_sink_adrift(s);
+  return MR_OK;
+}
+
 static bool serve_found(struct mr_stage *s, struct mr_request *r)
 {
   struct mr_error err = MR_ERROR_INIT;
@@ -419,22 +464,15 @@ static bool serve_found(struct mr_stage *s, struct mr_request *r)
                                 .upto = r->first[i],
                                 .owner = 1};
   }
-  int st, tries = 1;
-  while ((st = found_rows(s, r, marks, &err)) == MR_RETRY && mr_stage_backoff(s, tries++, &err))
-    mr_error_clear(&err);
+  int st = found_rows(s, marks, r->lanes->len, &err);
+  if (st == MR_FENCED)
+    st = found_each(s, marks, r->lanes->len, &err);
+  else if (st >= 0)
+    for (guint i = 0; i < r->lanes->len; i++)
+      has_row(s, &marks[i]);
   if (st < 0 && st != MR_RETRY)
     mr_pipeline_fail(s->p, s, st, &err);
-  if (st < 0)
-    return false;
-  pthread_mutex_lock(&s->p->lock);
-  for (guint i = 0; i < r->lanes->len; i++) {
-    struct mr_sink_lane *sl = mr_sink_lane(s, marks[i].lane);
-    sl->has_row = true;
-    sl->owner = 1;
-    sl->stored = r->first[i];
-  }
-  pthread_mutex_unlock(&s->p->lock);
-  return true;
+  return st >= 0;
 }
 
 void mr_lanes_serve(struct mr_stage *s)
@@ -465,6 +503,14 @@ static void each_release(void *out, struct mr_stage *sink, struct mr_sink_lane *
     sl->owned = false;
 }
 
+static void release(struct mr_pipeline *p, struct mr_lane *l)
+{
+  pthread_mutex_lock(&p->lock);
+  l->gone = true;
+  mr_lanes_each(p, l, each_release, NULL);
+  pthread_mutex_unlock(&p->lock);
+}
+
 int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms)
 {
   struct mr_pipeline *p = s->p;
@@ -479,11 +525,57 @@ int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms)
     mr_source_serve(s);
     if ((mr_checkpoint_done(p, l, &done) && mr_position_cmp(&done, &l->read) >= 0) || now >= until)
       break;
+    /* what is in flight is void: it will not become durable here */
+    if (atomic_load_explicit(&p->attempt, memory_order_acquire) != s->attempt)
+      break;
     mr_stage_wait(s, seen, MIN(until - now, 20000));
   }
-  pthread_mutex_lock(&p->lock);
-  l->gone = true;
-  mr_lanes_each(p, l, each_release, NULL);
-  pthread_mutex_unlock(&p->lock);
+  release(p, l);
   return MR_OK;
+}
+
+/* ---- a lane was taken and nobody said so */
+
+void mr_lane_taken(struct mr_stage *sink, uint32_t lane, const char *why)
+{
+  struct mr_pipeline *p = sink->p;
+  pthread_mutex_lock(&p->lock);
+  struct mr_sink_lane *sl = mr_sink_lane(sink, lane);
+  struct mr_lane *l = sl->lane;
+  sl->owned = sl->mine = false;
+  if (!l->taken) {
+    l->taken_at = sink;
+    l->taken_why = g_strdup(why);
+  }
+  l->taken = true;
+  pthread_mutex_unlock(&p->lock);
+}
+
+static bool give_up(struct mr_stage *s, struct mr_lane *l)
+{
+  const struct mr_source *v = s->spec->plugin->source;
+  struct mr_error err = MR_ERROR_INIT;
+  struct mr_stage *at = (struct mr_stage *)l->taken_at;
+  if (!MR_HAS(v, lost) || v->lost(s->self, l->id, &err) < 0) {
+    mr_error_clear(&err);
+    mr_fail(&err, MR_FENCED, "%s", l->taken_why);
+    mr_pipeline_fail(s->p, at, MR_FENCED, &err);
+    return false;
+  }
+  mr_pipeline_log(s->p, at, MR_WARN, "%s: its rows are dropped here", l->taken_why);
+  release(s->p, l);
+  return true;
+}
+
+bool mr_lanes_give_up(struct mr_stage *s)
+{
+  for (guint i = 0; i < s->src.lanes->len; i++) {
+    struct mr_lane *l = s->src.lanes->pdata[i];
+    pthread_mutex_lock(&s->p->lock);
+    bool taken = l->taken && !l->gone;
+    pthread_mutex_unlock(&s->p->lock);
+    if (taken && !give_up(s, l))
+      return false;
+  }
+  return true;
 }

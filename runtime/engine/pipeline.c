@@ -301,6 +301,7 @@ void mr_pipeline_free(struct mr_pipeline *p)
   for (guint i = 0; i < p->lanes->len; i++) {
     struct mr_lane *l = p->lanes->pdata[i];
     g_free(l->name);
+    g_free(l->taken_why);
     g_free(l);
   }
   g_ptr_array_unref(p->stages);

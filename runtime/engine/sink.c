@@ -33,7 +33,7 @@ int mr_label_next(struct mr_stage *s)
     do {
       mr_error_clear(&err);
       st = s->p->store->number(s->p->store, s->spec->name, &s->snk.label_number, &err);
-    } while (st == MR_RETRY && mr_stage_backoff(s, tries++, &err));
+    } while (st == MR_RETRY && mr_stage_again(s, &tries, &err));
   } else
     s->snk.label_number++;
   if (st == MR_RETRY)
@@ -54,8 +54,7 @@ int mr_label_next(struct mr_stage *s)
 
 /* ---- batches */
 
-/* Drops everything in memory and has it read again. */
-static void go_adrift(struct mr_stage *s)
+void mr_sink_adrift(struct mr_stage *s)
 {
   mr_unit_clear(s, false);
   s->snk.adrift = true;
@@ -79,7 +78,7 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
   if (mr_position_cmp(&start, &sl->stored) <
       0) { /* straddles the stored position: read it again, with a cut there */
     mr_message_unref(m);
-    go_adrift(s);
+    mr_sink_adrift(s);
     return true;
   }
   struct mr_error err = MR_ERROR_INIT;
@@ -207,7 +206,7 @@ static bool on_barrier(struct mr_stage *s, struct mr_message *m)
   bool empty = !s->snk.unit->len && !s->snk.letters->len && vt(s)->delivery != MR_TRANSACTIONAL;
   st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
   if (st == MR_COMMIT_AGAIN)
-    go_adrift(s);
+    mr_sink_adrift(s);
   return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;
 }
 

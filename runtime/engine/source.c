@@ -108,7 +108,7 @@ static bool begin_again(struct mr_stage *s)
   uint64_t attempt = atomic_load_explicit(&s->p->attempt, memory_order_acquire);
   if (attempt == s->attempt)
     return true;
-  if (!seek_all(s))
+  if (!mr_lanes_give_up(s) || !seek_all(s))
     return false;
   struct mr_message *m = mr_message_control(MR_MSG_ATTEMPT, attempt);
   if (!m)
@@ -242,6 +242,10 @@ static bool send_rows(struct mr_stage *s, struct mr_batch *b)
     return false;
   }
   struct mr_lane *l = p->lanes->pdata[b->lane];
+  if (l->gone) {
+    mr_array_release(&b->rows);
+    return true;
+  }
   if (s->src.to_found->len && !mr_lanes_found(s)) {
     mr_array_release(&b->rows);
     return false;

@@ -245,6 +245,16 @@ bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err)
   return true;
 }
 
+bool mr_stage_again(struct mr_stage *s, int *tries, const struct mr_error *err)
+{
+  if (*tries == 1 && *err->msg)
+    mr_pipeline_log(s->p, s, MR_WARN, "waiting: %s", err->msg);
+  mr_stage_status(s, MR_ST_WAITING, "%s", err->msg);
+  bool go = mr_stage_backoff(s, (*tries)++, err);
+  mr_stage_status(s, MR_ST_RUNNING, "%s", "");
+  return go;
+}
+
 void mr_stage_end(struct mr_stage *s)
 {
   mr_stage_send(s, mr_message_control(MR_MSG_END, 0));

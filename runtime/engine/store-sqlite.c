@@ -174,14 +174,9 @@ static int st_ran(struct mr_store *st, const char *const *key, size_t n, bool se
   return end(s, status, err);
 }
 
-static int take_one(struct sqlite_store *s, const char *sink, const char *source, const char *lane,
-                    mr_mark_fn *mark, void *out, struct mr_error *err)
+static int give_lane(struct sqlite_store *s, const char *sink, const char *source, const char *lane,
+                     mr_mark_fn *mark, void *out, struct mr_error *err)
 {
-  if (!run(s,
-           query(s, "UPDATE lanes SET owner=owner+1 WHERE sink=? AND source=? AND lane=?", "ttt",
-                 sink, source, lane),
-           NULL))
-    return fail(s, err);
   sqlite3_stmt *q = query(s,
                           "SELECT position,owner,rows_total,last_run,last_from FROM lanes WHERE "
                           "sink=? AND source=? AND lane=?",
@@ -200,6 +195,17 @@ static int take_one(struct sqlite_store *s, const char *sink, const char *source
   }
   sqlite3_finalize(q);
   return MR_OK;
+}
+
+static int take_one(struct sqlite_store *s, const char *sink, const char *source, const char *lane,
+                    mr_mark_fn *mark, void *out, struct mr_error *err)
+{
+  if (!run(s,
+           query(s, "UPDATE lanes SET owner=owner+1 WHERE sink=? AND source=? AND lane=?", "ttt",
+                 sink, source, lane),
+           NULL))
+    return fail(s, err);
+  return give_lane(s, sink, source, lane, mark, out, err);
 }
 
 static int st_take(struct mr_store *st, const char *sink, const char *source,
@@ -342,6 +348,18 @@ static int st_drop(struct mr_store *st, const char *sink, const char *label, str
   return end(s, forget(s, sink, label) ? MR_OK : fail(s, err), err);
 }
 
+static int st_look(struct mr_store *st, const char *sink, const struct mr_mark *m, size_t n,
+                   mr_mark_fn *mark, void *out, struct mr_error *err)
+{
+  struct sqlite_store *s = self_of(st);
+  int status = MR_OK;
+  pthread_mutex_lock(&s->lock);
+  for (size_t i = 0; status >= 0 && i < n; i++)
+    status = give_lane(s, sink, m[i].source, m[i].name, mark, out, err);
+  pthread_mutex_unlock(&s->lock);
+  return status;
+}
+
 static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending_fn *each,
                         void *out, struct mr_error *err)
 {
@@ -482,9 +500,9 @@ static void st_free(struct mr_store *st)
   g_free(s);
 }
 
-static const struct mr_store vtable = {st_ran,       st_take,      st_found,      st_number,
-                                       st_record,    st_done,      st_drop,       st_pending,
-                                       st_block_put, st_block_get, st_block_drop, st_free};
+static const struct mr_store vtable = {
+    st_ran,  st_take,    st_found,     st_number,    st_record,     st_done, st_drop,
+    st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
 
 static char *lock_dir(struct sqlite_store *s)
 {

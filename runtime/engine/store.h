@@ -29,19 +29,22 @@ struct mr_store {
                struct mr_error *);
   /* The number of the sink's next label; durable before it is used. */
   int (*number)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
-  /* Records a pending unit; MR_FENCED when an owner is not the marks'. */
+  /* Records a pending unit; MR_FENCED when an owner or a position is not the marks'. */
   int (*record)(struct mr_store *, const struct mr_pending *, struct mr_error *);
   /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a
-   * miss), and the record with this label, if there is one, is gone. label NULL: no record (plain).
-   */
+   * miss). label: of the unit's record, which goes with it and is the claim instead of the owner
+   * (MR_FENCED: another process has finished it); NULL: no record (plain). */
   int (*done)(struct mr_store *, const char *sink, const char *label, const struct mr_mark *,
               size_t n, struct mr_error *);
   int (*drop)(struct mr_store *, const char *sink, const char *label,
               struct mr_error *); /* the record goes, positions stay */
+  /* The rows of these lanes as they stand; nothing is raised. A lane without row is not given. */
+  int (*look)(struct mr_store *, const char *sink, const struct mr_mark *, size_t n,
+              mr_mark_fn *mark, void *out, struct mr_error *);
   int (*pending)(struct mr_store *, const char *sink, mr_pending_fn *each, void *out,
                  struct mr_error *);
-  /* Blocks of idempotent sinks, by label. put: fsynced when it returns. get: gives a malloc'd copy.
-   */
+  /* Blocks of idempotent sinks, by label. put: durable when it returns. get: gives a malloc'd copy;
+   * MR_FENCED: another process has finished the unit meanwhile. */
   int (*block_put)(struct mr_store *, const char *label, const void *data, size_t len,
                    struct mr_error *);
   int (*block_get)(struct mr_store *, const char *label, void **give, size_t *ret_len,

@@ -172,6 +172,7 @@ static void kinds(void)
   FIELD(mr_source, ack);
   FIELD(mr_source, wake);
   FIELD(mr_source, close);
+  FIELD(mr_source, lost);
   SIZE(mr_transform);
   FIELD(mr_transform, size);
   FIELD(mr_transform, open);

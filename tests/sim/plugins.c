@@ -85,15 +85,17 @@ static int source_start(void *self, struct mr_error *err)
   return MR_OK;
 }
 
-/* The group's moves become known to this process. */
+/* The group's moves become known to this process: sooner or later, or by what the target says. */
 static int follow_moves(struct source *s, struct mr_error *err)
 {
   for (int l = 0; l < SIM_LANES; l++) {
     bool mine = s->w->owner_of[l] == s->proc;
-    if (s->lane[l].have && (!mine || s->lane[l].generation != s->w->generation[l])) {
-      s->host->lane_end(s->host->ctx, s->lane[l].lane, true, 0);
+    bool moved = !mine || s->lane[l].generation != s->w->generation[l];
+    if (s->lane[l].have && moved && !sim_draw(s->w, 3)) {
+      bool lost = sim_draw(s->w, 2);
+      sim_trace(s->w, "P%d %s lane %d", s->proc, lost ? "loses" : "gives back", l);
+      s->host->lane_end(s->host->ctx, s->lane[l].lane, lost, 20);
       s->lane[l].have = false;
-      sim_trace(s->w, "P%d loses lane %d", s->proc, l);
     }
     int st = mine && !s->lane[l].have ? take_lane(s, l, err) : MR_OK;
     if (st < 0)
@@ -146,7 +148,7 @@ static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t 
 {
   struct source *s = self;
   sim_sleep((int64_t)sim_draw(s->w, 3000));
-  int st = s->w->c.procs > 1 && !s->w->c.everybody ? follow_moves(s, err) : MR_OK;
+  int st = sim_group(&s->w->c) ? follow_moves(s, err) : MR_OK;
   if (st < 0)
     return st;
   if (!s->wide && sim_spend(s->w, &s->w->c.schema_changes, 6)) {
@@ -180,6 +182,22 @@ static int source_seek(void *self, uint32_t lane, const struct mr_position *p, s
   return MR_OK;
 }
 
+/* Without a group the run ends. In one, a member that still holds the lane joins again. */
+static int source_lost(void *self, uint32_t lane, struct mr_error *err)
+{
+  struct source *s = self;
+  if (!sim_group(&s->w->c))
+    return mr_fail(err, MR_FENCED, "no group");
+  for (int l = 0; l < SIM_LANES; l++)
+    if (s->lane[l].have && s->lane[l].lane == lane) {
+      s->lane[l].have = false;
+      if (s->w->owner_of[l] == s->proc && s->lane[l].generation == s->w->generation[l])
+        s->w->generation[l]++;
+      sim_trace(s->w, "P%d finds lane %d taken", s->proc, l);
+    }
+  return MR_OK;
+}
+
 /* Only what every sink holds durably is acknowledged. */
 static int source_ack(void *self, const struct mr_unit *u, struct mr_error *err)
 {
@@ -206,7 +224,8 @@ static const struct mr_source source_vt = {.size = sizeof source_vt,
                                            .cut = source_cut,
                                            .ack = source_ack,
                                            .seek = source_seek,
-                                           .close = no_close};
+                                           .close = no_close,
+                                           .lost = source_lost};
 const struct mr_plugin sim_source = {.abi = MR_ABI,
                                      .size = sizeof sim_source,
                                      .conf_size = sizeof(struct source_conf),

@@ -128,7 +128,8 @@ static void process(void *arg)
     p->finished = true;
   else if (why && strstr(why, "no longer knows"))
     p->stopped = true;
-  else if (why && !strstr(why, "owner") && !strstr(why, "moved") && !strstr(why, "there already"))
+  else if (why && (sim_group(&p->w->c) || (!strstr(why, "owner") && !strstr(why, "moved") &&
+                                           !strstr(why, "there already"))))
     sim_violate(p->w, "FAILED: %s", why);
   p->restart_at = p->w->now + 1 + (int64_t)sim_draw(p->w, RESTART_US);
 }
@@ -281,6 +282,7 @@ void sim_config_draw(struct sim_config *c, uint64_t seed)
   c->two_sinks = sim_draw(&w, 2);
   for (int i = 0; i < SIM_LANES; i++)
     c->rows[i] = (int)sim_draw(&w, SIM_MAX_ROWS);
+  c->store_lost = (int)sim_draw(&w, 4);
 }
 
 static void world_init(struct sim_world *w, const struct sim_config *c)

@@ -20,6 +20,7 @@ struct sim_config {
   uint32_t delivery; /* enum mr_delivery */
   int procs;         /* 1 or 2 */
   int crashes, lost_replies, late_requests, forgotten, pauses, moves, breaks, schema_changes;
+  int store_lost; /* answers of the store that are lost: it did what it was asked to */
   bool flaky, explode, two_sinks;
   bool everybody;  /* two machines without a group: each takes every lane */
   bool late_start; /* the start option means another place at every start, as `latest` does */
@@ -55,6 +56,7 @@ struct sim_lane_row {
   bool exists;
   uint64_t owner, run;
   struct mr_position position, from;
+  const void *founder; /* the store instance that made it */
 };
 struct sim_label {
   char *label;
@@ -142,4 +144,9 @@ int sim_rows(void);
 enum sim_result { SIM_OK = 0, SIM_STOPPED, SIM_VIOLATION };
 enum sim_result sim_run(const struct sim_config *c, char **ret_violation);
 void sim_config_draw(struct sim_config *c, uint64_t seed);
+/* Processes share the lanes as members of one group do. */
+static inline bool sim_group(const struct sim_config *c)
+{
+  return c->procs > 1 && !c->everybody;
+}
 #endif

@@ -22,6 +22,16 @@ static int lane_index(const char *name)
   return strcmp(name, "zero") ? 1 : 0;
 }
 
+/* The call was carried out and its answer is lost: it is made again. */
+static bool answer_lost(struct mr_store *s, struct mr_error *err)
+{
+  if (!sim_spend(w_of(s), &w_of(s)->c.store_lost, 6))
+    return false;
+  sim_trace(w_of(s), "store: answer lost");
+  mr_fail(err, MR_RETRY, "no answer of the store");
+  return true;
+}
+
 static int st_ran(struct mr_store *s, const char *const *key, size_t n, bool set, bool *ret,
                   struct mr_error *err)
 {
@@ -50,7 +60,27 @@ static int st_take(struct mr_store *s, const char *sink, const char *source,
                         .from = r->from,
                         .owner = r->owner,
                         .run = r->run};
+    sim_trace(w_of(s), "store: take %s/%s at %lu, owner %lu", sink, lane[i],
+              (unsigned long)mr_position_get(&r->position), (unsigned long)r->owner);
     mark(out, &m);
+  }
+  sim_yield();
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
+}
+static int st_look(struct mr_store *s, const char *sink, const struct mr_mark *m, size_t n,
+                   mr_mark_fn *mark, void *out, struct mr_error *err)
+{
+  sim_yield();
+  for (size_t i = 0; i < n; i++) {
+    const struct sim_lane_row *r = &w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)];
+    struct mr_mark row = {.source = m[i].source,
+                          .name = m[i].name,
+                          .upto = r->position,
+                          .from = r->from,
+                          .owner = r->owner,
+                          .run = r->run};
+    if (r->exists)
+      mark(out, &row);
   }
   sim_yield();
   return MR_OK;
@@ -59,23 +89,25 @@ static int st_found(struct mr_store *s, const char *sink, const struct mr_mark *
                     struct mr_error *err)
 {
   sim_yield();
-  for (size_t i = 0; i < n; i++)
-    if (w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)].exists)
+  for (size_t i = 0; i < n; i++) {
+    const struct sim_lane_row *r = &w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)];
+    if (r->exists && (r->founder != s || r->owner != m[i].owner))
       return mr_fail(err, MR_FENCED, "there already");
+  }
   for (size_t i = 0; i < n; i++)
     w_of(s)->founded[sink_index(sink)][lane_index(m[i].name)] = mr_position_get(&m[i].upto);
   for (size_t i = 0; i < n; i++)
     w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)] =
-        (struct sim_lane_row){true, m[i].owner, 0, m[i].upto, m[i].upto};
+        (struct sim_lane_row){true, m[i].owner, 0, m[i].upto, m[i].upto, s};
   sim_yield();
-  return MR_OK;
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 static int st_number(struct mr_store *s, const char *sink, uint64_t *ret, struct mr_error *err)
 {
   sim_yield();
   *ret = ++w_of(s)->numbers[sink_index(sink)];
   sim_yield();
-  return MR_OK;
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 
 static int is(struct sim_world *w, const char *sink, const struct mr_mark *m, bool owner,
@@ -93,6 +125,8 @@ static int st_record(struct mr_store *s, const struct mr_pending *p, struct mr_e
 {
   struct sim_world *w = w_of(s);
   sim_yield();
+  if (sim_recorded(w, p->label))
+    return MR_OK; /* the answer was lost */
   for (size_t i = 0; i < p->n; i++) {
     int st = is(w, p->sink, &p->mark[i], true, err);
     if (st < 0)
@@ -106,9 +140,12 @@ static int st_record(struct mr_store *s, const struct mr_pending *p, struct mr_e
   c->state = p->state;
   c->marks = sim_copy_marks(p->mark, p->n);
   g_ptr_array_add(w->pending, c);
-  sim_trace(w, "store: record %s", p->label);
+  for (size_t i = 0; i < p->n; i++)
+    sim_trace(w, "store: record %s lane %s (%lu, %lu] owner %lu", p->label, p->mark[i].name,
+              (unsigned long)mr_position_get(&p->mark[i].from),
+              (unsigned long)mr_position_get(&p->mark[i].upto), (unsigned long)p->mark[i].owner);
   sim_yield();
-  return MR_OK;
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 
 bool sim_recorded(const struct sim_world *w, const char *label)
@@ -134,6 +171,8 @@ static int st_done(struct mr_store *s, const char *sink, const char *label, cons
 {
   struct sim_world *w = w_of(s);
   sim_yield();
+  if (label && find_pending(w, sink, label) < 0 && !(w->c.broken & SIM_NO_FENCE))
+    return mr_fail_code(err, MR_FENCED, "position", "finished by another process");
   for (size_t i = 0; i < n; i++) {
     int st = is(w, sink, &m[i], !label, err);
     if (st < 0)
@@ -150,7 +189,7 @@ static int st_done(struct mr_store *s, const char *sink, const char *label, cons
     g_ptr_array_remove_index(w->pending, (guint)at);
   sim_trace(w, "store: done %s", label ? label : "");
   sim_yield();
-  return MR_OK;
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 static int st_drop(struct mr_store *s, const char *sink, const char *label, struct mr_error *err)
 {
@@ -190,7 +229,10 @@ static int st_block_put(struct mr_store *s, const char *label, const void *data,
 static int st_block_get(struct mr_store *s, const char *label, void **give, size_t *ret_len,
                         struct mr_error *err)
 {
+  sim_yield();
   GBytes *b = g_hash_table_lookup(w_of(s)->blocks, label);
+  if (!b && !sim_recorded(w_of(s), label))
+    return mr_fail(err, MR_FENCED, "finished by another process");
   if (!b)
     return mr_fail(err, MR_FATAL, "no block %s", label);
   gsize n;
@@ -213,9 +255,9 @@ static void st_free(struct mr_store *s)
 struct mr_store *sim_store_new(struct sim_world *w)
 {
   struct store *s = g_new0(struct store, 1);
-  s->vt =
-      (struct mr_store){st_ran,  st_take,    st_found,     st_number,    st_record,     st_done,
-                        st_drop, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
+  s->vt = (struct mr_store){st_ran,       st_take,       st_found, st_number,  st_record,
+                            st_done,      st_drop,       st_look,  st_pending, st_block_put,
+                            st_block_get, st_block_drop, st_free};
   s->w = w;
   return &s->vt;
 }

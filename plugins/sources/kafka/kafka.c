@@ -160,6 +160,7 @@ static const struct mr_source source = {
     .ack = ack,
     .wake = wake,
     .close = kafka_close,
+    .lost = kafka_lost,
 };
 const struct mr_plugin mr_plugin_desc = {
     .abi = MR_ABI,

@@ -24,6 +24,8 @@
 #define KAFKA_CALL_MS 2000     /* of one request while running */
 #define KAFKA_REFRESH_MS 30000 /* looking for new partitions */
 #define KAFKA_MAX_POLL_MS 300000
+#define KAFKA_REJOIN_MS \
+  10000 /* after that long the group must have said that a lost partition went away */
 #define KAFKA_MESSAGE_COST \
   256 /* bytes that librdkafka spends on a queued message beside its value */
 #define KAFKA_QUEUE                                                            \
@@ -65,6 +67,7 @@ struct kafka_part {
   bool placed;   /* has its lane and first position; else the lane could not be asked yet */
   bool ended;    /* bounded run: nothing more is wanted */
   bool assigned; /* librdkafka fetches it */
+  bool lost;     /* another process has taken the lane: nothing more of it is given */
   int64_t at, end, cut, committed,
       sought; /* offsets: next to give, first not wanted, batch border, last sent to the group,
                * and where a seek that has not happened yet should go (-1: none) */
@@ -89,6 +92,7 @@ struct kafka {
   int64_t queue, queues; /* bytes fetched ahead; among how many partitions the queue is divided */
   bool bounded, subscribed, rebalancing, closing;
   int64_t refreshed_ms, placed_ms, measured_ms; /* when it was last tried */
+  int64_t lost_ms;                              /* when a lane was found taken, 0: none */
 
   /* what callbacks learnt */
   bool down, fatal;
@@ -156,6 +160,9 @@ int kafka_start(void *self, struct mr_error *err);
 int kafka_place(struct kafka *k, struct mr_error *err);
 /* Looks for new partitions when it is time. */
 int kafka_refresh(struct kafka *k, struct mr_error *err);
+/* Another process has taken the lane. In a group nothing more of it is read; a member that still
+ * has the partition after a while joins again, since only an assignment gives a lane back. */
+int kafka_lost(void *self, uint32_t lane, struct mr_error *err);
 void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_partition_list_t *list,
                      void *opaque);
 struct kafka_part *kafka_part_of_lane(struct kafka *k, uint32_t lane);

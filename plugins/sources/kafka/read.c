@@ -416,7 +416,7 @@ static int gather(struct kafka *k, struct kafka_part *p, int64_t max_rows, int64
 static bool all_ended(const struct kafka *k)
 {
   for (size_t i = 0; i < k->n_part; i++)
-    if (!k->part[i]->ended)
+    if (!k->part[i]->ended && !k->part[i]->lost)
       return false;
   return k->bounded && (k->n_part || !k->subscribed);
 }
@@ -430,7 +430,7 @@ static int gather_any(struct kafka *k, int64_t max_rows, int64_t max_bytes, stru
     return k->hungry ? gather(k, k->open, k->rows + max_rows, k->bytes + max_bytes, err) : MR_OK;
   for (size_t i = 0; r == MR_OK && !k->open && i < k->n_part; i++) {
     struct kafka_part *p = k->part[k->next++ % k->n_part];
-    if (p->placed && !p->ended && p->sought < 0)
+    if (p->placed && !p->ended && !p->lost && p->sought < 0)
       r = gather(k, p, max_rows, max_bytes, err);
   }
   return r;

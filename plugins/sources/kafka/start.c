@@ -385,7 +385,7 @@ static void revoked(struct kafka *k, const rd_kafka_topic_partition_list_t *list
       continue;
     if (k->open == p)
       kafka_forget_open(k);
-    if (p->placed && !k->closing)
+    if (p->placed && !p->lost && !k->closing)
       k->host->lane_end(k->host->ctx, p->lane, lost, KAFKA_MAX_POLL_MS);
     part_remove(k, p);
   }
@@ -408,6 +408,22 @@ void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_parti
   else
     revoked(k, list);
   k->rebalancing = false;
+}
+
+int kafka_lost(void *self, uint32_t lane, struct mr_error *err)
+{
+  struct kafka *k = self;
+  struct kafka_part *p = kafka_part_of_lane(k, lane);
+  if (k->conf->members != KAFKA_MANY)
+    return src_fail(err, MR_FENCED, "", "not a member of a group");
+  if (!p)
+    return MR_OK;
+  if (k->open == p)
+    kafka_forget_open(k);
+  kafka_part_drop_held(p);
+  p->lost = true;
+  k->lost_ms = kafka_now_ms();
+  return MR_OK;
 }
 
 static int join_group(struct kafka *k, struct mr_error *err)
@@ -462,6 +478,22 @@ int kafka_start(void *self, struct mr_error *err)
   return r;
 }
 
+/* The group still counts this member, and a lane of it was taken: it leaves and joins again. */
+static int rejoin(struct kafka *k, int64_t now, struct mr_error *err)
+{
+  bool any = false;
+  for (size_t i = 0; i < k->n_part; i++)
+    any = any || k->part[i]->lost;
+  if (!k->lost_ms || now - k->lost_ms < KAFKA_REJOIN_MS)
+    return MR_OK;
+  k->lost_ms = 0;
+  if (!any)
+    return MR_OK;
+  k->host->log(k->host->ctx, MR_WARN, "a partition was taken by another process: joining again");
+  rd_kafka_unsubscribe(k->rk);
+  return join_group(k, err);
+}
+
 int kafka_refresh(struct kafka *k, struct mr_error *err)
 {
   const struct rd_kafka_metadata *md;
@@ -477,6 +509,8 @@ int kafka_refresh(struct kafka *k, struct mr_error *err)
         return src_no_memory(err);
     }
   }
+  if (rejoin(k, now, err) < 0)
+    return MR_RETRY;
   for (size_t i = 0; i < k->n_part; i++)
     waiting = waiting || !k->part[i]->placed || k->part[i]->sought >= 0;
   if (!waiting || now - k->placed_ms < 200)

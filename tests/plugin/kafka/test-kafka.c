@@ -506,6 +506,41 @@ static void test_group(struct fixture *f, gconstpointer data)
   src_host_done(&other);
 }
 
+/* Another process has the lane of t/0: nothing more of it is given, t/1 goes on. */
+static void test_group_lane_lost(struct fixture *f, gconstpointer data)
+{
+  const struct mr_source *v;
+  struct mr_batch b;
+  bool more = false;
+  mock_put(&f->mock, "t", 0, NULL, "{\"id\":1}");
+  mock_put(&f->mock, "t", 1, NULL, "{\"id\":2}");
+  CONF(f, "group=g", "members=many");
+  GO(f, NULL);
+  g_free(src_host_rows(&f->h, 2));
+  v = f->h.plugin->source;
+  uint32_t lost = !strcmp(((struct src_lane *)f->h.lanes->pdata[0])->name, "t/0") ? 0 : 1;
+  g_assert_cmpint(v->lost(f->h.self, lost, &f->h.err), ==, MR_OK);
+  mock_put(&f->mock, "t", 0, NULL, "{\"id\":3}");
+  mock_put(&f->mock, "t", 1, NULL, "{\"id\":4}");
+  for (int i = 0; i < 200; i++) {
+    if (src_host_read_once(&f->h, 10, 20, &b) != MR_OK)
+      continue;
+    g_assert_cmpint(b.lane, !=, lost);
+    more = true;
+    mr_array_release(&b.rows);
+  }
+  g_assert_true(more);
+}
+
+static void test_lane_lost_without_group(struct fixture *f, gconstpointer data)
+{
+  put(f, "{\"id\":1}");
+  CONF(f, "start=earliest");
+  GO(f, NULL);
+  ROWS(f, 1, "1|~\n");
+  g_assert_cmpint(f->h.plugin->source->lost(f->h.self, 0, &f->h.err), ==, MR_FENCED);
+}
+
 static void test_group_lane_waits(struct fixture *f, gconstpointer data)
 {
   put(f, "{\"id\":1}");
@@ -622,6 +657,8 @@ int main(int argc, char **argv)
   TEST("wake", test_wake);
   TEST("group", test_group);
   TEST("group-lane-waits", test_group_lane_waits);
+  TEST("group-lane-lost", test_group_lane_lost);
+  TEST("lane-lost-without-group", test_lane_lost_without_group);
   TEST("validate", test_validate);
   TEST("tls-by-default", test_tls_by_default);
   TEST("check", test_check);
