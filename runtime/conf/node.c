@@ -201,10 +201,10 @@ static int width_in_file(const struct mr_ynode *n, const char *c)
   return *c && *c != '\n' ? 1 : 0;
 }
 
+/* Inside quotes, as long as the text is on the line where it begins. */
 static struct mr_mark_at locate_line(const struct mr_ynode *n, const char *source, int column)
 {
-  bool quoted = n->quote == '\'' || n->quote == '"';
-  struct mr_mark_at at = {n->at.line, n->at.column + (quoted ? 1 : 0)};
+  struct mr_mark_at at = {n->at.line, n->at.column + 1};
   const char *c = seek(source, at.line, at.column);
   for (int i = 1; i < column; i++) {
     int width = width_in_file(n, c);
@@ -217,22 +217,65 @@ static struct mr_mark_at locate_line(const struct mr_ynode *n, const char *sourc
   return at;
 }
 
-/* In a literal block each line of the text is a line of the file, moved right by the block's
- * indentation. */
-static struct mr_mark_at locate_block(const struct mr_ynode *n, const char *source, int line,
+/* How far a block's lines are moved right: its first line with content, in the file and in the
+ * text. */
+static int block_indent(const struct mr_ynode *n, const char *source)
+{
+  const char *t = n->text + strspn(n->text, "\n"), *c = seek(source, n->at.line + 1, 1);
+  int deeper = (int)strspn(t, " ");
+  while (*c && strspn(c, " \r") == strcspn(c, "\n"))
+    c += strcspn(c, "\n") + (c[strcspn(c, "\n")] == '\n');
+  int indent = (int)strspn(c, " ") - deeper;
+  return indent < 0 ? 0 : indent;
+}
+
+/* What line of the file has of the scalar, without what YAML cuts off. */
+static void content_of(const struct mr_ynode *n, const char *source, int line, int indent,
+                       const char **ret_from, const char **ret_to)
+{
+  bool block = n->quote, first = !block && line == n->at.line, last = line == n->end.line;
+  const char *from = seek(source, line, first ? n->at.column : 1);
+  const char *to =
+      !block && last ? seek(source, line, n->end.column) : from + strcspn(from, "\r\n");
+  if (block)
+    from += MIN(strspn(from, " "), (size_t)indent);
+  else
+    from += strspn(from, " \t");
+  while (!block && to > from && (to[-1] == ' ' || to[-1] == '\t'))
+    to--;
+  *ret_from = from;
+  *ret_to = MAX(from, to);
+}
+
+static struct mr_mark_at mark_of(const char *source, int line, const char *at)
+{
+  const char *begin = seek(source, line, 1);
+  return (struct mr_mark_at){line, (int)g_utf8_pointer_to_offset(begin, at) + 1};
+}
+
+/* Plain scalars and blocks may go over several lines of the file, and YAML joins them in its own
+ * way; the content of each line stands in the text as it is. */
+static struct mr_mark_at locate_lines(const struct mr_ynode *n, const char *source, int line,
                                       int column)
 {
-  int indent = 0;
-  for (int l = n->at.line + 1; l < n->end.line; l++) {
-    const char *from = seek(source, l, 1), *c = from;
-    while (*c == ' ')
-      c++;
-    if (*c == '\n' || *c == '\r' || !*c)
+  const char *t = n->text, *target = seek(n->text, line, column), *from, *to;
+  struct mr_mark_at end = n->at;
+  int indent = n->quote ? block_indent(n, source) : 0;
+  for (int l = n->at.line + (n->quote ? 1 : 0); l <= n->end.line; l++) {
+    content_of(n, source, l, indent, &from, &to);
+    size_t len = (size_t)(to - from);
+    if (!len)
       continue;
-    indent = (int)(c - from);
-    break;
+    while ((*t == ' ' || *t == '\n') && strncmp(t, from, len))
+      t++;
+    if (strncmp(t, from, len))
+      break; /* behind the block's last line */
+    if (target < t + len)
+      return mark_of(source, l, target > t ? from + (target - t) : from);
+    end = mark_of(source, l, to);
+    t += len;
   }
-  return (struct mr_mark_at){n->at.line + line, indent + column};
+  return end;
 }
 
 struct mr_mark_at mr_ynode_locate(const struct mr_ynode *n, const char *source, int line,
@@ -240,11 +283,9 @@ struct mr_mark_at mr_ynode_locate(const struct mr_ynode *n, const char *source, 
 {
   if (n->type != MR_NODE_SCALAR || n->expanded || n->origin != MR_FROM_FILE || !source)
     return n->at;
-  if (n->quote == '|')
-    return locate_block(n, source, line, column);
-  if (n->quote == '>' || line != 1)
-    return n->at;
-  return locate_line(n, source, column);
+  if (n->quote != '\'' && n->quote != '"')
+    return locate_lines(n, source, line, column);
+  return line == 1 ? locate_line(n, source, column) : n->at;
 }
 
 bool mr_ynode_comment(const struct mr_ynode *n, const char *source)

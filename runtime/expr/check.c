@@ -172,16 +172,28 @@ static int no_function(struct mr_check *c, const struct mr_node *n)
   return mr_check_fail(c, n, "no function `%.60s`", n->name);
 }
 
-static int check_call(struct mr_check *c, struct mr_node *n)
+/* The function that a call means, when there is one that takes so many arguments. */
+static int find_function(struct mr_check *c, const struct mr_node *n,
+                         const struct mr_function **ret)
 {
-  if (!strcmp(n->name, "."))
-    return check_field(c, n);
   const struct mr_function *f = mr_function_find(n->name);
   if (!f)
     return no_function(c, n);
   if (n->n_arg < f->min || n->n_arg > (f->max < 0 ? INT32_MAX : f->max))
     return wrong_count(c, n, f);
-  int st = f->check(c, n);
+  *ret = f;
+  return MR_OK;
+}
+
+static int check_call(struct mr_check *c, struct mr_node *n)
+{
+  const struct mr_function *f;
+  if (!strcmp(n->name, "."))
+    return check_field(c, n);
+  int st = find_function(c, n, &f);
+  if (st < 0)
+    return st;
+  st = f->check(c, n);
   return st < 0 || n->kind != MR_N_CALL ? st : mr_check_finish(c, n);
 }
 
@@ -240,4 +252,28 @@ int mr_check_node(struct mr_check *c, struct mr_node *n)
   case MR_N_REF: return check_ref(c, n);
   default: return check_call(c, n);
   }
+}
+
+/* ---- without columns */
+
+static bool reads_columns(const struct mr_node *n)
+{
+  bool any = n->kind == MR_N_COLUMN || n->kind == MR_N_REF;
+  for (int i = 0; !any && i < n->n_arg; i++)
+    any = reads_columns(n->arg[i]);
+  return any;
+}
+
+int mr_check_unknown(struct mr_check *c, struct mr_node *n)
+{
+  const struct mr_function *f;
+  if (n->kind == MR_N_COLUMN || n->kind == MR_N_REF)
+    return MR_OK;
+  if (!reads_columns(n))
+    return mr_check_node(c, n);
+  bool field = n->kind == MR_N_CALL && !strcmp(n->name, ".");
+  int st = n->kind == MR_N_CALL && !field ? find_function(c, n, &f) : MR_OK;
+  for (int i = 0; st >= 0 && i < (field ? 1 : n->n_arg); i++)
+    st = mr_check_unknown(c, n->arg[i]);
+  return st;
 }

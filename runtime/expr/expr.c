@@ -225,6 +225,21 @@ int mr_expr_names(const char *text, void (*name)(void *out, const char *name), v
   return st;
 }
 
+int mr_expr_check_text(const char *text, struct mr_error *err)
+{
+  struct mr_check c = {calloc(1, sizeof(struct mr_expr)), err};
+  if (!c.e || mr_run_new(&c.e->run) < 0) {
+    mr_expr_free(c.e);
+    return mr_check_memory(&c);
+  }
+  c.e->run->e = c.e;
+  int st = mr_parse(&c.e->arena, text, &c.e->root, err);
+  if (st >= 0)
+    st = mr_check_unknown(&c, c.e->root);
+  mr_expr_free(c.e);
+  return st;
+}
+
 /* ---- evaluating */
 
 static int bind(struct mr_expr *e, const struct ArrowSchema *schema, const struct ArrowArray *rows,

@@ -27,5 +27,9 @@ void mr_expr_free(struct mr_expr *e); /* takes NULL */
  * for a syntax error. */
 int mr_expr_names(const char *text, void (*name)(void *out, const char *name), void *out,
                   struct mr_error *err);
+/* What can be said of an expression while the columns are not known: its syntax, functions that do
+ * not exist, their numbers of arguments, and the types of what reads no column. MR_BADCONF as from
+ * mr_expr_new. */
+int mr_expr_check_text(const char *text, struct mr_error *err);
 
 #endif

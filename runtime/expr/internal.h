@@ -193,6 +193,8 @@ int mr_check_memory(struct mr_check *c);
 void *mr_check_alloc(struct mr_check *c, int64_t size);
 /* Resolves, types and folds n and all below. */
 int mr_check_node(struct mr_check *c, struct mr_node *n);
+/* As far as n can be checked while the columns are not known; n is of no use after it. */
+int mr_check_unknown(struct mr_check *c, struct mr_node *n);
 int mr_check_args(struct mr_check *c, struct mr_node *n);
 /* Folds a node whose arguments are constant, sets up its scratch. Call when kernel and type are
  * set. */

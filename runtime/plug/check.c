@@ -327,10 +327,6 @@ static const struct ArrowSchema *input_of(struct mr_checked *c, const struct mr_
   return whole ? first : NULL;
 }
 
-static void ignore_name(void *out, const char *name)
-{
-}
-
 static void check_when(struct mr_checked *c, const struct mr_stage_spec *st,
                        const struct ArrowSchema *in)
 {
@@ -342,8 +338,7 @@ static void check_when(struct mr_checked *c, const struct mr_stage_spec *st,
   int line = 0, column = 0;
   if (!st->when || !strcmp(st->when, "otherwise"))
     return;
-  int rc = in ? mr_expr_new(st->when, in, &expr, &type, &err)
-              : mr_expr_names(st->when, ignore_name, NULL, &err);
+  int rc = in ? mr_expr_new(st->when, in, &expr, &type, &err) : mr_expr_check_text(st->when, &err);
   if (rc < 0) {
     split_place(err.msg, &line, &column, &message);
     mr_spec_entry_problem(c->spec, st, "when", line, column, message, c->problems);
@@ -354,6 +349,27 @@ static void check_when(struct mr_checked *c, const struct mr_stage_spec *st,
   }
   mr_expr_free(expr);
   mr_schema_release(&type);
+}
+
+/* ---- expressions of a stage whose input is not known */
+
+static void visit_text(void *out, const struct mr_opt *opt, const char *path, const char *key,
+                       void *field)
+{
+  struct visit *v = out;
+  struct mr_error err = MR_ERROR_INIT;
+  const char *text = opt->type == MR_EXPR ? *(const char **)field : NULL, *message;
+  int line, column;
+  if (!text || mr_expr_check_text(text, &err) >= 0)
+    return;
+  split_place(err.msg, &line, &column, &message);
+  mr_spec_problem(v->c->spec, v->st, path, line, column, message, v->c->problems);
+}
+
+static void check_texts(struct mr_checked *c, const struct mr_stage_spec *st)
+{
+  struct visit v = {c, st};
+  mr_option_walk(st->plugin->options, st->plugin->opt_size, st->conf, visit_text, &v);
 }
 
 /* ---- labels */
@@ -492,6 +508,8 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
     check_allow(c, st, in);
   if (st->kind == MR_STAGE_SINK && in)
     check_labels(c, st, in);
+  if (!st->broken && !in)
+    check_texts(c, st);
   if (st->broken || !in || !check_partition(c, st, in))
     return;
   struct ArrowSchema *out = open_stage(c, st, in);

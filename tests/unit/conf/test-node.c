@@ -29,8 +29,29 @@ static void test_locate(void)
   locate("w: \"\\x41 + b\"\n", 1, 5, 1,
          4); /* an escape whose width is not known: the value's start */
   locate("w: |\n  a +\n  b\nz: 1\n", 2, 1, 3, 3);
-  locate("w: >\n  a +\n  b\n", 1, 3, 1, 4);
   locate("w: ä + b\n", 1, 5, 1, 8); /* columns are characters, not bytes */
+}
+
+/* YAML joins the lines of plain scalars and folded blocks; each character is found where it stands.
+ */
+static void test_locate_lines(void)
+{
+  locate("w: a +\n   b * c\nz: 1\n", 1, 3, 1, 6); /* + */
+  locate("w: a +\n   b * c\nz: 1\n", 1, 5, 2, 4); /* b */
+  locate("w: a +\n   b * c\nz: 1\n", 1, 9, 2, 8);
+  locate("w: a +\n\n   b\n", 2, 1, 3, 4);   /* an empty line is a line break of the text */
+  locate("w: a +\n   b # c\n", 1, 7, 2, 5); /* the end of the text */
+  locate("w:\n  ä +\n  b\n", 1, 5, 3, 3);
+  locate("w: >\n  a +\n  b\nz: 1\n", 1, 3, 2, 5);
+  locate("w: >\n  a +\n  b\nz: 1\n", 1, 5, 3, 3);
+  locate("w: >-\n\n    a +\n      b\n    c\n", 2, 1, 3, 5);
+  locate("w: >-\n    a +\n      b\n    c\n", 2, 3, 3, 7); /* deeper lines are not joined */
+  locate("w: >-\n    a +\n      b\n    c\n", 3, 1, 4, 5);
+  locate("w: >2\n    a\n  b\nz: 1\n", 1, 3, 2, 5); /* the indentation is said */
+  locate("w: |\n\n  a +\n\n   b\n", 4, 2, 5, 4);
+  locate("w: |\n  a +\n  b\nz: 1\n", 3, 1, 3, 4); /* behind the last line: its end */
+  locate("w: |\r\n  a +\r\n  b\r\n", 2, 1, 3, 3);
+  locate("w: [x, a +\n    b]\n", 1, 1, 1, 4);
 }
 
 static void test_comment(void)
@@ -97,6 +118,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/node/locate", test_locate);
+  g_test_add_func("/node/locate-lines", test_locate_lines);
   g_test_add_func("/node/comment", test_comment);
   g_test_add_func("/node/path", test_path);
   g_test_add_func("/node/text", test_text);
