@@ -345,8 +345,9 @@ enum mr_outcome { MR_UNKNOWN = 0, MR_RUNNING, MR_PREPARED, MR_COMMITTED, MR_ABOR
  * resolve(label) says what became of one; abort(label) is confirmed idempotent     seal gives the
  * encoded bytes (runtime keeps them and records) -> send(token, bytes), again after a crash plain
  * commit = written and flushed or abort at any point. take raises the owner of lanes and reads
- * their rows (transactional; else the runtime's store). A batch given to write stays readable until
- * commit, send or abort has returned: no copy is needed to buffer. */
+ * their rows (transactional; else the runtime's store). A batch given to a write that succeeded
+ * (the struct and its rows) stays readable until commit, send or abort has returned: no copy is
+ * needed to buffer. */
 struct mr_sink {
   uint32_t size, delivery;
   mr_open_fn *open;

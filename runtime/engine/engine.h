@@ -47,11 +47,12 @@ struct mr_kept {
   uint8_t *dead; /* NULL: none */
   int64_t n_dead;
 };
-/* One write of the unit: what mr_error.batch and row of a later call refer to. */
+/* One write of the unit: what mr_error.batch and row of a later call refer to, and the slice that
+ * the sink may read until the unit is over. */
 struct mr_written {
-  uint64_t id;
   guint kept;
-  int64_t from, n;
+  int64_t from;
+  struct mr_batch batch;
 };
 
 /* A row that is on its way to the dead letters: counts when the call (sink: the unit) succeeds. */
@@ -60,6 +61,7 @@ struct mr_letter {
   bool has_position;
   struct mr_position position;
   int64_t element, row; /* row: in its batch */
+  uint64_t batch;       /* its id */
   GBytes *original;
   uint64_t run;
 };
@@ -84,9 +86,9 @@ struct mr_source_state {
 };
 
 struct mr_sink_state {
-  GPtrArray *lanes; /* struct mr_sink_lane * */
-  GArray *unit;     /* struct mr_kept */
-  GArray *written;  /* struct mr_written */
+  GPtrArray *lanes;   /* struct mr_sink_lane * */
+  GArray *unit;       /* struct mr_kept */
+  GPtrArray *written; /* struct mr_written *: freed behind commit, send or abort */
   int64_t unit_bytes, unit_rows;
   bool begun, careful, adrift; /* adrift: what comes is void until the next attempt */
   bool keyed;                  /* rows have keys: writing them again does no harm */
@@ -281,6 +283,7 @@ void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_
 int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 /* Aborts and writes everything again, until it works. As mr_unit_add. */
 int mr_unit_rewrite(struct mr_stage *s);
+void mr_written_free(void *written);
 /* Marks the row that err names as dead, or turns to careful mode. */
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err);
 /* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be

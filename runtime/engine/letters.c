@@ -169,6 +169,7 @@ struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, in
 {
   struct mr_letter *l = letter(s, b->lane, code, msg, column);
   l->row = row;
+  l->batch = b->id;
   fill_origin(l, s, b, row);
   if (originals_kept(s) || masked(s) || s->p->dry)
     l->row_json = row_json(b, row);

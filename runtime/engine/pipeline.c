@@ -56,7 +56,7 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->src.to_found = g_ptr_array_new();
   s->snk.lanes = g_ptr_array_new_with_free_func(g_free);
   s->snk.unit = g_array_new(FALSE, TRUE, sizeof(struct mr_kept));
-  s->snk.written = g_array_new(FALSE, TRUE, sizeof(struct mr_written));
+  s->snk.written = g_ptr_array_new_with_free_func(mr_written_free);
   s->snk.letters = g_ptr_array_new_with_free_func(mr_letter_free);
   s->snk.label = g_strdup("");
   if (p->os == mr_os_real())
@@ -95,7 +95,7 @@ void mr_stage_finish(struct mr_stage *s)
   g_ptr_array_unref(s->src.to_found);
   g_ptr_array_unref(s->snk.lanes);
   g_array_unref(s->snk.unit);
-  g_array_unref(s->snk.written);
+  g_ptr_array_unref(s->snk.written);
   g_ptr_array_unref(s->snk.letters);
   g_free(s->snk.label);
   g_strfreev(s->wants);

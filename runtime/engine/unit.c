@@ -15,34 +15,50 @@ static struct mr_kept *kept_at(struct mr_stage *s, guint i)
   return &g_array_index(s->snk.unit, struct mr_kept, i);
 }
 
-static void mark_dead(struct mr_kept *k, int64_t row)
+/* false: there is no such row, or it is dead already. */
+static bool mark_dead(struct mr_kept *k, int64_t row)
 {
   int64_t n = k->m->batch.rows.length;
   if (row < 0 || row >= n)
-    return;
+    return false;
   if (!k->dead)
     k->dead = g_malloc0((gsize)(n + 7) / 8);
   if (mr_bit_get(k->dead, row))
-    return;
+    return false;
   mr_bit_set(k->dead, row, true);
   k->n_dead++;
+  return true;
 }
 
-static void bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_error *err)
+static void add_letter(struct mr_stage *s, struct mr_letter *take)
+{
+  g_ptr_array_add(s->snk.letters, take);
+  s->snk.lettered = true;
+  atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
+}
+
+/* A row becomes one letter, however often it is refused; false: it is dead already. */
+static bool bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_error *err)
 {
   struct mr_kept *k = kept_at(s, kept);
-  struct mr_letter *l = mr_letter_new(s, &k->m->batch, row, err->code, err->msg, NULL);
-  g_ptr_array_add(s->snk.letters, l);
-  s->snk.lettered = true;
-  mark_dead(k, row);
-  atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
+  if (!mark_dead(k, row))
+    return false;
+  add_letter(s, mr_letter_new(s, &k->m->batch, row, err->code, err->msg, NULL));
+  return true;
+}
+
+void mr_written_free(void *p)
+{
+  struct mr_written *w = p;
+  mr_array_release(&w->batch.rows);
+  g_free(w);
 }
 
 static const struct mr_written *written_by_id(struct mr_stage *s, uint64_t id)
 {
   for (guint i = s->snk.written->len; i-- > 0;) {
-    const struct mr_written *w = &g_array_index(s->snk.written, struct mr_written, i);
-    if (w->id == id)
+    const struct mr_written *w = s->snk.written->pdata[i];
+    if (w->batch.id == id)
       return w;
   }
   return NULL;
@@ -51,22 +67,21 @@ static const struct mr_written *written_by_id(struct mr_stage *s, uint64_t id)
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err)
 {
   const struct mr_written *w = err->batch ? written_by_id(s, err->batch) : NULL;
-  if (w && err->row >= 0 && err->row < w->n)
-    bury(s, w->kept, w->from + err->row, err);
-  else
+  if (!w || err->row < 0 || err->row >= w->batch.rows.length ||
+      !bury(s, w->kept, w->from + err->row, err))
     s->snk.careful = true;
 }
 
-/* Rejects that the plugin reported during a write that succeeded: letters of the unit, their rows
- * are dead. */
-static void settle(struct mr_stage *s, guint kept, int64_t from, bool ok)
+/* Rejects that the plugin reported during calls that succeeded: letters of the unit, their rows are
+ * dead. */
+static void settle(struct mr_stage *s, bool ok)
 {
   for (guint i = 0; ok && i < s->letters->len; i++) {
     struct mr_letter *l = s->letters->pdata[i];
-    if (l->row >= 0)
-      mark_dead(kept_at(s, kept), from + l->row);
-    atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
-    g_ptr_array_add(s->snk.letters, l);
+    const struct mr_written *w = l->row >= 0 ? written_by_id(s, l->batch) : NULL;
+    if (w && !mark_dead(kept_at(s, w->kept), w->from + l->row))
+      continue;
+    add_letter(s, l);
     s->letters->pdata[i] = NULL;
   }
   g_ptr_array_set_size(s->letters, 0);
@@ -91,24 +106,54 @@ static int bisect(struct mr_stage *s, guint kept, int64_t from, int64_t n,
   return st ? st : write_slice(s, kept, from + at + 1, n - at - 1);
 }
 
+static struct mr_written *written_new(struct mr_stage *s, guint kept, int64_t from, int64_t n)
+{
+  struct mr_written *w = g_new0(struct mr_written, 1);
+  struct mr_message *m = kept_at(s, kept)->m;
+  w->kept = kept;
+  w->from = from;
+  w->batch = m->batch;
+  w->batch.id = ++s->next_batch << 8 | s->index;
+  if (!mr_rows_slice(&m->batch.rows, from, n, &w->batch.rows))
+    g_error("out of memory");
+  return w;
+}
+
+/* Careful: the target answers for each slice. Tries until it does. */
+static int call_flush(struct mr_stage *s, uint64_t id, struct mr_error *err)
+{
+  int st = MR_OK;
+  if (!s->snk.careful || !vt(s)->flush)
+    return MR_OK;
+  for (int tries = 1;; tries++) {
+    st = vt(s)->flush(s->self, err);
+    if (st != MR_RETRY || err->unit_lost)
+      break;
+    if (tries == 1 && *err->msg)
+      mr_pipeline_log(s->p, s, MR_WARN, "%s", err->msg);
+    if (!mr_stage_backoff(s, tries, err))
+      break;
+    mr_error_clear(err);
+  }
+  if (st < 0 && err->batch && err->batch != id && err->row >= 0)
+    err->unit_lost = true; /* not of this slice: begin anew */
+  return st;
+}
+
+/* One slice; refused rows that the plugin reports are settled once it was accepted: those of a
+ * slice that is written again are reported again. */
 static int call_write(struct mr_stage *s, guint kept, int64_t from, int64_t n, struct mr_error *err)
 {
-  struct mr_message *m = kept_at(s, kept)->m;
-  struct mr_batch b = m->batch;
-  struct mr_written w = {++s->next_batch << 8 | s->index, kept, from, n};
-  if (!mr_rows_slice(&m->batch.rows, from, n, &b.rows))
-    g_error("out of memory");
-  b.id = w.id;
-  int st = vt(s)->write(s->self, &b, err);
-  mr_array_release(&b.rows);
-  settle(s, kept, from, st >= 0);
-  if (st >= 0)
-    g_array_append_val(s->snk.written, w);
-  if (st >= 0 && s->snk.careful && vt(s)->flush) {
-    st = vt(s)->flush(s->self, err);
-    if (st < 0 && err->batch && err->batch != w.id && err->row >= 0)
-      err->unit_lost = true; /* not of this slice: begin anew */
+  struct mr_written *w = written_new(s, kept, from, n);
+  int st = vt(s)->write(s->self, &w->batch, err);
+  if (st < 0) {
+    mr_written_free(w);
+    settle(s, false);
+    return st;
   }
+  g_ptr_array_add(s->snk.written, w);
+  st = call_flush(s, w->batch.id, err);
+  settle(s, st >= 0);
   return st;
 }
 
@@ -195,7 +240,7 @@ static void call_abort(struct mr_stage *s)
   if (s->snk.begun && vt(s)->abort)
     vt(s)->abort(s->self, &s->snk.now, &err);
   s->snk.begun = false;
-  g_array_set_size(s->snk.written, 0);
+  g_ptr_array_set_size(s->snk.written, 0);
 }
 
 int mr_unit_rewrite(struct mr_stage *s)
@@ -253,6 +298,7 @@ bool mr_unit_purge(struct mr_stage *s)
       *kept_at(s, kept++) = *k;
       continue;
     }
+    call_abort(s); /* it may still read them */
     s->snk.unit_bytes -= k->m->bytes;
     s->snk.unit_rows -= k->m->batch.rows.length;
     mr_message_unref(k->m);
@@ -267,13 +313,13 @@ void mr_unit_clear(struct mr_stage *s, bool done)
 {
   if (!done)
     call_abort(s);
+  g_ptr_array_set_size(s->snk.written, 0);
   for (guint i = 0; i < s->snk.unit->len; i++) {
     struct mr_kept *k = kept_at(s, i);
     mr_message_unref(k->m);
     g_free(k->dead);
   }
   g_array_set_size(s->snk.unit, 0);
-  g_array_set_size(s->snk.written, 0);
   g_ptr_array_set_size(s->snk.letters, 0);
   for (guint i = 0; i < s->snk.lanes->len; i++)
     ((struct mr_sink_lane *)s->snk.lanes->pdata[i])->rows = 0;
