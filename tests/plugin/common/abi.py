@@ -128,7 +128,9 @@ class Sink(c.Structure):
         ("begin", UNIT),
         ("write", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Batch), ERR)),
         ("flush", SELF), ("prepare", UNIT), ("commit", UNIT), ("abort", UNIT),
-        ("seal", c.c_void_p), ("send", c.c_void_p), ("resolve", c.c_void_p),
+        ("seal", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), PUT, c.c_void_p, ERR)),
+        ("send", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p, c.c_char_p, c.c_size_t, ERR)),
+        ("resolve", c.c_void_p),
         ("evolve", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Schema), ERR)),
         ("wake", c.c_void_p), ("close", c.CFUNCTYPE(None, c.c_void_p)),
         ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR))]
@@ -383,6 +385,19 @@ class SinkUnderTest:
     def abort(self, unit=None):
         self._call("abort", self.sink.abort, self.self, unit or self.unit({}))
 
+    def seal(self, unit=None):
+        """The bytes of an idempotent sink's unit."""
+        parts = []
+
+        def put(_, data, n):
+            parts.append(c.string_at(data, n))
+            return 0
+        self._call("seal", self.sink.seal, self.self, c.byref(unit or self.unit({})), PUT(put), None)
+        return b"".join(parts)
+
+    def send(self, block, token="label"):
+        self._call("send", self.sink.send, self.self, token.encode(), block, len(block))
+
     def evolve(self, schema):
         exported = Schema()
         schema._export_to_c(c.addressof(exported))
@@ -411,6 +426,15 @@ class SinkUnderTest:
         return self._text(self.plugin.discover, table.encode() if table else None)
 
     # ---- short ways
+    def insert(self, *rows, token="label"):
+        """One unit of an idempotent sink; gives its block."""
+        self.begin()
+        for each in rows:
+            self.write(each)
+        block = self.seal()
+        self.send(block, token)
+        return block
+
     def put(self, rows, at=0, owner=1, lane="0", run=1):
         """One unit of one lane: rows of this batch, position at -> at + rows."""
         upto = at + rows.num_rows

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The clickhouse sink's own parts: one instance, one HTTP connection, one thread.
+ *
+ * http.c    requests with deadlines      error.c   what a failure means
+ * server.c  what the server can do       target.c  the table: columns, engine, creating it
+ * evolve.c  new and wider columns        unit.c    begin, write, seal, send
+ * block.c   the sealed block             type.c, encode.c, values.c, wide.c  the Native format */
+#ifndef CLICKHOUSE_SINK_H
+#define CLICKHOUSE_SINK_H
+#include <curl/curl.h>
+#include "common/sql-ident.h"
+#include "encode.h"
+#include "millrace/plugin.h"
+
+#define CH_VERSION "_version" /* of ReplacingMergeTree, in tables that are created here */
+#define CH_DELETED "_is_deleted"
+#define CH_NONCE 16 /* bytes that make a block's token unlike every other */
+
+enum { MODE_APPEND, MODE_UPSERT };
+enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
+enum { DELIVERY_AUTO, DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
+enum { COMPRESSION_NONE, COMPRESSION_LZ4, COMPRESSION_ZSTD };
+enum { NULLS_REJECT, NULLS_DEFAULT };
+
+struct ch_conf {
+  const char *url, *user, *password, *database, *tls_ca, *table, *version, *partition_by;
+  int64_t connect_timeout_ms, statement_timeout_ms, insert_timeout_ms, window;
+  int32_t mode, evolve, delivery, compression, nulls;
+  bool create;
+  struct mr_list key, order_by;
+};
+
+/* A column of the target table. */
+struct ch_column {
+  char *name, *shown; /* shown: its type as the server writes it */
+  char *wire;         /* and as it is sent */
+  struct ch_type type;
+  bool computed; /* MATERIALIZED or ALIAS */
+  bool is_key;
+  int32_t source; /* index in the input, -1: nothing fills it */
+};
+
+/* What the server can do. */
+struct ch_server {
+  bool known;
+  char version[64];
+  int major, minor;
+  bool token;            /* has insert_deduplication_token */
+  bool unsummed;         /* takes compressed bodies without checksums */
+  bool modern;           /* Bool, Date32, DateTime64, Map */
+  char *insert_settings; /* "&name=value" for each that the server has */
+};
+
+/* What the target's engine promises about a block that comes twice. */
+struct ch_table {
+  char *engine, *engine_full;
+  bool replicated;
+  int64_t window;                        /* blocks that are remembered; 0: none */
+  int64_t window_seconds;                /* 0: no limit */
+  char *version_column, *deleted_column; /* of ReplacingMergeTree, or NULL */
+};
+
+struct ch_sink {
+  const struct mr_host *host;
+  const struct ch_conf *conf;
+  char *pipeline, *stage;
+  struct ArrowSchema in;
+  struct sql_name table;
+  char *target; /* quoted, with its database */
+  char *shown;  /* the table as the file names it */
+  char *base;   /* "https://host:port/path" */
+  char *where;  /* " at HOST:PORT" */
+  char *user, *password, *database;
+
+  CURLM *multi;
+  CURL *curl;
+  struct curl_slist *headers;
+  char curl_error[CURL_ERROR_SIZE];
+
+  struct ch_server server;
+  struct ch_table engine;
+  struct ch_column *column;
+  int n_columns;
+  struct ch_node *node; /* of the columns that are written */
+  int *node_column;     /* index in column */
+  int n_nodes;
+  int version_node, deleted_node; /* whose values are made here; -1: none */
+  int op_source, set_source;      /* index in the input, -1: none */
+  bool learned, lenient, warned;
+  bool exactly_once; /* a block that comes twice is known by its token */
+
+  int64_t rows;     /* of the unit */
+  uint64_t version; /* of the last row, and the lane it is of */
+  uint32_t version_lane;
+  uint8_t *dead, *deleted;
+  int64_t dead_cap, deleted_cap;
+};
+
+struct ch_answer {
+  long http;
+  int code; /* of ClickHouse; 0: none */
+  struct sql_buf body;
+};
+
+/* ---- error.c. All fill err and return its status. */
+int ch_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+int ch_bad_option(struct mr_error *err, const char *option, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+int ch_no_memory(struct mr_error *err);
+/* The server answered with an error. what: the statement, "INSERT into t". */
+int ch_refused(struct ch_sink *s, struct ch_answer *a, const char *what, struct mr_error *err);
+/* No (whole) answer came. */
+int ch_lost(struct ch_sink *s, CURLcode result, const char *what, struct mr_error *err);
+void ch_log(struct ch_sink *s, int level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* ---- http.c */
+/* Splits the URL; no I/O. MR_BADCONF: url is not one. */
+int ch_http_describe(struct ch_sink *s, struct mr_error *err);
+bool ch_url_ok(const char *url);
+/* Sends one request and takes its answer. settings: "&name=value…", or "". body lent. timeout in
+ * ms. go_on: finishes what is under way, for a moment, when the runtime wants the call to end.
+ * MR_RETRY without an answer; else MR_OK, whatever the answer says: ret is the caller's. */
+struct ch_request {
+  const char *query; /* goes into the URL; NULL: it is in the body */
+  const char *settings, *what;
+  const void *body;
+  size_t len;
+  int64_t timeout_ms;
+  bool go_on;
+};
+int ch_http(struct ch_sink *s, const struct ch_request *r, struct ch_answer *ret,
+            struct mr_error *err);
+void ch_http_close(struct ch_sink *s);
+/* Runs a statement; ret (may be NULL) is its answer in TabSeparated form. */
+int ch_query(struct ch_sink *s, const char *sql, const char *what, struct sql_buf *ret,
+             struct mr_error *err);
+/* The next field of an answer in TabSeparated form, unescaped in place; NULL: the end. *at moves
+ * on; ret_last: it was the last of its row. */
+char *ch_field(char **at, bool *ret_last);
+void ch_ident(struct sql_buf *out, const char *name); /* `name` */
+void ch_literal(struct sql_buf *out, const char *text);
+
+/* ---- server.c */
+/* Asks for version and settings, once for a connection that works. */
+int ch_server_learn(struct ch_sink *s, struct mr_error *err);
+void ch_server_forget(struct ch_server *v);
+/* What the table does with a block that comes twice. */
+int ch_server_window(struct ch_sink *s, struct mr_error *err);
+
+/* ---- target.c */
+int ch_target_learn(struct ch_sink *s, struct mr_error *err);
+/* Reads the columns only. MR_BADCONF with code "60" when there is no such table. */
+int ch_target_columns(struct ch_sink *s, struct mr_error *err);
+int ch_target_plan(struct ch_sink *s, struct mr_error *err);
+/* Reads the columns again and plans anew when they are others than those that are known. */
+int ch_target_compare(struct ch_sink *s, struct mr_error *err);
+void ch_target_forget(struct ch_sink *s);
+int ch_column_find(const struct ch_sink *s, const char *name);
+/* What the table's engine says, in words, for check. */
+void ch_promise(const struct ch_sink *s, struct sql_buf *out);
+bool ch_is_key(const struct ch_sink *s, const char *name);
+char *ch_quoted_name(const struct ch_sink *s, const struct sql_name *n);
+
+/* ---- evolve.c */
+int ch_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
+int ch_evolve_add(struct ch_sink *s, struct mr_error *err);
+
+/* ---- block.c */
+struct ch_block { /* what a sealed block says */
+  uint64_t rows;
+  bool compressed;
+  char *columns; /* malloc'd: name and type of each, a line each */
+  char nonce[2 * CH_NONCE + 1];
+  char *query;         /* malloc'd; NULL: in the body */
+  const uint8_t *body; /* lend */
+  size_t len;
+};
+int ch_block_write(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_error *err);
+int ch_block_read(const void *data, size_t len, struct ch_block *ret, struct mr_error *err);
+void ch_block_done(struct ch_block *b);
+/* Appends name and type of each column that is written, as they are now. */
+void ch_block_columns(const struct ch_sink *s, struct sql_buf *out);
+
+/* ---- unit.c */
+int ch_start(void *self, struct mr_error *err);
+int ch_begin(void *self, const struct mr_unit *u, struct mr_error *err);
+int ch_write(void *self, const struct mr_batch *b, struct mr_error *err);
+int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, struct mr_error *err);
+int ch_send(void *self, const char *token, const void *block, size_t len, struct mr_error *err);
+int ch_abort(void *self, const struct mr_unit *u, struct mr_error *err);
+
+/* ---- discover.c */
+int ch_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int ch_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
+                struct mr_error *err);
+/* ---- plugin.c */
+int ch_open(const struct mr_open *o, void **self, struct mr_error *err);
+void ch_free(void *self);
+
+#endif

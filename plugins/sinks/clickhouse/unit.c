@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A unit is one Native block: columns grow as batches come, seal gives the block, send inserts it.
+ */
+#include "clickhouse.h"
+
+#define ROWS_OF_BATCH_BITS 20 /* a version is a position, and a number below it for the row */
+
+int ch_start(void *self, struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  int status = ch_server_learn(s, err);
+  if (status >= 0 && s->in.release && !s->learned)
+    status = ch_target_learn(s, err);
+  return status == MR_REJECT ? MR_FATAL : status;
+}
+
+static void clear(struct ch_sink *s)
+{
+  for (int i = 0; i < s->n_nodes; i++)
+    ch_node_clear(&s->node[i]);
+  s->rows = 0;
+}
+
+int ch_begin(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  int status = ch_start(s, err);
+  clear(s);
+  return status;
+}
+
+int ch_abort(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  clear(self);
+  return MR_OK;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+struct refusals {
+  struct ch_sink *s;
+  const struct mr_batch *b;
+  int status;
+};
+
+static void on_bad(void *out, int64_t row, const char *code, const char *msg, const char *column)
+{
+  struct refusals *r = out;
+  struct mr_reject reject = {.size = sizeof reject,
+                             .lane = r->b->lane,
+                             .batch = r->b,
+                             .batch_id = r->b->id,
+                             .row = row,
+                             .code = code,
+                             .msg = msg,
+                             .column = column};
+  int status = r->s->host->reject(r->s->host->ctx, &reject);
+  if (status < 0)
+    r->status = status;
+}
+
+static bool is_delete(const struct mr_view *op, int64_t i)
+{
+  int64_t len;
+  if (mr_view_null(op, i))
+    return false;
+  const char *p = mr_view_bytes(op, i, &len);
+  return len == 6 && !memcmp(p, "delete", 6);
+}
+
+/* A bit for each row that is a delete; NULL: the table has no place for it, or there is no _op. */
+static bool find_deletes(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work)
+{
+  struct mr_view op;
+  int64_t bytes = b->rows.length / 8 + 1;
+  if (s->conf->mode != MODE_UPSERT || s->op_source < 0)
+    return true;
+  if (!mr_buf_reserve(&s->deleted, &s->deleted_cap, 0, bytes))
+    return false;
+  memset(s->deleted, 0, (size_t)bytes);
+  mr_view_column(&op, b->schema, &b->rows, s->op_source);
+  work->deleted = s->deleted;
+  for (int64_t i = 0; i < b->rows.length && op.kind == MR_K_TEXT; i++) {
+    bool is = is_delete(&op, i);
+    mr_bit_set(s->deleted, i, is);
+    if (is && s->deleted_node < 0)
+      ch_bad(work, NULL, i, "0A000",
+             "the table has no column that could say that a row is deleted");
+  }
+  return true;
+}
+
+/* Versions grow with the position, and from row to row. */
+static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_error *err)
+{
+  if (s->version_node < 0)
+    return MR_OK;
+  uint64_t at = mr_position_get(&b->upto);
+  if (b->upto.len != 8 || at >> (64 - ROWS_OF_BATCH_BITS))
+    return ch_fail(err, MR_BADCONF, "",
+                   "this source's positions are no numbers that a version of a "
+                   "row could be made of: name a column with `version`");
+  uint64_t least = at << ROWS_OF_BATCH_BITS;
+  if (s->version_lane != b->lane || least > s->version)
+    s->version = least;
+  s->version_lane = b->lane;
+  return MR_OK;
+}
+
+static void put_made(struct ch_sink *s, int64_t from, int64_t to, const struct ch_batch *work)
+{
+  for (int64_t i = from; i < to && s->version_node >= 0; i++) {
+    s->version++;
+    sql_buf_bytes(&s->node[s->version_node].data, &s->version, 8);
+  }
+  for (int64_t i = from; i < to && s->deleted_node >= 0; i++)
+    sql_buf_byte(&s->node[s->deleted_node].data, work->deleted && mr_bit_get(work->deleted, i));
+}
+
+static void put_rows(struct ch_sink *s, const struct mr_batch *b, int64_t from, int64_t to,
+                     struct ch_batch *work)
+{
+  for (int i = 0; i < s->n_nodes; i++) {
+    const struct ch_column *c = &s->column[s->node_column[i]];
+    struct mr_view v;
+    if (i == s->version_node || i == s->deleted_node)
+      continue;
+    mr_view_column(&v, b->schema, &b->rows, c->source);
+    work->column = c->name;
+    work->is_key = c->is_key;
+    ch_node_put(work, &s->node[i], &v, from, to, NULL);
+  }
+}
+
+/* All rows at once; when some were refused, again without them. Gives the rows that went in. */
+static int64_t put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work)
+{
+  int64_t n = b->rows.length, from = 0, rows = 0;
+  put_rows(s, b, 0, n, work);
+  if (!work->n_dead) {
+    put_made(s, 0, n, work);
+    return n;
+  }
+  for (int i = 0; i < s->n_nodes; i++)
+    ch_node_back(&s->node[i]);
+  while (from < n) {
+    int64_t to = from;
+    while (to < n && !mr_bit_get(work->dead, to))
+      to++;
+    put_rows(s, b, from, to, work);
+    put_made(s, from, to, work);
+    rows += to - from;
+    from = to + 1;
+  }
+  return rows;
+}
+
+int ch_write(void *self, const struct mr_batch *b, struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  struct refusals r = {.s = s, .b = b};
+  struct ch_batch work = {.defaults = s->conf->nulls == NULLS_DEFAULT, .bad = on_bad, .out = &r};
+  int64_t bytes = b->rows.length / 8 + 1;
+  if (!b->rows.length)
+    return MR_OK;
+  int status = s->learned ? first_version(s, b, err) : ch_target_learn(s, err);
+  if (status < 0)
+    return status;
+  if (!mr_buf_reserve(&s->dead, &s->dead_cap, 0, bytes))
+    return ch_no_memory(err);
+  memset(s->dead, 0, (size_t)bytes);
+  work.dead = s->dead;
+  for (int i = 0; i < s->n_nodes; i++)
+    ch_node_mark(&s->node[i]);
+  bool ok = find_deletes(s, b, &work);
+  int64_t rows = ok ? put_batch(s, b, &work) : 0;
+  for (int i = 0; i < s->n_nodes; i++)
+    ok = ok && !ch_node_failed(&s->node[i]);
+  if (ok && r.status >= 0) {
+    s->rows += rows;
+    return MR_OK;
+  }
+  for (int i = 0; i < s->n_nodes; i++)
+    ch_node_back(&s->node[i]);
+  return ok ? ch_fail(err, r.status, "", "a rejected row") : ch_no_memory(err);
+}
+
+/* ---------------------------------------------------------------- the block */
+
+/* The columns may be others than at the unit's begin: an old server would misread the block. */
+int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  struct sql_buf before = {0}, now = {0};
+  ch_block_columns(s, &before);
+  int status = s->rows ? ch_target_compare(s, err) : MR_OK;
+  ch_block_columns(s, &now);
+  if (status >= 0 && strcmp(sql_buf_text(&before), sql_buf_text(&now))) {
+    status = ch_fail(err, MR_RETRY, "53", "the columns of %s have changed", s->shown);
+    err->unit_lost = true;
+  }
+  sql_buf_done(&before);
+  sql_buf_done(&now);
+  return status < 0 ? status : ch_block_write(s, put, out, err);
+}
+
+/* Old servers take bytes of another type for what they are not. */
+static int check_columns(struct ch_sink *s, const struct ch_block *b, struct mr_error *err)
+{
+  struct sql_buf now = {0};
+  if (s->server.major >= 23 || !s->learned)
+    return MR_OK;
+  ch_block_columns(s, &now);
+  bool same = !strcmp(sql_buf_text(&now), b->columns);
+  sql_buf_done(&now);
+  return same ? MR_OK
+              : ch_fail(err, MR_FATAL, "53",
+                        "a block was sealed for other columns than %s%s has now, "
+                        "and this server (%s) would misread it",
+                        s->shown, s->where, s->server.version);
+}
+
+/* The answer to an INSERT is empty; what else came is an error, or not from this server. */
+static int insert(struct ch_sink *s, const struct ch_block *b, const char *settings,
+                  struct mr_error *err)
+{
+  struct ch_answer a;
+  struct ch_request r = {.query = b->query,
+                         .settings = settings,
+                         .what = "INSERT",
+                         .body = b->body,
+                         .len = b->len,
+                         .timeout_ms = s->conf->insert_timeout_ms,
+                         .go_on = true};
+  int status = ch_http(s, &r, &a, err);
+  if (status < 0)
+    return status;
+  if (a.http != 200 || a.code || a.body.len)
+    status = ch_refused(s, &a, "INSERT", err);
+  sql_buf_done(&a.body);
+  return status == MR_BADCONF ? MR_FATAL : status;
+}
+
+int ch_send(void *self, const char *token, const void *block, size_t len, struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  struct ch_block b;
+  struct sql_buf settings = {0};
+  int status = ch_server_learn(s, err);
+  if (status < 0)
+    return status;
+  status = ch_block_read(block, len, &b, err);
+  if (status >= 0)
+    status = check_columns(s, &b, err);
+  sql_buf_str(&settings, s->server.insert_settings);
+  if (s->server.token)
+    sql_buf_fmt(&settings, "&insert_deduplication_token=%s-%s", token, b.nonce);
+  if (b.compressed)
+    sql_buf_str(&settings, "&decompress=1");
+  if (status >= 0 && b.rows)
+    status = insert(s, &b, sql_buf_text(&settings), err);
+  sql_buf_done(&settings);
+  ch_block_done(&b);
+  return status;
+}
