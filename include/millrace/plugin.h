@@ -19,9 +19,11 @@
  * it. Buffers are shared and never written. Plugins align them to 64 bytes; a lent one may be a
  * slice. Length 0 may have NULL buffers. No dictionaries, no views. Text is UTF-8. Times us or ms
  * as named. Columns whose names begin with `_` are system columns: a transform passes those it does
- * not know, a sink leaves them. LIFE       open (no I/O) -> schema -> start (I/O, again after
- * MR_RETRY) -> data calls -> close (at any point after open gave self; no commit, prompt). `check`
- * calls open, schema and close only. */
+ * not know, a sink leaves them. PARTIAL    The system column `_set` (build.h) says for each row
+ * which columns it writes: absent is not null. A transform or sink gets it only when its flags have
+ * MR_PARTIAL; without, `check` and the run refuse the pipeline. LIFE       open (no I/O) -> schema
+ * -> start (I/O, again after MR_RETRY) -> data calls -> close (at any point after open gave self;
+ * no commit, prompt). `check` calls open, schema and close only. */
 #ifndef MILLRACE_PLUGIN_H
 #define MILLRACE_PLUGIN_H
 #include <stdbool.h>
@@ -272,6 +274,9 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   const struct mr_extent *(*extents)(struct mr_decoder *);
   const char *(*format_name)(const struct mr_format *); /* "csv": as the file says it; lives as long
                                                          * as the format */
+  /* The names of the columns that an expression reads, system columns included, NULL-terminated;
+   * lent until expr_free. */
+  const char *const *(*expr_columns)(const struct mr_expr *);
 };
 struct mr_open { /* lend until close */
   uint32_t size, instance, instances;
@@ -381,6 +386,12 @@ struct mr_sink {
   int (*reread)(void *self, const struct mr_unit *lend, mr_mark_fn *mark, void *out,
                 struct mr_error *);
 };
+enum {
+  /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,
+   * gone with it, and a column computed from others is written where every one of them is. Sink:
+   * it writes only the columns that a row writes, or shows them to be absent. */
+  MR_PARTIAL = 1
+};
 struct mr_plugin { /* exactly one of source, transform, sink is set */
   uint32_t abi, size, conf_size, opt_size;
   const char *name, *version, *license,
@@ -400,6 +411,7 @@ struct mr_plugin { /* exactly one of source, transform, sink is set */
   /* Optional, no I/O: what a transform or sink does with its columns, a line each ("email: hash"),
    * for `check` and `inspect`. */
   int (*explain)(const struct mr_open *, mr_put_fn *put, void *out, struct mr_error *);
+  uint32_t flags; /* MR_PARTIAL */
 };
 extern __attribute__((visibility("default")))
 const struct mr_plugin mr_plugin_desc; /* also makes it C and public in C++ */

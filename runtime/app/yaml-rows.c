@@ -102,7 +102,8 @@ struct mr_decoder *mr_yaml_decoder(const struct ArrowSchema *schema, struct mr_e
   const struct mr_json_conf conf = {.columns = schema,
                                     .unknown = MR_UNKNOWN_DEAD_LETTER,
                                     .timestamps = MR_TIME_ISO,
-                                    .quoted_numbers = true};
+                                    .quoted_numbers = true,
+                                    .absent = mr_schema_find(schema, MR_SET) >= 0};
   const struct mr_format format = {mr_format_find("json"), &conf};
   struct mr_decoder *d = NULL;
   return mr_decoder_new(&format, &d, err) < 0 ? NULL : d;

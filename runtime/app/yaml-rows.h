@@ -6,8 +6,9 @@
 #include "millrace/build.h"
 
 /* Makes rows of a list of mappings column: value. schema: the columns; those that a row does not
- * name are null. What is wrong is reported at its place; false: something was. *give: rows of the
- * schema, the caller's. `whose` says in messages what has the columns ("stage `stamp`"). */
+ * name are null, and unwritten where the columns have `_set`. What is wrong is reported at its
+ * place; false: something was. *give: rows of the schema, the caller's. `whose` says in messages
+ * what has the columns ("stage `stamp`"). */
 bool mr_yaml_rows(struct mr_ynode *list, const struct ArrowSchema *schema, const char *whose,
                   GPtrArray *problems, struct ArrowArray *give);
 /* A single value of a column's type, as rows of one column. */

@@ -207,6 +207,9 @@ bool mr_stage_start(struct mr_stage *s);
 bool mr_stage_open(struct mr_stage *s, struct mr_shape *in);
 /* Asks the plugin for the schema of what it gives; *ret NULL: not known yet. false: failed. */
 bool mr_stage_shape(struct mr_stage *s, struct mr_shape **ret);
+/* Other columns for an open transform or sink; as its evolve, MR_BADCONF also for rows that it does
+ * not take (mr_plugin_takes). */
+int mr_stage_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_error *err);
 void mr_stage_close(struct mr_stage *s);
 /* The last thing a stage with readers does: END goes out, behind what is still in the overflow. */
 void mr_stage_end(struct mr_stage *s);

@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include "data/types.h"
 #include "engine/lookup-private.h"
+#include "plug/plug.h"
 
 #define FIND_WAIT_US 50000
 #define FIND_RETRY_MS 20
@@ -136,6 +137,8 @@ int mr_lookup_learn(struct mr_lookup_source *s, struct mr_error *err)
 {
   struct ArrowSchema now = {0}, columns;
   int rc = mr_lookup_vt(s)->schema(s->self, &now, err);
+  if (rc == MR_OK && (rc = mr_lookup_takes(&now, err)) < 0)
+    mr_schema_release(&now);
   if (rc != MR_OK)
     return rc;
   mr_schema_release(&s->schema);

@@ -217,13 +217,25 @@ static bool own_columns(const struct ArrowSchema *all, struct ArrowSchema *ret)
   return ok;
 }
 
+/* A row leaves out what it does not write, if its source makes such rows. */
+static bool partial(const struct maker *m, const struct build *b)
+{
+  const struct mr_format *f = format_of(mr_spec_stage(m->spec, source_of(b->g)));
+  bool json = f && f->desc->options == mr_json_options && f->conf;
+  return json && ((const struct mr_json_conf *)f->conf)->absent == MR_ABSENT_UNSET;
+}
+
 static int open_decoder(const struct maker *m, struct build *b, const struct ArrowSchema *known,
                         struct mr_error *err)
 {
   if (!b->g->by_row)
     return mr_decoder_new(format_of(mr_spec_stage(m->spec, source_of(b->g))), &b->d, err);
-  const struct mr_json_conf conf = {.columns = &b->declared, .quoted_numbers = true};
-  const struct mr_format format = {mr_format_find("json"), known ? &conf : NULL};
+  const struct mr_json_conf conf = {.columns = &b->declared,
+                                    .quoted_numbers = true,
+                                    .absent =
+                                        known ? mr_schema_find(known, MR_SET) >= 0 : partial(m, b)};
+  const struct mr_json_conf any = {.unknown = -1, .absent = conf.absent};
+  const struct mr_format format = {mr_format_find("json"), known ? &conf : &any};
   if (known && !own_columns(known, &b->declared))
     return mr_fail(err, MR_FATAL, "out of memory");
   return mr_decoder_new(&format, &b->d, err);
@@ -255,6 +267,19 @@ static bool put_system(struct mr_column *c, const char *name, const struct mr_le
   return mr_column_bytes(c, p, (int64_t)len);
 }
 
+/* `_set` of a row with the columns of `to`; those that the decoder does not know are written. */
+static bool put_set(struct mr_column *c, const struct ArrowSchema *to, const struct build *b,
+                    const struct ArrowArray *rows, int64_t row)
+{
+  bool ok = true;
+  for (int64_t i = 0; ok && i < to->n_children; i++) {
+    struct mr_view v;
+    mr_set_view(&v, &b->columns, rows, to->children[i]->name);
+    ok = mr_column_bool(&c->child[i], mr_set_has(&v, row));
+  }
+  return ok && mr_column_end(c);
+}
+
 static bool put_row(struct build *b, const struct ArrowArray *rows, int64_t row,
                     const struct mr_letter_entry *l)
 {
@@ -265,7 +290,9 @@ static bool put_row(struct build *b, const struct ArrowArray *rows, int64_t row,
     struct mr_view v;
     if (from >= 0)
       mr_view_column(&v, &b->columns, rows, from);
-    if (from >= 0 && mr_type_equal(b->columns.children[from], s->children[i]))
+    if (!strcmp(s->children[i]->name, MR_SET) && mr_set_valid(s->children[i]))
+      ok = put_set(&b->col[i], s->children[i], b, rows, row);
+    else if (from >= 0 && mr_type_equal(b->columns.children[from], s->children[i]))
       ok = mr_column_append(&b->col[i], &v, row);
     else
       ok = put_system(&b->col[i], s->children[i]->name, l, l->element >= 0 ? l->element : row);

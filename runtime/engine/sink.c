@@ -246,9 +246,7 @@ static bool on_shape(struct mr_stage *s, struct mr_message *m)
   int st = MR_OK, tries = 1;
   while (ok && !first) {
     mr_error_clear(&err);
-    st = vt(s)->evolve ? vt(s)->evolve(s->self, &in->schema, &err)
-                       : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow",
-                                 s->spec->plugin->name);
+    st = mr_stage_evolve(s, &in->schema, &err);
     if (st != MR_RETRY || !mr_stage_backoff(s, tries++, &err))
       break;
   }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine/engine.h"
+#include "plug/plug.h"
 #include <stdio.h>
 #include <unistd.h>
 
@@ -300,7 +301,9 @@ bool mr_stage_open(struct mr_stage *s, struct mr_shape *in)
   s->in = in;
   s->open.in = in ? &in->schema : NULL;
   void *self = NULL;
-  int st = open_of(s->spec->plugin)(&s->open, &self, &err);
+  int st = mr_plugin_takes(s->spec->plugin, s->open.in, &err);
+  if (st >= 0)
+    st = open_of(s->spec->plugin)(&s->open, &self, &err);
   if (st < 0) {
     mr_pipeline_fail(s->p, s, st, &err);
     return false;
@@ -310,6 +313,18 @@ bool mr_stage_open(struct mr_stage *s, struct mr_shape *in)
   s->opened = true;
   pthread_mutex_unlock(&s->p->lock);
   return true;
+}
+
+int mr_stage_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_error *err)
+{
+  const struct mr_plugin *pl = s->spec->plugin;
+  int (*evolve)(void *, const struct ArrowSchema *, struct mr_error *) =
+      pl->sink ? pl->sink->evolve : pl->transform->evolve;
+  int st = mr_plugin_takes(pl, in, err);
+  if (st < 0)
+    return st;
+  return evolve ? evolve(s->self, in, err)
+                : mr_fail(err, MR_FATAL, "its input changed, which `%s` cannot follow", pl->name);
 }
 
 bool mr_stage_start(struct mr_stage *s)

@@ -126,9 +126,7 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in)
     if (!mr_stage_open(s, in) || !mr_stage_start(s))
       return false;
   } else {
-    int st = vt(s)->evolve ? vt(s)->evolve(s->self, &in->schema, &err)
-                           : mr_fail(&err, MR_FATAL, "its input changed, which `%s` cannot follow",
-                                     s->spec->plugin->name);
+    int st = mr_stage_evolve(s, &in->schema, &err);
     if (st < 0) {
       mr_pipeline_fail(s->p, s, st, &err);
       return false;

@@ -156,6 +156,10 @@ static int csv_open(const void *conf, const struct ArrowSchema *in, struct mr_en
   int st = mr_csv_dialect_init(&dialect, conf, err);
   if (st < 0)
     return st;
+  if (mr_schema_find(in, MR_SET) >= 0)
+    return mr_fail(err, MR_BADCONF,
+                   "csv cannot tell a column that a row does not write (`_set`) from null: jsonl "
+                   "can, or drop `_set` before: select: {drop: _set}");
   struct encoder *e = calloc(1, sizeof *e);
   if (!e)
     return mr_fail(err, MR_FATAL, "no memory");

@@ -200,11 +200,16 @@ static const uint8_t *null_value(struct mr_json *d, const uint8_t *p, struct mr_
 }
 
 /* Fields that the object did not have. */
-static bool fill_missing(struct mr_json_node *n, int64_t row)
+static bool fill_missing(struct mr_json *d, struct mr_json_node *n, int64_t row)
 {
-  for (int64_t i = 0; i < n->n_kid; i++)
-    if (n->kid[i].col->length == row && !mr_json_put_null(&n->kid[i]))
+  for (int64_t i = 0; i < n->n_kid; i++) {
+    if (n->kid[i].col->length != row)
+      continue;
+    if (n == &d->root && !mr_json_set_absent(d, i, row))
       return false;
+    if (!mr_json_put_null(&n->kid[i]))
+      return false;
+  }
   return true;
 }
 
@@ -243,7 +248,7 @@ static const uint8_t *object(struct mr_json *d, const uint8_t *p, struct mr_json
         !(p = mr_json_next(&d->in, p, '}')))
       return NULL;
   }
-  if (seen < n->n_kid && !fill_missing(n, row))
+  if (seen < n->n_kid && !fill_missing(d, n, row))
     return mr_json_no_memory(d, p);
   if (!mr_json_room(n))
     return mr_json_no_memory(d, p);
@@ -339,6 +344,6 @@ int64_t mr_json_message(struct mr_json *d, const void *data, size_t len)
   if (p)
     rows = mr_json_rows(d, p);
   if (MR_UNLIKELY(rows < 0))
-    mr_json_rollback(&d->root, before);
+    mr_json_rollback_rows(d, before);
   return rows;
 }

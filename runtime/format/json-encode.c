@@ -38,12 +38,16 @@ static bool put_row(struct encoder *e, int64_t row)
   struct mr_json_writer *o = &e->out;
   if (!mr_json_writer_put(o, "{", 1))
     return false;
+  bool more = false;
   for (int64_t k = 0; k < o->root.n_kid; k++) {
     const struct mr_json_writer_node *n = &o->root.kid[k];
+    if (!mr_set_has(&n->set, row))
+      continue;
     o->name = n->v.schema->name;
-    if ((k && !mr_json_writer_put(o, ",", 1)) || !mr_json_writer_put(o, n->key, n->key_len) ||
+    if ((more && !mr_json_writer_put(o, ",", 1)) || !mr_json_writer_put(o, n->key, n->key_len) ||
         !mr_json_writer_value(o, n, row))
       return false;
+    more = true;
   }
   return mr_json_writer_put(o, "}\n", 1 + e->line) && mr_json_writer_end(o);
 }

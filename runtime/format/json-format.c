@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 static const char *const unknown_choices[] = {"ignore", "add", "dead_letter", NULL};
+static const char *const absent_choices[] = {"null", "unset", NULL};
 static const char *const time_choices[] = {"iso", "s", "ms", "us", NULL};
 
 const struct mr_opt mr_json_options[] = {
@@ -19,6 +20,13 @@ const struct mr_opt mr_json_options[] = {
      .choices = unknown_choices,
      .doc = "a key that is no column: pass it over (with columns), add a column (without columns), "
             "or refuse the message"},
+    {.name = "absent",
+     .type = MR_CHOICE,
+     .offset = offsetof(struct mr_json_conf, absent),
+     .dflt = "null",
+     .choices = absent_choices,
+     .doc = "a column whose key is not there: null; or unset: the row does not write it (a partial "
+            "update, an explicit null still is one)"},
     {.name = "timestamps",
      .type = MR_CHOICE,
      .offset = offsetof(struct mr_json_conf, timestamps),
@@ -44,6 +52,8 @@ static void json_free(struct mr_decoder *base)
     return;
   mr_json_plan_free(d);
   mr_json_infer_finish(d);
+  mr_json_set_finish(d);
+  mr_schema_release(&d->declared);
   mr_schema_release(&d->schema);
   free(d->scratch);
   mr_extents_finish(&d->extents);
@@ -55,6 +65,8 @@ static void json_free(struct mr_decoder *base)
 /* Columns as declared, or none yet. */
 static bool first_schema(struct mr_json *d)
 {
+  if (d->conf.absent == MR_ABSENT_UNSET && !mr_json_set_init(d))
+    return false;
   if (d->conf.unknown < 0)
     d->conf.unknown = d->conf.columns ? MR_UNKNOWN_IGNORE : MR_UNKNOWN_ADD;
   if ((!d->conf.columns || d->conf.unknown == MR_UNKNOWN_ADD) && !mr_json_infer_init(d))
@@ -101,7 +113,7 @@ static int json_decode(struct mr_decoder *base, const void *data, size_t len, st
   if (MR_UNLIKELY(rows < 0 && d->widen))
     rows = mr_json_widen(d, data, len);
   else if (MR_UNLIKELY(rows >= 0 && d->shape && !mr_json_keep(d, data, len))) {
-    mr_json_rollback(&d->root, before);
+    mr_json_rollback_rows(d, before);
     return mr_fail(err, MR_FATAL, "no memory");
   }
   return MR_LIKELY(rows >= 0) ? (int)rows : refusal(d, err);
@@ -127,7 +139,7 @@ static int json_schema(struct mr_decoder *base, struct ArrowSchema *give, struct
   struct mr_json *d = self_of(base);
   if (!d->known)
     return MR_IDLE;
-  if (mr_schema_copy(&d->schema, give))
+  if (mr_schema_copy(&d->schema, give) && mr_json_set_schema(d, give))
     return MR_OK;
   mr_schema_release(give);
   return mr_fail(err, MR_FATAL, "no memory");

@@ -106,7 +106,7 @@ static int64_t read_last(struct mr_json *d, const void *data, size_t len)
   int64_t before = d->rows.length, rows = mr_json_message(d, data, len);
   if (rows < 0 || mr_json_keep(d, data, len))
     return rows;
-  mr_json_rollback(&d->root, before);
+  mr_json_rollback_rows(d, before);
   return no_memory(d);
 }
 

@@ -213,7 +213,7 @@ bool mr_json_plan(struct mr_json *d)
     return false;
   node_done(&d->root);
   d->root.shape = d->shape;
-  return node_init(&d->root, &d->schema, &d->rows, NULL);
+  return mr_json_set_plan(d) && node_init(&d->root, &d->schema, &d->rows, NULL);
 }
 
 void mr_json_plan_free(struct mr_json *d)
@@ -293,6 +293,12 @@ void mr_json_rollback(struct mr_json_node *n, int64_t length)
   mr_column_truncate(c, length);
 }
 
+void mr_json_rollback_rows(struct mr_json *d, int64_t rows)
+{
+  mr_json_rollback(&d->root, rows);
+  mr_json_set_rollback(d, rows);
+}
+
 /* After the builders were emptied. */
 static void forget(struct mr_json_node *n)
 {
@@ -312,7 +318,8 @@ static void remember(struct mr_json_node *n)
 bool mr_json_take(struct mr_json *d, struct ArrowArray *give)
 {
   remember(&d->root);
-  if (!mr_rows_finish(d->rows.child, d->rows.n_child, d->rows.length, give))
+  if (d->set ? !mr_json_set_take(d, give)
+             : !mr_rows_finish(d->rows.child, d->rows.n_child, d->rows.length, give))
     return false;
   d->rows.length = 0;
   forget(&d->root);

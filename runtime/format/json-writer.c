@@ -313,6 +313,8 @@ void mr_json_writer_finish(struct mr_json_writer *e)
 void mr_json_writer_batch(struct mr_json_writer *e, const struct mr_batch *b)
 {
   node_view(&e->root, b->schema, &b->rows);
+  for (int64_t i = 0; i < e->root.n_kid; i++)
+    mr_set_view(&e->root.kid[i].set, b->schema, &b->rows, e->root.kid[i].v.schema->name);
   e->code = MR_CODE_LIMIT;
   e->what = "no memory, or more than 2 GiB of output for one batch";
 }

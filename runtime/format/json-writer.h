@@ -16,6 +16,7 @@ struct mr_json_writer_node {
   int64_t key_len;
   struct mr_json_writer_node *kid;
   int64_t n_kid, column; /* column: its index in the parent */
+  struct mr_view set;    /* of a column: what `_set` says of it */
 };
 struct mr_json_writer {
   struct mr_json_writer_node root; /* its kids: the columns, system columns left out */

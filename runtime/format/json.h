@@ -9,12 +9,14 @@
 #include "format/extents.h"
 
 enum mr_json_unknown { MR_UNKNOWN_IGNORE, MR_UNKNOWN_ADD, MR_UNKNOWN_DEAD_LETTER };
+enum mr_json_absent { MR_ABSENT_NULL, MR_ABSENT_UNSET };
 enum mr_json_time { MR_TIME_ISO, MR_TIME_S, MR_TIME_MILLI, MR_TIME_MICRO };
 
 struct mr_json_conf { /* filled from mr_json_options */
   const struct ArrowSchema *columns;
   int32_t unknown, timestamps;
   bool quoted_numbers;
+  int32_t absent;
 };
 extern const struct mr_opt mr_json_options[];
 
@@ -67,6 +69,8 @@ struct mr_json {
                                 NULL: no inference */
   struct mr_column rows;     /* a struct column: the builders */
   struct mr_json_node root;
+  struct mr_json_set *set;     /* NULL: a key that is not there is null */
+  struct ArrowSchema declared; /* the columns without a declared `_set` */
   struct mr_json_shape *shape; /* of all messages; NULL: no inference */
   struct mr_json_in in;
   const uint8_t *start;      /* of the message */
@@ -83,6 +87,7 @@ void mr_json_plan_free(struct mr_json *d); /* also frees the builders */
 bool mr_json_take(struct mr_json *d, struct ArrowArray *give);
 /* Cuts a node, and what was begun below it, back to n elements. */
 void mr_json_rollback(struct mr_json_node *n, int64_t length);
+void mr_json_rollback_rows(struct mr_json *d, int64_t rows); /* of all columns */
 bool mr_json_grow(struct mr_json_node *n);
 bool mr_json_put_null(struct mr_json_node *n);
 uint32_t mr_json_hash(const uint8_t *key, int64_t len);
@@ -91,6 +96,18 @@ struct mr_json_field *mr_json_field_find(const struct mr_json_keys *k, const uin
 /* Remembers a key without a column; its place, or &k->other when there are too many. */
 struct mr_json_field *mr_json_field_ignore(struct mr_json_keys *k, const uint8_t *key, int64_t len,
                                            uint32_t hash);
+
+/* json-set.c: `_set`. All but init do nothing without d->set; false: no memory. */
+bool mr_json_set_init(struct mr_json *d); /* takes a declared `_set` out of d->conf.columns */
+void mr_json_set_finish(struct mr_json *d);
+bool mr_json_set_plan(struct mr_json *d); /* for d->schema */
+/* Adds `_set` to a copy of d->schema. */
+bool mr_json_set_schema(const struct mr_json *d, struct ArrowSchema *rows);
+/* The row that is being read has no key for the column. */
+bool mr_json_set_absent(struct mr_json *d, int64_t column, int64_t row);
+void mr_json_set_rollback(struct mr_json *d, int64_t rows);
+/* The finished columns with `_set` in its place. */
+bool mr_json_set_take(struct mr_json *d, struct ArrowArray *give);
 
 /* json-infer.c: begins inference. false: no memory. */
 bool mr_json_infer_init(struct mr_json *d);

@@ -9,6 +9,7 @@
 #include "data/types.h"
 #include "expr/expr.h"
 #include "plug/host.h"
+#include "plug/plug.h"
 
 #define RETRIES 64 /* expressions of one stage that are reported in a run */
 
@@ -467,6 +468,15 @@ static bool check_partition(struct mr_checked *c, const struct mr_stage_spec *st
 
 /* ---- the walk */
 
+/* Partial updates reach only what knows them. */
+static bool check_partial(struct mr_checked *c, const struct mr_stage_spec *st, int status,
+                          const struct mr_error *err)
+{
+  if (status < 0)
+    mr_spec_entry_problem(c->spec, st, "", 0, 0, err->msg, c->problems);
+  return status >= 0;
+}
+
 static void check_time(struct mr_checked *c, const struct mr_stage_spec *st,
                        const struct ArrowSchema *schema)
 {
@@ -492,7 +502,10 @@ static void check_source(struct mr_checked *c, const struct mr_stage_spec *st)
   if (st->broken)
     return;
   struct ArrowSchema *schema = open_stage(c, st, NULL);
+  struct mr_error err = MR_ERROR_INIT;
   check_time(c, st, schema);
+  if (st->kind == MR_STAGE_LOOKUP && schema)
+    check_partial(c, st, mr_lookup_takes(schema, &err), &err);
   remember(c, st, schema);
 }
 
@@ -511,6 +524,9 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
   if (!st->broken && !in)
     check_texts(c, st);
   if (st->broken || !in || !check_partition(c, st, in))
+    return;
+  struct mr_error err = MR_ERROR_INIT;
+  if (!check_partial(c, st, mr_plugin_takes(st->plugin, in, &err), &err))
     return;
   struct ArrowSchema *out = open_stage(c, st, in);
   remember(c, st, st->kind == MR_STAGE_SINK ? copy_of(in) : out);

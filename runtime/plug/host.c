@@ -148,6 +148,7 @@ void mr_host_init(struct mr_host *h, void *ctx)
       .type = host_type,
       .extents = host_extents,
       .format_name = host_format_name,
+      .expr_columns = mr_expr_columns,
   };
 }
 

@@ -144,6 +144,7 @@ static void host(void)
   FIELD(mr_host, type);
   FIELD(mr_host, extents);
   FIELD(mr_host, format_name);
+  FIELD(mr_host, expr_columns);
   SIZE(mr_open);
   FIELD(mr_open, size);
   FIELD(mr_open, instance);
@@ -222,6 +223,7 @@ static void kinds(void)
   FIELD(mr_plugin, check);
   FIELD(mr_plugin, discover);
   FIELD(mr_plugin, explain);
+  FIELD(mr_plugin, flags);
 }
 
 /* Numbers that are part of the contract. */
@@ -272,6 +274,7 @@ static void constants(void)
   CONSTANT(MR_PREPARED);
   CONSTANT(MR_COMMITTED);
   CONSTANT(MR_ABORTED);
+  CONSTANT(MR_PARTIAL);
 }
 
 int main(void)

@@ -56,11 +56,13 @@ struct rows_conf {
   const struct ArrowSchema *columns;
   struct mr_list labels;
   const char *password;
+  bool partial;
 };
 static const struct mr_opt rows_options[] = {
     {"columns", OPT(MR_COLUMNS, 0, rows_conf, columns), .doc = "left out: nobody knows"},
     {"labels", OPT(MR_TEXT, MR_KEYED, rows_conf, labels), .doc = "column: class"},
     {"password", OPT(MR_TEXT, MR_SECRET, rows_conf, password), .doc = "not to be seen"},
+    {"partial", OPT(MR_BOOL, 0, rows_conf, partial), .doc = "rows may leave columns unwritten"},
     {NULL},
 };
 
@@ -93,7 +95,7 @@ static int rows_open(const struct mr_open *o, void **self, struct mr_error *err)
     if (at >= 0)
       mr_schema_set_meta(s->children[at], MR_META_CLASS, text_at(&c->labels, i));
   }
-  if (add_wanted(s, &o->want))
+  if ((!c->partial || mr_set_field(s)) && add_wanted(s, &o->want))
     return MR_OK;
   close_self(s);
   return fail(err, MR_FATAL, "", "no memory");

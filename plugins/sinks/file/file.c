@@ -287,4 +287,5 @@ const struct mr_plugin mr_plugin_desc = {
     .options = options,
     .sink = &sink,
     .check = check,
+    .flags = MR_PARTIAL,
 };

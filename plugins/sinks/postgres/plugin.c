@@ -205,4 +205,5 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = pg_check,
     .discover = pg_discover,
+    .flags = MR_PARTIAL,
 };

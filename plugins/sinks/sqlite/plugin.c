@@ -129,4 +129,5 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = sq_check,
     .discover = sq_discover,
+    .flags = MR_PARTIAL,
 };

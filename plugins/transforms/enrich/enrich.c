@@ -191,20 +191,52 @@ static int stop_at_missing(const struct enrich *e, const uint8_t *keep, struct m
   return MR_FATAL;
 }
 
-/* Only the rows that were found. */
-static int some_rows(struct enrich *e, const struct mr_batch *b, const struct ArrowArray *found,
-                     const uint8_t *keep, struct ArrowArray *give, struct mr_error *err)
+/* Only the rows that were found; in: the batch's rows with the new `_set`. */
+static int some_rows(struct enrich *e, const struct mr_batch *b, const struct ArrowArray *in,
+                     const struct ArrowArray *found, const uint8_t *keep, struct ArrowArray *give,
+                     struct mr_error *err)
 {
   if (e->conf->missing == ENRICH_FAIL)
     return stop_at_missing(e, keep, err);
   struct ArrowArray rows;
-  if (!enrich_pick(&e->plan.out, &b->rows, found, e->plan.from, keep, &rows))
+  if (!enrich_pick(&e->plan.out, in, found, e->plan.from, keep, &rows))
     return src_no_memory(err);
   int rc = e->conf->missing == ENRICH_DEAD_LETTER ? reject_missing(e, b, keep, err) : MR_OK;
   if (rc < 0)
     mr_array_release(&rows);
   else
     *give = rows;
+  return rc;
+}
+
+/* All rows: the new `_set` takes the place of the old one, then the columns change hands. */
+static int all_rows(struct enrich *e, struct mr_batch *b, struct ArrowArray *found,
+                    struct ArrowArray *set, struct ArrowArray *give, struct mr_error *err)
+{
+  if (set->release) {
+    mr_array_release(b->rows.children[e->plan.set.at]);
+    mr_array_move(set, b->rows.children[e->plan.set.at]);
+  }
+  if (enrich_join(&b->rows, found, e->plan.from, (int64_t)e->conf->add.n, give))
+    return MR_OK;
+  return src_no_memory(err);
+}
+
+/* Some rows are copied: they look at the batch with the new `_set` in the old one's place. */
+static int picked_rows(struct enrich *e, const struct mr_batch *b, const struct ArrowArray *found,
+                       const uint8_t *keep, struct ArrowArray *set, struct ArrowArray *give,
+                       struct mr_error *err)
+{
+  struct ArrowArray in = b->rows;
+  struct ArrowArray **child = calloc((size_t)in.n_children + 1, sizeof *child);
+  if (!child)
+    return src_no_memory(err);
+  memcpy(child, in.children, (size_t)in.n_children * sizeof *child);
+  if (set->release)
+    child[e->plan.set.at] = set;
+  in.children = child;
+  int rc = some_rows(e, b, &in, found, keep, give, err);
+  free(child);
   return rc;
 }
 
@@ -216,10 +248,15 @@ static int combine(struct enrich *e, struct mr_batch *b, struct ArrowArray *foun
   if (!keep)
     return src_no_memory(err);
   bool all = !missing || e->conf->missing == ENRICH_KEEP;
-  int rc = all ? MR_OK : some_rows(e, b, found, keep, give, err);
-  free(keep);
-  if (all && !enrich_join(&b->rows, found, e->plan.from, (int64_t)e->conf->add.n, give))
+  struct ArrowArray set = {0};
+  int rc = MR_OK;
+  if (e->plan.set.at >= 0 && !partial_make(&e->plan.set, &e->plan.in, &b->rows, &set))
     rc = src_no_memory(err);
+  if (rc >= 0)
+    rc = all ? all_rows(e, b, found, &set, give, err)
+             : picked_rows(e, b, found, keep, &set, give, err);
+  mr_array_release(&set);
+  free(keep);
   if (rc >= 0 && missing)
     e->host->metric(e->host->ctx, "enrich_missing_total", b->lane, missing);
   return rc;
@@ -289,4 +326,5 @@ const struct mr_plugin mr_plugin_desc = {
     .transform = &transform,
     .validate = validate,
     .explain = explain,
+    .flags = MR_PARTIAL,
 };

@@ -85,6 +85,31 @@ static int add_column(struct enrich_plan *p, const char *column, const char *nam
   return src_no_memory(err);
 }
 
+static bool make_set(struct enrich_plan *p, const struct enrich_conf *conf)
+{
+  int64_t n = p->out.n_children, n_in = p->in.n_children;
+  size_t flags = (size_t)p->set.n_in + 1;
+  uint8_t *need = calloc((size_t)n, flags);
+  struct ArrowSchema copy = {0};
+  bool ok = need != NULL;
+  for (int64_t i = 0; ok && i < n; i++) {
+    uint8_t *mine = need + (size_t)i * flags;
+    if (i < n_in)
+      partial_need(&p->set, &p->in, p->in.children[i]->name, mine);
+    for (size_t k = 0; i >= n_in && k < conf->on.n; k++)
+      partial_need(&p->set, &p->in, conf->on.key[k], mine);
+    ok = partial_add(&p->set, p->out.children[i]->name, mine);
+  }
+  free(need);
+  if (!ok || !mr_schema_copy(&p->set.schema, &copy)) {
+    mr_schema_release(&copy);
+    return false;
+  }
+  mr_schema_release(p->out.children[p->set.at]);
+  mr_schema_move(&copy, p->out.children[p->set.at]);
+  return true;
+}
+
 static int make_out(struct enrich_plan *p, const struct enrich_conf *conf, struct mr_error *err)
 {
   if (!mr_schema_copy(&p->in, &p->out))
@@ -94,7 +119,7 @@ static int make_out(struct enrich_plan *p, const struct enrich_conf *conf, struc
     if (rc < 0)
       return rc;
   }
-  return MR_OK;
+  return p->set.at < 0 || make_set(p, conf) ? MR_OK : src_no_memory(err);
 }
 
 int enrich_plan_init(struct enrich_plan *ret, const struct mr_host *host,
@@ -104,7 +129,8 @@ int enrich_plan_init(struct enrich_plan *ret, const struct mr_host *host,
   struct enrich_plan p = {.host = host};
   p.key = calloc(conf->on.n + 1, sizeof *p.key);
   p.from = calloc(conf->add.n + 1, sizeof *p.from);
-  int rc = p.key && p.from && mr_schema_copy(in, &p.in) ? MR_OK : src_no_memory(err);
+  bool ok = p.key && p.from && mr_schema_copy(in, &p.in) && partial_init(&p.set, in);
+  int rc = ok ? MR_OK : src_no_memory(err);
   if (rc >= 0)
     rc = find_keys(&p, conf, err);
   if (rc >= 0)
@@ -125,6 +151,7 @@ void enrich_plan_done(struct enrich_plan *p)
   mr_schema_release(&p->in);
   mr_schema_release(&p->row);
   mr_schema_release(&p->out);
+  partial_done(&p->set);
   free(p->key);
   free(p->from);
   memset(p, 0, sizeof *p);

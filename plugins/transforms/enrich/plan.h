@@ -3,7 +3,7 @@
  * out. */
 #ifndef ENRICH_PLAN_H
 #define ENRICH_PLAN_H
-#include "millrace/build.h"
+#include "common/partial.h"
 #include "millrace/plugin.h"
 
 enum enrich_missing { ENRICH_KEEP = 0, ENRICH_DROP, ENRICH_DEAD_LETTER, ENRICH_FAIL };
@@ -19,6 +19,7 @@ struct enrich_plan {
   int64_t *key;             /* the input's column of each `on` */
   int64_t *from;            /* for each `add`: the child of what find gives */
   struct ArrowSchema in, row, out;
+  struct partial set; /* new columns are written where all of the key is */
 };
 
 /* MR_BADCONF with err->option. MR_IDLE: the lookup does not know its columns yet: *ret has no

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* explode: one row for each element of a list column; the other columns are repeated. */
+#include "common/partial.h"
 #include "common/rows.h"
 #include "common/src-error.h"
 
@@ -14,6 +15,7 @@ struct explode {
   const struct mr_host *host;
   struct ArrowSchema in, out; /* released: not known */
   int64_t column;             /* in both */
+  struct partial set;         /* element and index are written where the list is */
 };
 /* For each row that comes out: which row it was, which element of the list's child (-1: none). */
 struct layout {
@@ -97,9 +99,38 @@ static bool make_out(const struct explode *e, const struct ArrowSchema *in, int6
   return true;
 }
 
+/* The `_set` of what comes out, in its place. */
+static bool make_set(const struct explode *e, const struct ArrowSchema *in, int64_t column,
+                     struct partial *p, struct ArrowSchema *out)
+{
+  bool ok = partial_init(p, in);
+  if (!ok || p->at < 0)
+    return ok;
+  uint8_t *need = malloc((size_t)p->n_in + 1);
+  for (int64_t i = 0; ok && need && i < in->n_children; i++) {
+    memset(need, 0, (size_t)p->n_in + 1);
+    partial_need(p, in, in->children[i]->name, need);
+    ok = partial_add(p, i == column ? new_name(e) : in->children[i]->name, need);
+    if (ok && i == column && e->conf->index)
+      ok = partial_add(p, e->conf->index, need);
+  }
+  ok = ok && need;
+  free(need);
+  struct ArrowSchema copy = {0};
+  if (!ok || !mr_schema_copy(&p->schema, &copy)) {
+    mr_schema_release(&copy);
+    return false;
+  }
+  int64_t at = mr_schema_find(out, MR_SET);
+  mr_schema_release(out->children[at]);
+  mr_schema_move(&copy, out->children[at]);
+  return true;
+}
+
 static int plan(struct explode *e, const struct ArrowSchema *in, struct mr_error *err)
 {
   struct ArrowSchema copy = {0}, out = {0};
+  struct partial set = {0};
   int64_t at = mr_schema_find(in, e->conf->column);
   if (at < 0)
     return src_badconf(err, "column", "no column `%.100s`", e->conf->column);
@@ -108,15 +139,19 @@ static int plan(struct explode *e, const struct ArrowSchema *in, struct mr_error
   int rc = check_names(e, in, err);
   if (rc < 0)
     return rc;
-  if (!mr_schema_copy(in, &copy) || !make_out(e, in, at, &out)) {
+  if (!mr_schema_copy(in, &copy) || !make_out(e, in, at, &out) ||
+      !make_set(e, in, at, &set, &out)) {
     mr_schema_release(&copy);
     mr_schema_release(&out);
+    partial_done(&set);
     return src_no_memory(err);
   }
   mr_schema_release(&e->in);
   mr_schema_release(&e->out);
+  partial_done(&e->set);
   e->in = copy;
   e->out = out;
+  e->set = set;
   e->column = at;
   return MR_OK;
 }
@@ -130,6 +165,7 @@ static void explode_close(void *self)
     return;
   mr_schema_release(&e->in);
   mr_schema_release(&e->out);
+  partial_done(&e->set);
   free(e);
 }
 
@@ -138,6 +174,7 @@ static int explode_open(const struct mr_open *o, void **self, struct mr_error *e
   struct explode *e = calloc(1, sizeof *e);
   if (!e)
     return src_no_memory(err);
+  e->set.at = -1;
   e->conf = o->conf;
   e->host = o->host;
   int rc = o->in ? plan(e, o->in, err) : MR_OK;
@@ -222,6 +259,16 @@ static bool make_index(const struct ArrowSchema *s, const struct layout *l, stru
   return ok;
 }
 
+static bool gather_set(const struct explode *e, const struct ArrowArray *rows,
+                       const struct layout *l, struct ArrowArray *give)
+{
+  struct ArrowArray set = {0};
+  bool ok = partial_make(&e->set, &e->in, rows, &set) &&
+            rows_gather(&e->set.schema, &set, l->row, l->n, give);
+  mr_array_release(&set);
+  return ok;
+}
+
 static bool make_rows(const struct explode *e, const struct ArrowArray *rows,
                       const struct layout *l, struct ArrowArray *give)
 {
@@ -229,6 +276,10 @@ static bool make_rows(const struct explode *e, const struct ArrowArray *rows,
   int64_t to = 0;
   bool ok = mr_array_init(give, l->n, 1, e->out.n_children);
   for (int64_t i = 0; ok && i < rows->n_children; i++, to++) {
+    if (i == e->set.at && i != e->column) {
+      ok = gather_set(e, rows, l, give->children[to]);
+      continue;
+    }
     if (i != e->column) {
       ok = rows_gather(e->in.children[i], rows->children[i], l->row, l->n, give->children[to]);
       continue;
@@ -301,4 +352,5 @@ const struct mr_plugin mr_plugin_desc = {
     .summary = "one row for each element of a list column",
     .options = options,
     .transform = &transform,
+    .flags = MR_PARTIAL,
 };

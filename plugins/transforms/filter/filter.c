@@ -227,4 +227,5 @@ const struct mr_plugin mr_plugin_desc = {
     .options = options,
     .transform = &transform,
     .explain = explain,
+    .flags = MR_PARTIAL,
 };

@@ -225,6 +225,8 @@ static int plan_node(struct planner *p, struct mask_node *n, const struct ArrowS
   int rc = check_type(p, n, s);
   if (rc < 0)
     return rc;
+  if (n->why == MASK_BY_SYSTEM && n->method.kind == MASK_KEEP)
+    return MR_OK; /* the children of _set have columns' names, and no values */
   if (n->method.kind <= MASK_KEEP)
     return k == MR_K_STRUCT || k == MR_K_LIST ? plan_children(p, n, s) : MR_OK;
   n->touched = true;

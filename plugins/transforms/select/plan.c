@@ -10,6 +10,7 @@ struct planner {
   struct ArrowSchema now; /* the columns as they are so far */
   int64_t *slot;          /* theirs; room for room */
   int64_t room;
+  uint8_t *need; /* of each slot, set.n_in flags: which children of `_set` it needs */
 };
 
 static const char *item(const struct mr_list *l, size_t i)
@@ -154,12 +155,33 @@ static int add_step(struct planner *p, const char *option, const char *name, con
   return plan->host->expr(plan->host->ctx, text, &s->in, &s->expr, ret_type, p->err);
 }
 
+static uint8_t *need_of(const struct planner *p, int64_t slot)
+{
+  return p->need + slot * p->plan->set.n_in;
+}
+
+/* A result is written where every column that its expression reads is. */
+static void result_needs(struct planner *p)
+{
+  struct select_plan *plan = p->plan;
+  const struct select_step *s = &plan->step[plan->n_step - 1];
+  uint8_t *need = need_of(p, plan->n_in + plan->n_step - 1);
+  if (plan->set.at < 0 || !MR_HAS(plan->host, expr_columns))
+    return;
+  for (const char *const *c = plan->host->expr_columns(s->expr); c && *c; c++) {
+    int64_t at = mr_schema_find(&s->in, *c);
+    for (int64_t k = 0; at >= 0 && k < plan->set.n_in; k++)
+      need[k] |= need_of(p, s->slot[at])[k];
+  }
+}
+
 static int keep_result(struct planner *p, struct ArrowSchema *type, const char *name)
 {
   if (!mr_schema_rename(type, name)) {
     mr_schema_release(type);
     return src_no_memory(p->err);
   }
+  result_needs(p);
   return put(p, type, p->plan->n_in + p->plan->n_step - 1) ? MR_OK : src_no_memory(p->err);
 }
 
@@ -245,6 +267,29 @@ static int give(struct planner *p, int64_t i)
   return MR_OK;
 }
 
+/* The `_set` that came in, if it is still there, becomes one for the columns that come out. */
+static int give_set(struct planner *p)
+{
+  struct select_plan *plan = p->plan;
+  struct ArrowSchema *out = &plan->out, copy;
+  int64_t at = mr_schema_find(out, MR_SET);
+  if (plan->set.at < 0 || at < 0 || plan->from[at] != plan->set.at)
+    return MR_OK;
+  for (int64_t i = 0; i < out->n_children; i++)
+    if (!mr_schema_is_system(out->children[i]) &&
+        !partial_add(&plan->set, out->children[i]->name, need_of(p, plan->from[i])))
+      return src_no_memory(p->err);
+  if (!mr_schema_copy(&plan->set.schema, &copy)) {
+    mr_schema_release(&copy);
+    return src_no_memory(p->err);
+  }
+  mr_schema_release(out->children[at]);
+  mr_schema_move(&copy, out->children[at]);
+  plan->from[at] = plan->n_in + plan->n_step;
+  plan->makes_set = true;
+  return MR_OK;
+}
+
 static int give_kept(struct planner *p)
 {
   const struct mr_list *keep = &p->conf->keep;
@@ -293,7 +338,8 @@ static int plan_out(struct planner *p)
   p->plan->from = malloc((n ? n : 1) * sizeof *p->plan->from);
   if (!p->plan->from || !mr_schema_struct(&p->plan->out))
     return src_no_memory(p->err);
-  return p->conf->keep.n ? give_kept(p) : give_rest(p);
+  int rc = p->conf->keep.n ? give_kept(p) : give_rest(p);
+  return rc < 0 ? rc : give_set(p);
 }
 
 static int plan_all(struct planner *p, const struct ArrowSchema *in)
@@ -301,12 +347,16 @@ static int plan_all(struct planner *p, const struct ArrowSchema *in)
   size_t steps = p->conf->cast.n + p->conf->set.n;
   p->plan->n_in = in->n_children;
   p->plan->step = calloc(steps ? steps : 1, sizeof *p->plan->step);
-  if (!p->plan->step || !mr_schema_struct(&p->now))
+  if (!p->plan->step || !mr_schema_struct(&p->now) || !partial_init(&p->plan->set, in))
+    return src_no_memory(p->err);
+  p->need = calloc((size_t)p->plan->n_in + steps + 1, (size_t)p->plan->set.n_in + 1);
+  if (!p->need)
     return src_no_memory(p->err);
   for (int64_t i = 0; i < in->n_children; i++) {
     struct ArrowSchema copy;
     if (!mr_schema_copy(in->children[i], &copy) || !append(p, &copy, i))
       return src_no_memory(p->err);
+    partial_need(&p->plan->set, in, in->children[i]->name, need_of(p, i));
   }
   int rc = MR_OK;
   for (size_t i = 0; rc >= 0 && i < p->conf->cast.n; i++)
@@ -327,6 +377,7 @@ int select_plan_init(struct select_plan *plan, const struct mr_host *host,
   int rc = plan_all(&p, in);
   mr_schema_release(&p.now);
   free(p.slot);
+  free(p.need);
   if (rc < 0)
     select_plan_done(plan);
   return rc;
@@ -342,6 +393,7 @@ void select_plan_done(struct select_plan *p)
   }
   free(p->step);
   free(p->from);
+  partial_done(&p->set);
   mr_schema_release(&p->out);
   *p = (struct select_plan){0};
 }

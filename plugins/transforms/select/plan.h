@@ -2,7 +2,7 @@
 /* What select does with one schema: the expressions to compute and which columns come out. */
 #ifndef SELECT_PLAN_H
 #define SELECT_PLAN_H
-#include "millrace/build.h"
+#include "common/partial.h"
 #include "millrace/plugin.h"
 
 enum { SELECT_DEAD_LETTER, SELECT_NULL, SELECT_FAIL };
@@ -13,7 +13,8 @@ struct select_conf {
   int32_t on_error;
 };
 
-/* Columns have slots: the input's are 0 .. n_in - 1, step k's result is n_in + k. */
+/* Columns have slots: the input's are 0 .. n_in - 1, step k's result is n_in + k, and the `_set`
+ * that is true of what comes out is n_in + n_step. */
 struct select_step {
   struct mr_expr *expr;
   const char *option, *name; /* "cast" or "set", and its key: lent from the conf */
@@ -26,6 +27,8 @@ struct select_plan {
   int64_t n_step, n_in;
   struct ArrowSchema out;
   int64_t *from; /* slots of out's columns */
+  struct partial set;
+  bool makes_set; /* `_set` comes out */
 };
 
 /* MR_BADCONF with the option's path: a column that is not there, a type that is none, an expression

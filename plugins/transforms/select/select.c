@@ -230,7 +230,7 @@ static int run(struct work *w, struct ArrowArray *rows)
 {
   const struct select_plan *p = &w->self->plan;
   int64_t most = p->n_in + p->n_step + 1;
-  w->made = calloc((size_t)most, sizeof *w->made);
+  w->made = calloc((size_t)most, sizeof *w->made); /* the last: `_set` */
   w->column = calloc((size_t)most, sizeof *w->column);
   if (!w->made || !w->column)
     return src_no_memory(w->err);
@@ -239,6 +239,9 @@ static int run(struct work *w, struct ArrowArray *rows)
     if (rc < 0)
       return rc;
   }
+  if (p->makes_set &&
+      !partial_make(&p->set, w->batch->schema, &w->batch->rows, &w->made[p->n_step]))
+    return src_no_memory(w->err);
   if (w->n_bad ? give_good(w, rows) : give_all(w, rows))
     return MR_OK;
   return src_no_memory(w->err);
@@ -251,7 +254,7 @@ static int select_apply(void *self, struct mr_batch *take, struct mr_batch *give
   struct work w = {.self = s, .batch = take, .err = err};
   struct ArrowArray rows;
   int rc = run(&w, &rows);
-  for (int64_t k = 0; w.made && k < s->plan.n_step; k++)
+  for (int64_t k = 0; w.made && k <= s->plan.n_step; k++)
     mr_array_release(&w.made[k]);
   free(w.made);
   free(w.column);
@@ -323,4 +326,5 @@ const struct mr_plugin mr_plugin_desc = {
     .transform = &transform,
     .validate = validate,
     .explain = explain,
+    .flags = MR_PARTIAL,
 };

@@ -22,6 +22,7 @@ static inline void harness_add_expr(struct harness *h)
   h->host.expr = harness__expr;
   h->host.eval = harness__eval;
   h->host.expr_free = mr_expr_free;
+  h->host.expr_columns = mr_expr_columns;
 }
 
 #endif

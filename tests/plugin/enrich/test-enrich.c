@@ -298,6 +298,27 @@ static void test_two_keys(struct fixture *f, gconstpointer data)
   check(f, "DE|1\nFR|1\nFR|3\nDE|~\n~|2\n", "DE|1|[1,2]\nFR|1|~\nFR|3|[]\nDE|~|~\n~|2|~\n");
 }
 
+/* What was looked up is written where the key is. */
+static void test_set(struct fixture *f, gconstpointer data)
+{
+  char *text = NULL;
+  for (f->conf.missing = KEEP; f->conf.missing <= DROP; f->conf.missing++) {
+    open_ready(f, "buyer: uint64, _set: struct<n: bool, buyer: bool>, n: int64");
+    g_autofree char *columns = harness_columns(&f->out);
+    g_assert_nonnull(
+        strstr(columns, "_set: struct<buyer: bool, n: bool, buyer_email: bool, country: bool>"));
+    struct mr_batch b = batch(f, "1|{true,true}|7\n~|{true,false}|8\n2|{false,true}|~");
+    g_assert_cmpint(apply(f, &b, &text), ==, MR_OK);
+    g_assert_cmpstr(text, ==,
+                    f->conf.missing == KEEP
+                        ? "1|{true,true,true,true}|7|ann@x|DE\n~|{false,true,false,false}|8|~|~\n"
+                          "2|{true,false,true,true}|~|bob@x|~\n"
+                        : "1|{true,true,true,true}|7|ann@x|DE\n"
+                          "2|{true,false,true,true}|~|bob@x|~\n");
+    g_free(text);
+  }
+}
+
 static void refused(struct fixture *f, const char *columns, const char *option, const char *msg)
 {
   g_assert_cmpint(open_with(f, columns, false), ==, MR_BADCONF);
@@ -402,6 +423,7 @@ int main(int argc, char **argv)
   ADD("slices", test_slices);
   ADD("two-keys", test_two_keys);
   ADD("refused", test_refused);
+  ADD("set", test_set);
   ADD("not-loaded", test_not_loaded);
   ADD("late", test_late);
   ADD("evolve", test_evolve);

@@ -97,6 +97,21 @@ static void test_keep(void)
   stop(&f);
 }
 
+/* Element and index are written where the list is. */
+static void test_set(void)
+{
+  struct fixture f;
+  g_assert_cmpint(start(&f, "id: int64, l: list<int64>, _set: struct<l: bool, id: bool>, s: utf8",
+                        (struct conf){"l", "item", "pos", KEEP}),
+                  ==, MR_OK);
+  assert_columns(&f, "id: int64, item: int64!pii, pos: uint32, _set: struct<id: bool, item: bool, "
+                     "pos: bool>, s: utf8");
+  assert_rows(&f, "1|[10,20]|{true,true}|x\n2|~|{false,true}|y\n~|[]|{true,false}|z",
+              "1|10|0|{true,true,true}|x\n1|20|1|{true,true,true}|x\n"
+              "2|~|~|{true,false,false}|y\n~|~|~|{false,true,true}|z\n");
+  stop(&f);
+}
+
 /* Every kind of column is repeated and every kind of element comes out. */
 static void test_types(void)
 {
@@ -192,5 +207,6 @@ int main(int argc, char **argv)
   g_test_add_func("/explode/slices", test_slices);
   g_test_add_func("/explode/too-long", test_too_long);
   g_test_add_func("/explode/refused", test_refused);
+  g_test_add_func("/explode/set", test_set);
   return g_test_run();
 }

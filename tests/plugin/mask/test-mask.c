@@ -107,6 +107,16 @@ static void check_refused(struct fixture *f, const char *columns, const char *op
   mr_schema_release(&in);
 }
 
+/* `_set` has columns' names and no values: it passes whole. */
+static void test_set(struct fixture *f, gconstpointer data)
+{
+  g_autofree char *columns = NULL;
+  g_autofree char *rows = masked(f, "id: int64, ssn: utf8, _set: struct<ssn: bool, id: bool>",
+                                 "1|~|{false,true}\n2|~|{true,true}\n", &columns);
+  g_assert_cmpstr(columns, ==, "id: int64, ssn: utf8, _set: struct<ssn: bool, id: bool>");
+  g_assert_cmpstr(rows, ==, "1|~|{false,true}\n2|~|{true,true}\n");
+}
+
 /* ---- known answers. Made with Python, not with this code:
  *   key = b"0123456789abcdef0123456789abcdef"
  *   id  = sha256(b"millrace-key-id:" + key).hexdigest()[:8]
@@ -650,6 +660,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
 #define ADD(path, fn) g_test_add("/mask/" path, struct fixture, NULL, setup, fn, teardown)
+  ADD("set", test_set);
   ADD("values/known-answers", test_known_answers);
   ADD("values/domains", test_domains);
   ADD("values/key-id", test_key_id);

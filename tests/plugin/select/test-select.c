@@ -176,6 +176,54 @@ static void test_nothing(void)
   stop(&f);
 }
 
+/* ---- partial updates */
+
+/* Columns keep what `_set` says through every step; what is computed is written where all that it
+ * reads is; constants and system columns are always there. */
+static void test_set(void)
+{
+  struct fixture f;
+  setup(&f, "a: int64, _set: struct<b: bool, a: bool, d: bool>, b: int64, c: int64, d: int64, "
+            "_offset: int64");
+  f.conf.cast = list(&f, "d=utf8");
+  f.conf.set = list(&f, "sum=a + b; again=COALESCE(sum, 0) + a; one=1; at=_offset; both=c + a; "
+                        "b=c");
+  f.conf.rename = list(&f, "a=b; b=a");
+  f.conf.drop = list(&f, "c");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_columns(&f,
+                 "b: int64, _set: struct<b: bool, d: bool, sum: bool, again: bool, both: bool>, "
+                 "a: int64, d: utf8, sum: int64, again: int64, one: int64, at: int64, "
+                 "both: int64, _offset: int64");
+  assert_rows(&f,
+              "1|{true,true,true}|2|3|4|9\n"
+              "1|{false,true,false}|~|3|~|9\n"
+              "~|{true,false,true}|2|3|5|9",
+              "1|{true,true,true,true,true}|3|4|3|4|1|9|4|9\n"
+              "1|{true,false,false,false,true}|3|~|~|1|1|9|4|9\n"
+              "~|{false,true,false,false,false}|3|5|~|~|1|9|~|9\n");
+  stop(&f);
+}
+
+/* Bad rows are cut out of `_set` too; without it all columns are written. */
+static void test_set_rows(void)
+{
+  struct fixture f;
+  setup(&f, "a: int64, b: int64, _set: struct<a: bool, b: bool>");
+  f.conf.set = list(&f, "q=10 / b");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_rows(&f, "1|5|{true,true}\n2|0|{true,true}\n3|~|{true,false}",
+              "1|5|2|{true,true,true}\n3|~|~|{true,false,false}\n");
+  g_assert_cmpuint(f.h.rejects->len, ==, 1);
+  stop(&f);
+  setup(&f, "a: int64, b: int64, _set: struct<a: bool, b: bool>");
+  f.conf.drop = list(&f, "_set");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_columns(&f, "a: int64, b: int64");
+  assert_rows(&f, "1|~|{true,false}", "1|~\n");
+  stop(&f);
+}
+
 /* ---- labels */
 
 static void test_labels(void)
@@ -364,5 +412,7 @@ int main(int argc, char **argv)
   g_test_add_func("/select/refused", test_refused);
   g_test_add_func("/select/evolve", test_evolve);
   g_test_add_func("/select/explain", test_explain);
+  g_test_add_func("/select/set", test_set);
+  g_test_add_func("/select/set-rows", test_set_rows);
   return g_test_run();
 }

@@ -266,6 +266,67 @@ static void test_extents(void)
   mr_decoder_free(d);
 }
 
+/* ---- absent: unset */
+
+#define UNSET                 \
+  {                           \
+    .absent = MR_ABSENT_UNSET \
+  }
+static void test_unset(void)
+{
+  assert_rows_conf("a int64; b utf8", UNSET,
+                   "1,x,{a=true b=true}|2,null,{a=true b=false}|3,null,{a=true b=true}|"
+                   "null,null,{a=false b=false}|null,y,{a=false b=true}",
+                   "{\"a\":1,\"b\":\"x\"}", "[{\"a\":2},{\"b\":null,\"a\":3}]", "{}",
+                   "{\"c\":1,\"b\":\"y\"}");
+  /* a refused message leaves no bit behind; only the top level counts */
+  assert_rows_conf("a int64; b struct<c: int64>", UNSET,
+                   "!22P02 1,{c=null},{a=true b=true}|2,null,{a=true b=false}",
+                   "[{},{},{\"a\":1.5}]", "{\"a\":1,\"b\":{}}", "{\"a\":2}");
+  /* the last of two equal keys wins, and the key is there */
+  assert_rows_conf("a int64", UNSET, "null,{a=true}", "{\"a\":1,\"a\":null}");
+}
+
+/* A declared `_set` keeps its place and its columns. */
+static void test_unset_declared(void)
+{
+  assert_rows_conf("a int64; _set struct<b: bool>; b int64", UNSET,
+                   "null,{b=true},1|2,{b=false},null", "{\"b\":1}", "{\"a\":2}");
+}
+
+static void test_unset_batches(void)
+{
+  struct ArrowSchema s, out;
+  struct mr_error err;
+  schema_of("a int64; b int64", &s);
+  struct mr_json_conf conf = {.columns = &s, .absent = MR_ABSENT_UNSET};
+  struct mr_decoder *d = decoder_of("json", &conf);
+  g_assert_cmpint(mr_decoder_schema(d, &out, &err), ==, MR_OK);
+  g_autofree char *columns = schema_text(&out);
+  g_assert_cmpstr(columns, ==, "a int64; b int64; _set struct<a: bool, b: bool>");
+  g_assert_true(mr_set_valid(out.children[2]));
+  for (int round = 0; round < 3; round++) {
+    struct ArrowArray rows;
+    for (int i = 0; i < 1000; i++) {
+      g_autofree char *text = g_strdup_printf("{\"%s\":%d}", i % 3 ? "a" : "b", i);
+      g_assert_cmpint(decode_n(d, text, strlen(text), &err), ==, 1);
+    }
+    g_assert_cmpint(mr_decoded(d, &rows, &err), ==, MR_OK);
+    g_assert_cmpint(mr_array_check(&out, &rows, true, &err), ==, MR_OK);
+    struct mr_view a, b;
+    mr_set_view(&a, &out, &rows, "a");
+    mr_set_view(&b, &out, &rows, "b");
+    for (int i = 0; i < 1000; i++) {
+      g_assert_cmpint(mr_set_has(&a, i), ==, i % 3 != 0);
+      g_assert_cmpint(mr_set_has(&b, i), ==, i % 3 == 0);
+    }
+    mr_array_release(&rows);
+  }
+  mr_decoder_free(d);
+  mr_schema_release(&out);
+  mr_schema_release(&s);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -283,5 +344,8 @@ int main(int argc, char **argv)
   g_test_add_func("/json/decode/depth", test_depth);
   g_test_add_func("/json/decode/messages", test_messages);
   g_test_add_func("/json/decode/extents", test_extents);
+  g_test_add_func("/json/decode/unset", test_unset);
+  g_test_add_func("/json/decode/unset-declared", test_unset_declared);
+  g_test_add_func("/json/decode/unset-batches", test_unset_batches);
   return g_test_run();
 }

@@ -2,12 +2,15 @@
 #include "fixture.h"
 #include "format/json.h"
 
+#define UNSET 16 /* with `unknown`: absent: unset */
+
 /* Reads messages; "/" takes the batch. Returns, for each batch, "columns: rows" (or "idle") with ";
  * then " between. */
 static char *infer(const char *declared, int unknown, const char *const *message)
 {
   struct ArrowSchema s = {0};
-  struct mr_json_conf conf = {.unknown = unknown};
+  struct mr_json_conf conf = {.unknown = unknown & ~UNSET,
+                              .absent = unknown >= 0 && unknown & UNSET};
   GString *out = g_string_new(NULL);
   bool first = true;
   if (declared) {
@@ -145,6 +148,29 @@ static void test_limits(void)
   g_string_free(m, TRUE);
 }
 
+/* A new column is one that the rows before did not write. */
+static void test_unset(void)
+{
+  assert_infer(NULL, MR_UNKNOWN_ADD | UNSET,
+               "a int64; b utf8; _set struct<a: bool, b: bool>: "
+               "1,null,{a=true b=false}|null,x,{a=false b=true}",
+               "{\"a\":1}", "{\"b\":\"x\"}");
+  assert_infer(NULL, MR_UNKNOWN_ADD | UNSET,
+               "a int64; _set struct<a: bool>: 1,{a=true} then "
+               "a int64; b int64; _set struct<a: bool, b: bool>: "
+               "null,2,{a=false b=true}|3,null,{a=true b=false}",
+               "{\"a\":1}", "/", "{\"b\":2}", "{\"a\":3}");
+  assert_infer("a int64", MR_UNKNOWN_ADD | UNSET,
+               "a int64; b int64; _set struct<a: bool, b: bool>: "
+               "null,null,{a=false b=false}|null,2,{a=true b=true}",
+               "{}", "{\"a\":null,\"b\":2}");
+  /* widening reads the rows again */
+  assert_infer(NULL, MR_UNKNOWN_ADD | UNSET,
+               "a float64; b int64; _set struct<a: bool, b: bool>: "
+               "1,null,{a=true b=false}|null,2,{a=false b=true}|1.5,null,{a=true b=false}",
+               "{\"a\":1}", "{\"b\":2}", "{\"a\":1.5}");
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -155,5 +181,6 @@ int main(int argc, char **argv)
   g_test_add_func("/json/infer/refused", test_refused);
   g_test_add_func("/json/infer/add", test_add);
   g_test_add_func("/json/infer/limits", test_limits);
+  g_test_add_func("/json/infer/unset", test_unset);
   return g_test_run();
 }

@@ -206,6 +206,23 @@ static void test_lookup(void)
   expect(LOOKUP("{}", "{with: users, on: {id: anything}, add: {x: nope}}"), ""); /* not known yet */
 }
 
+/* A stage that does not say that it knows `_set` gets none. */
+static void test_partial(void)
+{
+#define PARTIAL(stages) \
+  "name: p\nsources:\n  - name: in\n    rows: {columns: {id: int64}, partial: true}\n" stages
+  expect(
+      PARTIAL(KEEP),
+      "f:6:5: /sinks/out: rows come here that write only some columns (`_set`), and `keep` would "
+      "write the others as null; if that is meant, drop `_set` before: select: {drop: _set}\n");
+  expect(PARTIAL("transforms:\n  - name: c\n    calc: {set: {a: id}}\n" KEEP),
+         "f:6:5: /transforms/c: rows come here that write only some columns (`_set`), and `calc` "
+         "does not keep track of them; drop `_set` before: select: {drop: _set}\n");
+  expect(LOOKUP("{columns: {user: int64}, partial: true}", "{with: users, on: {id: user}}"),
+         "f:3:5: /lookups/users: a lookup needs whole rows, and these write only some columns "
+         "(`_set`): leave out `absent: unset`\n");
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -221,5 +238,6 @@ int main(int argc, char **argv)
   g_test_add_func("/check/broken", test_broken);
   g_test_add_func("/check/time", test_time);
   g_test_add_func("/check/lookup", test_lookup);
+  g_test_add_func("/check/partial", test_partial);
   return g_test_run();
 }
