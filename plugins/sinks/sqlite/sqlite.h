@@ -3,7 +3,7 @@
  *
  * table.c  what the table looks like, creating and extending it     cells.c  values as SQLite keeps
  * them lanes.c  millrace_offsets                                          unit.c   begin, write,
- * commit, abort
+ * commit, abort partial.c  rows that write only some columns
  *
  * write() only converts: the file's one write lock is held for the length of a commit, never while
  * the runtime waits for something. Two sinks of one pipeline may so share a file. */
@@ -14,6 +14,7 @@
 #include "common/sql-text.h"
 #include "millrace/plugin.h"
 
+#define SQ_SETS 64       /* sets of written columns whose statements are kept */
 #define SQ_NAME_MAX 1000 /* bytes of a name: far below SQLite's own bound */
 
 enum { MODE_APPEND, MODE_UPSERT };
@@ -40,9 +41,10 @@ struct sq_field {
   int column;
   enum sq_affinity affinity;
   bool not_null;
-  struct mr_view v;
+  struct mr_view v, set; /* set: which rows write it */
 };
-/* A converted row: its cells begin at `at` in sq_sink.cells. */
+/* A converted row: its cells begin at `at` in sq_sink.cells; before them, in a partial upsert, a
+ * bit for each field that it writes. */
 struct sq_row {
   size_t at;
   uint64_t batch;
@@ -50,6 +52,11 @@ struct sq_row {
   bool deleted;
 };
 enum sq_tag { SQ_TAG_NULL, SQ_TAG_INT, SQ_TAG_REAL, SQ_TAG_TEXT, SQ_TAG_BLOB };
+
+struct sq_set {  /* statements for rows that write the same columns */
+  uint8_t *bits; /* NULL: a free place */
+  sqlite3_stmt *update, *insert;
+};
 
 struct sq_sink {
   const struct mr_host *host;
@@ -67,6 +74,9 @@ struct sq_sink {
   struct sq_field *field; /* of the columns that are written */
   int n_fields, op_source;
   sqlite3_stmt *insert, *delete_;
+  bool partial; /* upsert of rows with `_set` */
+  struct sq_set set[SQ_SETS];
+  int next_set;
 
   struct sql_buf cells;
   struct sq_row *row;
@@ -104,6 +114,17 @@ bool sq_cell_put(const struct sq_field *f, int64_t i, struct sql_buf *out, const
  * too big, no memory). */
 const uint8_t *sq_cell_bind(sqlite3_stmt *st, int parameter, const uint8_t *p);
 const uint8_t *sq_cell_skip(const uint8_t *p);
+
+/* ---- partial.c */
+static inline size_t sq_set_bytes(const struct sq_sink *s)
+{
+  return (size_t)(s->n_fields + 7) / 8;
+}
+bool sq_set_whole(const struct sq_sink *s, const uint8_t *bits);
+/* Writes the fields whose bits are set; status as of SQLite's refusal. */
+int sq_partial_row(struct sq_sink *s, const uint8_t *bits, const uint8_t *cells,
+                   struct mr_error *err);
+void sq_sets_forget(struct sq_sink *s);
 
 /* ---- table.c */
 enum sq_affinity sq_affinity_of(const char *declared);

@@ -44,6 +44,7 @@ void sq_table_forget(struct sq_sink *s)
   sqlite3_finalize(s->insert);
   sqlite3_finalize(s->delete_);
   s->insert = s->delete_ = NULL;
+  sq_sets_forget(s);
   for (int i = 0; i < s->n_columns; i++) {
     free(s->column[i].name);
     free(s->column[i].declared);
@@ -286,24 +287,18 @@ static int link_columns(struct sq_sink *s, struct mr_error *err)
   struct sql_buf missing = {0};
   int status = MR_OK;
   s->op_source = -1;
+  s->partial = s->conf->mode == MODE_UPSERT && mr_schema_find(&s->in, MR_SET) >= 0;
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
     int at = find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
-    if (!strcmp(name, "_set") && s->conf->mode == MODE_UPSERT)
-      status = sq_fail(err, MR_BADCONF, "0A000",
-                       "rows that carry only some columns (_set) cannot be upserted yet");
     if (mr_schema_is_system(s->in.children[i]))
       continue;
     if (at >= 0)
       s->column[at].source = (int32_t)i;
     else
       sql_buf_fmt(&missing, "%s%s", missing.len ? ", " : "", name);
-  }
-  if (status < 0) {
-    sql_buf_done(&missing);
-    return status;
   }
   if (missing.len && s->lenient) {
     sq_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->conf->table,

@@ -227,14 +227,44 @@ static bool is_delete(const struct mr_view *op, int64_t i)
   return n == 6 && !memcmp(text, "delete", 6);
 }
 
+/* The cell of a column that the row does not write. */
+static bool put_unwritten(const struct sq_sink *s, const struct sq_field *f, struct sql_buf *out,
+                          const char **ret_code, const char **ret_msg)
+{
+  bool key = s->column[f->column].is_key;
+  if (key || (f->not_null && !s->partial)) {
+    *ret_code = "23502";
+    *ret_msg = key ? "the row does not write its key" : "the row does not write a NOT NULL column";
+    return false;
+  }
+  sql_buf_byte(out, SQ_TAG_NULL);
+  return true;
+}
+
+static bool put_bits(const struct sq_sink *s, int64_t i, struct sql_buf *out)
+{
+  size_t n = sq_set_bytes(s);
+  if (!sql_buf_reserve(out, n))
+    return false;
+  memset(out->p + out->len, 0, n);
+  for (int c = 0; c < s->n_fields; c++)
+    mr_bit_set(out->p + out->len, c, mr_set_has(&s->field[c].set, i));
+  out->len += n;
+  return true;
+}
+
 /* Appends one row's cells; a row that cannot be kept is rejected and leaves nothing. */
 static int convert_row(struct sq_sink *s, const struct mr_batch *b, int64_t i, bool deleted,
                        struct mr_error *err)
 {
   struct sq_row row = {.at = s->cells.len, .batch = b->id, .row = i, .deleted = deleted};
+  if (s->partial && !put_bits(s, i, &s->cells))
+    return sq_no_memory(err);
   for (int c = 0; c < s->n_fields; c++) {
+    const struct sq_field *f = &s->field[c];
     const char *code, *msg;
-    if (sq_cell_put(&s->field[c], i, &s->cells, &code, &msg))
+    if (mr_set_has(&f->set, i) ? sq_cell_put(f, i, &s->cells, &code, &msg)
+                               : put_unwritten(s, f, &s->cells, &code, &msg))
       continue;
     s->cells.len = row.at;
     int status = reject(s, b, i, code, msg, s->column[s->field[c].column].name);
@@ -249,8 +279,11 @@ static int convert(struct sq_sink *s, const struct mr_batch *b, struct mr_error 
   bool deletes = s->conf->mode == MODE_UPSERT && s->op_source >= 0;
   struct mr_view op = {0};
   int status = MR_OK;
-  for (int c = 0; c < s->n_fields; c++)
-    mr_view_column(&s->field[c].v, schema, &b->rows, s->column[s->field[c].column].source);
+  for (int c = 0; c < s->n_fields; c++) {
+    int32_t at = s->column[s->field[c].column].source;
+    mr_view_column(&s->field[c].v, schema, &b->rows, at);
+    mr_set_view(&s->field[c].set, schema, &b->rows, schema->children[at]->name);
+  }
   if (deletes)
     mr_view_column(&op, schema, &b->rows, s->op_source);
   for (int64_t i = 0; status >= 0 && i < b->rows.length; i++)
@@ -263,7 +296,9 @@ static int convert(struct sq_sink *s, const struct mr_batch *b, struct mr_error 
 static int run_row(struct sq_sink *s, const struct sq_row *row, struct mr_error *err)
 {
   sqlite3_stmt *st = row->deleted ? s->delete_ : s->insert;
-  const uint8_t *p = s->cells.p + row->at;
+  const uint8_t *bits = s->cells.p + row->at, *p = bits + (s->partial ? sq_set_bytes(s) : 0);
+  if (s->partial && !row->deleted && !sq_set_whole(s, bits))
+    return sq_partial_row(s, bits, p, err);
   for (int c = 0; p && c < s->n_fields; c++) {
     bool bound = !row->deleted || s->column[s->field[c].column].is_key;
     p = bound ? sq_cell_bind(st, c + 1, p) : sq_cell_skip(p);
