@@ -17,7 +17,8 @@ CC = sys.argv[3:] or ["cc"]
 PAGES = [SOURCE / "README.md", SOURCE / "HACKING.md", *sorted((SOURCE / "docs").glob("**/*.md"))]
 PLUGIN_PAGES = sorted((SOURCE / "docs" / "plugins").glob("*.md"))
 SECRET = "0123456789abcdef" * 4
-VARIABLES = {"PG_URL": "postgresql://user@127.0.0.1/database", "KAFKA_BROKERS": "127.0.0.1:9092"}
+VARIABLES = {"PG_URL": "postgresql://user@127.0.0.1/database", "KAFKA_BROKERS": "127.0.0.1:9092",
+             "MYSQL_URL": "mysql://user@127.0.0.1/database"}
 
 
 class Tap:

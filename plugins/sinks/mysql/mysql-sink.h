@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mysql sink's own parts: one instance, one connection, one thread.
+ *
+ * target.c   what the table looks like, creating it      evolve.c   new and wider columns
+ * lanes.c    millrace_offsets                            unit.c     begin, write, flush, commit
+ * rows.c     rows by LOAD DATA or INSERT                 refused.c  which rows the server refused
+ * merge.c    upserts from a staging table                discover.c check and discover
+ *
+ * A stretch is what one flush answers for: rows that were encoded or sent, and not yet accepted. */
+#ifndef MYSQL_SINK_H
+#define MYSQL_SINK_H
+#include "common/maria-conn.h"
+#include "common/maria-encode.h"
+
+#define MY_STAGE "millrace_stage" /* the session's own temporary table */
+#define MY_STAGE_DELETED "_millrace_deleted"
+
+enum { MODE_APPEND, MODE_UPSERT };
+enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
+enum { METHOD_AUTO, METHOD_LOAD, METHOD_INSERT };
+
+struct my_conf {
+  struct maria_conf server;
+  const char *table;
+  int64_t commit_timeout_ms, statement_bytes;
+  int32_t mode, evolve, method;
+  bool create, create_offsets;
+  struct mr_list key;
+};
+
+/* A column of the target table. */
+struct my_column {
+  char *name, *shown;                 /* shown: the type as the server writes it */
+  char *collation, *preset, *comment; /* preset: its default as the catalog has it; NULL: none */
+  struct maria_type type;
+  bool generated, has_default, is_key;
+  bool counts;    /* AUTO_INCREMENT */
+  int32_t source; /* index in the input, -1: nothing fills it */
+};
+
+struct my_sink {
+  const struct mr_host *host;
+  const struct my_conf *conf;
+  struct maria_conn conn;
+  char *pipeline, *stage;
+  struct ArrowSchema in;
+  struct sql_name table, offsets;
+  char *target, *offsets_name; /* quoted */
+  char *shown;                 /* the table as the file names it, for messages */
+
+  bool learned, lenient; /* lenient: columns that the table has not are left out: they came later */
+  bool warned_form;
+  struct my_column *column;
+  int n_columns;
+  struct maria_field *field; /* of the columns that are written, in the table's order */
+  int *field_column;         /* index in column */
+  int n_fields;
+  int op_source, set_source; /* index of _op and _set in the input, -1: none */
+  bool only_key;             /* no other unique index than the key's */
+  char *types;               /* what a SELECT of the written columns says of them */
+  enum maria_form form;
+  struct sql_buf load_sql; /* up to the rows: LOAD DATA whole, INSERT up to VALUES */
+
+  bool in_unit;                 /* begin was called */
+  bool changed;                 /* the table has not the types that were learnt */
+  bool careful;                 /* rows were refused lately: each write answers for itself */
+  bool savepoint;               /* the stretch has one */
+  bool staged;                  /* the staging table exists on this connection */
+  bool stage_used;              /* it has had rows */
+  bool dirty;                   /* it has rows of this stretch */
+  bool has_delete;              /* one of them is a delete */
+  const struct mr_batch *batch; /* that is being encoded */
+  struct sql_buf rows;          /* encoded, not sent */
+  int64_t n_rows;
+  int64_t *row_of; /* the batch's row of each of them */
+  int64_t cap_row_of;
+  uint8_t *dead; /* of the batch: a bit for each row that was refused */
+  int64_t dead_cap;
+  bool found_bad; /* the server's refusal named rows, and they are in dead */
+};
+
+/* ---- plugin.c */
+int my_open(const struct mr_open *o, void **self, struct mr_error *err);
+void my_free(void *self);
+
+/* ---- target.c */
+/* Reads the table's columns (creating it when the options say so) and plans the encoders. */
+int my_target_learn(struct my_sink *s, struct mr_error *err);
+/* Reads columns and indexes only. MR_BADCONF with code 42S02: there is no such table. */
+int my_target_columns(struct my_sink *s, struct mr_error *err);
+/* Matches the input with the columns that are known. */
+int my_target_plan(struct my_sink *s, struct mr_error *err);
+void my_target_forget(struct my_sink *s);
+int my_column_find(const struct my_sink *s, const char *name);
+bool my_is_key(const struct my_sink *s, const char *name);
+/* "`prefix`.`column`, …" of the written columns; prefix NULL: none. */
+void my_column_list(const struct my_sink *s, const char *prefix, struct sql_buf *out);
+/* A statement about the target within the statement timeout; clears sql. */
+int my_statement(struct my_sink *s, struct sql_buf *sql, const char *kind,
+                 enum maria_patience patience, struct mr_error *err);
+
+/* ---- evolve.c */
+int my_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
+/* Adds the input's columns that the table has not. */
+int my_evolve_add(struct my_sink *s, struct mr_error *err);
+
+/* ---- lanes.c */
+int my_lanes_prepare(struct my_sink *s, struct mr_error *err);
+int my_take(void *self, const char *source, const char *const *lane_name, size_t n,
+            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
+int my_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
+int my_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
+              struct mr_error *err);
+/* The compare-and-set of every mark, inside the open transaction. MR_FENCED after a ROLLBACK. */
+int my_lanes_set(struct my_sink *s, const struct mr_unit *u, struct mr_error *err);
+
+/* ---- unit.c */
+int my_start(void *self, struct mr_error *err);
+int my_begin(void *self, const struct mr_unit *u, struct mr_error *err);
+int my_write(void *self, const struct mr_batch *b, struct mr_error *err);
+int my_flush(void *self, struct mr_error *err);
+int my_commit(void *self, const struct mr_unit *u, struct mr_error *err);
+int my_abort(void *self, const struct mr_unit *u, struct mr_error *err);
+/* ROLLBACK, when a transaction is open. */
+void my_roll_back(struct my_sink *s);
+
+/* ---- rows.c */
+/* Makes the statement that rows go by; after the plan. */
+int my_rows_plan(struct my_sink *s, struct mr_error *err);
+/* Encodes the batch's rows that are not dead, sending what fills a statement. Rows that the target
+ * cannot hold are rejected and dead. */
+int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *err);
+/* Sends what is encoded. MR_REJECT: rows were refused; found_bad: they are in dead. */
+int my_rows_send(struct my_sink *s, struct mr_error *err);
+void my_rows_drop(struct my_sink *s);
+bool my_is_staged(const struct my_sink *s);
+/* Marks a row of the batch as dead and gives it to the dead letters, once. */
+int my_bad_row(struct my_sink *s, int64_t row, const char *code, const char *msg,
+               const char *column);
+
+/* ---- refused.c */
+/* After a statement that was refused, or that gave warnings: finds its rows. MR_REJECT with what
+ * the server said; MR_OK: the warnings are not about rows. */
+int my_refused_rows(struct my_sink *s, struct mr_error *err);
+
+/* ---- merge.c */
+int my_stage_prepare(struct my_sink *s, struct mr_error *err);
+int my_merge(struct my_sink *s, struct mr_error *err);
+
+/* ---- discover.c */
+int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int my_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
+                struct mr_error *err);
+
+#endif

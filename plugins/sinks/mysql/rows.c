@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows by LOAD DATA LOCAL from memory, or by INSERT with many rows. */
+#include "mysql-sink.h"
+
+#define PACKET_SPARE 1024 /* bytes of a packet that are not the statement's */
+
+bool my_is_staged(const struct my_sink *s)
+{
+  return s->conf->mode == MODE_UPSERT;
+}
+
+static const char *written_table(const struct my_sink *s)
+{
+  return my_is_staged(s) ? MY_STAGE : s->target;
+}
+
+/* ---------------------------------------------------------------- the statement */
+
+/* (`a`, @v1, …) SET `b` = UNHEX(@v1), … */
+static void load_columns(const struct my_sink *s, struct sql_buf *sql)
+{
+  struct sql_buf set = {0};
+  for (int i = 0; i < s->n_fields; i++) {
+    const char *name = s->column[s->field_column[i]].name;
+    char variable[24];
+    struct sql_buf expr = {0};
+    snprintf(variable, sizeof variable, "@millrace_%d", i);
+    sql_buf_str(sql, i ? ", " : "(");
+    bool counts = s->column[s->field_column[i]].counts;
+    if (counts) /* read directly, a SET of another column would make the server number zeros */
+      sql_buf_str(&expr, variable);
+    if (counts || maria_field_load(&s->field[i], variable, &expr)) {
+      sql_buf_str(sql, variable);
+      sql_buf_str(&set, set.len ? ", " : " SET ");
+      maria_ident(&set, name);
+      sql_buf_fmt(&set, " = %s", sql_buf_text(&expr));
+    } else {
+      maria_ident(sql, name);
+    }
+    sql_buf_done(&expr);
+  }
+  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED ")" : ")");
+  sql_buf_bytes(sql, set.p, set.len);
+  sql->failed |= set.failed;
+  sql_buf_done(&set);
+}
+
+static void load_statement(const struct my_sink *s, struct sql_buf *sql)
+{
+  sql_buf_fmt(sql,
+              "LOAD DATA LOCAL INFILE 'millrace' %sINTO TABLE %s CHARACTER SET utf8mb4"
+              " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ",
+              my_is_staged(s) ? "REPLACE " : "", written_table(s));
+  load_columns(s, sql);
+}
+
+static void insert_statement(const struct my_sink *s, struct sql_buf *sql)
+{
+  sql_buf_fmt(sql, "%s INTO %s (", my_is_staged(s) ? "REPLACE" : "INSERT", written_table(s));
+  my_column_list(s, NULL, sql);
+  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED ") VALUES " : ") VALUES ");
+}
+
+int my_rows_plan(struct my_sink *s, struct mr_error *err)
+{
+  bool wants_load = s->conf->method != METHOD_INSERT;
+  s->form = wants_load && s->conn.loads ? MARIA_FORM_LOAD : MARIA_FORM_INSERT;
+  if (!s->conn.loads && s->conf->method == METHOD_LOAD)
+    return src_badconf(err, "method", "the server forbids LOAD DATA LOCAL (local_infile is off)%s",
+                       s->conn.where);
+  if (!s->conn.loads && wants_load && !s->warned_form) {
+    s->warned_form = true;
+    maria_log(&s->conn, MR_WARN,
+              "the server forbids LOAD DATA LOCAL (local_infile is off); %s is written by INSERT",
+              s->shown);
+  }
+  sql_buf_clear(&s->load_sql);
+  if (s->form == MARIA_FORM_LOAD)
+    load_statement(s, &s->load_sql);
+  else
+    insert_statement(s, &s->load_sql);
+  sql_buf_text(&s->load_sql);
+  return s->load_sql.failed ? src_no_memory(err) : MR_OK;
+}
+
+/* ---------------------------------------------------------------- sending */
+
+void my_rows_drop(struct my_sink *s)
+{
+  sql_buf_clear(&s->rows);
+  s->n_rows = 0;
+}
+
+/* "Records: 3  Deleted: 0  Skipped: 0  Warnings: 0" */
+static bool all_taken(struct my_sink *s)
+{
+  const char *info = mysql_info(s->conn.db);
+  long long records = 0, deleted = 0, skipped = 0;
+  return info &&
+         sscanf(info, "Records: %lld Deleted: %lld Skipped: %lld", &records, &deleted, &skipped) ==
+             3 &&
+         records == s->n_rows && skipped == 0;
+}
+
+static int not_taken(struct my_sink *s, struct mr_error *err)
+{
+  return src_fail(err, MR_REJECT, "22000", "LOAD DATA into %s: rows were left out%s", s->shown,
+                  s->conn.where);
+}
+
+/* A statement that failed as a whole: while batches answer for themselves its rows are found. */
+static int failed(struct my_sink *s, int status, struct mr_error *err)
+{
+  if (status == MR_REJECT && s->conn.db && s->careful)
+    my_refused_rows(s, err);
+  return status;
+}
+
+static int load(struct my_sink *s, const char *what, struct mr_error *err)
+{
+  int status = maria_load(&s->conn, sql_buf_text(&s->load_sql), s->rows.p, s->rows.len, what, err);
+  if (status < 0)
+    return failed(s, status, err);
+  bool taken = all_taken(s);
+  if (mysql_warning_count(s->conn.db) > 0)
+    status = my_refused_rows(s, err);
+  return status >= 0 && !taken ? not_taken(s, err) : status;
+}
+
+static int insert(struct my_sink *s, const char *what, struct mr_error *err)
+{
+  int status = maria_run(&s->conn, sql_buf_text(&s->rows), s->rows.len, what,
+                         s->conf->server.statement_timeout_ms, MARIA_GO_ON, NULL, NULL, err);
+  return failed(s, status, err);
+}
+
+int my_rows_send(struct my_sink *s, struct mr_error *err)
+{
+  char what[160];
+  if (!s->n_rows)
+    return MR_OK;
+  if (s->rows.failed)
+    return src_no_memory(err);
+  bool loads = s->form == MARIA_FORM_LOAD;
+  snprintf(what, sizeof what, "%s INTO %s", loads ? "LOAD DATA" : "INSERT", s->shown);
+  s->dirty |= my_is_staged(s);
+  s->stage_used |= s->dirty;
+  int status = loads ? load(s, what, err) : insert(s, what, err);
+  my_rows_drop(s);
+  return status;
+}
+
+/* ---------------------------------------------------------------- encoding */
+
+int my_bad_row(struct my_sink *s, int64_t row, const char *code, const char *msg,
+               const char *column)
+{
+  struct mr_reject r = {.size = sizeof r,
+                        .lane = s->batch->lane,
+                        .batch = s->batch,
+                        .batch_id = s->batch->id,
+                        .row = row,
+                        .code = code,
+                        .msg = msg,
+                        .column = column};
+  mr_bit_set(s->dead, row, true);
+  return s->host->reject(s->host->ctx, &r);
+}
+
+static bool is_delete(const struct mr_view *op, int64_t i)
+{
+  int64_t n;
+  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
+    return false;
+  const char *text = mr_view_bytes(op, i, &n);
+  return n == 6 && !memcmp(text, "delete", 6);
+}
+
+/* Appends one field; of a row that is deleted only the key counts. */
+static bool put_field(struct my_sink *s, int k, int64_t i, bool deleted, const char **code,
+                      const char **msg)
+{
+  const struct maria_field *f = &s->field[k];
+  if (deleted && !s->column[s->field_column[k]].is_key) {
+    sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
+    return true;
+  }
+  return maria_field_value(f, i, s->form, &s->rows, code, msg);
+}
+
+/* Appends row i; *ret_bad: the field that cannot be held, -1: none. */
+static void put_row(struct my_sink *s, int64_t i, bool deleted, int *ret_bad, const char **code,
+                    const char **msg)
+{
+  bool loads = s->form == MARIA_FORM_LOAD;
+  *ret_bad = -1;
+  if (!loads && s->n_rows)
+    sql_buf_byte(&s->rows, ',');
+  for (int k = 0; k < s->n_fields; k++) {
+    if (k || !loads)
+      sql_buf_byte(&s->rows, loads ? '\t' : k ? ',' : '(');
+    if (!put_field(s, k, i, deleted, code, msg)) {
+      *ret_bad = k;
+      return;
+    }
+  }
+  if (my_is_staged(s))
+    sql_buf_fmt(&s->rows, "%c%d", loads ? '\t' : ',', deleted);
+  sql_buf_byte(&s->rows, loads ? '\n' : ')');
+}
+
+static bool keep_row(struct my_sink *s, int64_t row)
+{
+  if (s->n_rows == s->cap_row_of) {
+    int64_t cap = s->cap_row_of ? 2 * s->cap_row_of : 1024;
+    int64_t *grown = realloc(s->row_of, (size_t)cap * sizeof *grown);
+    if (!grown)
+      return false;
+    s->row_of = grown;
+    s->cap_row_of = cap;
+  }
+  s->row_of[s->n_rows++] = row;
+  return true;
+}
+
+/* Bytes that a statement may have: what the file says, and what the server takes. */
+static size_t most_bytes(const struct my_sink *s)
+{
+  int64_t most = s->conf->statement_bytes, packet = s->conn.packet - PACKET_SPARE;
+  if (s->form == MARIA_FORM_INSERT && packet > 0 && packet < most)
+    most = packet;
+  return (size_t)most;
+}
+
+/* Row i behind those that are encoded; sends those first when both do not fit a statement. */
+static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *err)
+{
+  const char *code = "", *msg = "";
+  int bad;
+  if (s->form == MARIA_FORM_INSERT && !s->n_rows) {
+    sql_buf_clear(&s->rows);
+    sql_buf_bytes(&s->rows, s->load_sql.p, s->load_sql.len);
+  }
+  size_t before = s->rows.len;
+  put_row(s, i, deleted, &bad, &code, &msg);
+  if (s->rows.failed)
+    return src_no_memory(err);
+  if (bad < 0 && s->form == MARIA_FORM_INSERT && s->conn.packet > 0 &&
+      s->rows.len > (size_t)(s->conn.packet - PACKET_SPARE)) {
+    s->rows.len = before;
+    if (!s->n_rows)
+      return my_bad_row(s, i, "08S01", "row is larger than the server's max_allowed_packet", NULL);
+    int status = my_rows_send(s, err);
+    return status < 0 ? status : add_row(s, i, deleted, err);
+  }
+  if (bad >= 0) {
+    s->rows.len = before;
+    return my_bad_row(s, i, code, msg, s->column[s->field_column[bad]].name);
+  }
+  s->has_delete |= deleted;
+  return keep_row(s, i) ? MR_OK : src_no_memory(err);
+}
+
+static void bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op)
+{
+  const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
+  s->batch = b;
+  for (int i = 0; i < s->n_fields; i++) {
+    int32_t at = s->column[s->field_column[i]].source;
+    maria_field_bind(&s->field[i], schema->children[at], b->rows.children[at]);
+  }
+  memset(op, 0, sizeof *op);
+  if (s->op_source >= 0 && my_is_staged(s))
+    mr_view_column(op, schema, &b->rows, s->op_source);
+}
+
+int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *err)
+{
+  struct mr_view op;
+  size_t most = most_bytes(s);
+  int status = MR_OK;
+  bind(s, b, &op);
+  for (int64_t i = 0; status >= 0 && i < b->rows.length; i++) {
+    if (mr_bit_get(s->dead, i))
+      continue;
+    status = add_row(s, i, is_delete(&op, i), err);
+    if (status >= 0 && s->rows.len >= most)
+      status = my_rows_send(s, err);
+  }
+  return status;
+}
