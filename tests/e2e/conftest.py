@@ -12,6 +12,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
+from servers.clickhouse import Chdb  # noqa: E402
 from servers.kafka import Kafka  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
@@ -36,6 +37,13 @@ def kafka(server_folder):
 @pytest.fixture(scope="session")
 def postgres(server_folder):
     with Postgres(server_folder / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse(server_folder):
+    """Today's engine."""
+    with Chdb(server_folder / "clickhouse") as server:
         yield server
 
 

@@ -26,6 +26,10 @@ def test_kills(where, kind):
     check(kills.run(*where, kind, 10, SEED))
 
 
+def test_kills_of_a_pipeline_into_clickhouse(where, clickhouse):
+    check(kills.run(*where, "clickhouse", 10, SEED, clickhouse))
+
+
 @pytest.mark.parametrize("mode", ["append", "upsert"])
 def test_terminated_backends(where, mode):
     check(backends.terminated(*where, mode, 5, SEED))

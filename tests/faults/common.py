@@ -51,12 +51,18 @@ SQLITE = """    sqlite:
       mode: append
 """
 
+CLICKHOUSE = """    clickhouse:
+      url: "${CLICKHOUSE_URL}"
+      table: trades
+      delivery: exactly_once
+"""
+
 KEY = "      key: [trade_id]\n"
 
 
 def sink_yaml(kind, options=""):
-    if kind == "sqlite":
-        return SQLITE
+    if kind in ("sqlite", "clickhouse"):
+        return SQLITE if kind == "sqlite" else CLICKHOUSE
     mode = "upsert" if kind == "upsert" else "append"
     return POSTGRES.format(mode=mode, options=(KEY if mode == "upsert" else "") + options)
 
@@ -168,8 +174,9 @@ def wanted_rows(count, keyed):
 class World:
     """Servers, a topic, an empty target and the program, for one run of faults."""
 
-    def __init__(self, kafka, postgres, folder, kind, rate=20000, proxy=None):
+    def __init__(self, kafka, postgres, folder, kind, rate=20000, proxy=None, clickhouse=None):
         self.kafka, self.postgres, self.kind = kafka, postgres, kind
+        self.clickhouse = clickhouse if kind == "clickhouse" else None
         self.name = f"f{os.getpid()}_{time.monotonic_ns()}"
         self.folder = pathlib.Path(folder) / self.name
         self.topic = kafka.create_topic(self.name, PARTITIONS)
@@ -182,6 +189,8 @@ class World:
             "KAFKA_BROKERS": kafka.brokers, "PG_URL": self.url, "SQLITE_FILE": str(self.sqlite)})
         if kind == "sqlite":
             self._make_sqlite()
+        if self.clickhouse:
+            self._make_clickhouse()
         self.stream = Stream(kafka, self.topic, rate, kind == "upsert")
         self.begun = time.monotonic()
 
@@ -192,6 +201,15 @@ class World:
         self.stream.done.set()
         self.program.stop_all()
         self.postgres.drop_database(self.name)
+        if self.clickhouse:
+            self.clickhouse.drop_database(self.name)
+
+    def _make_clickhouse(self):
+        url = self.clickhouse.create_database(self.name)
+        self.program.env["CLICKHOUSE_URL"] = url
+        columns = ", ".join(f"`{f}` Int64" for f in trades.FIELDS)
+        self.clickhouse.query(f"CREATE TABLE trades ({columns}) ENGINE = MergeTree ORDER BY trade_id"
+                              " SETTINGS non_replicated_deduplication_window = 10000", self.name)
 
     def _make_sqlite(self):
         with contextlib.closing(sqlite3.connect(self.sqlite)) as db:
@@ -210,6 +228,9 @@ class World:
         if self.kind == "sqlite":
             with contextlib.closing(sqlite3.connect(self.sqlite)) as db:
                 return db.execute(query).fetchall()
+        if self.clickhouse:
+            return [tuple(map(int, row)) for row in
+                    self.clickhouse.rows(query.replace('"', "`"), self.name)]
         return self.sql(query)
 
     def rows_counted(self):

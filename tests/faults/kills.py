@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments while rows stream in. usage: ./dev faults kills [--n N]
-[--seed S] [--kinds append,upsert,sqlite]"""
+[--seed S] [--kinds append,upsert,sqlite,clickhouse]"""
 
 import argparse
+import contextlib
 import functools
 import random
 import sys
 import time
 
 from faults.common import World, pipeline, report, servers, sink_yaml
+from servers.clickhouse import Chdb
 
 EARLIEST_MS, LATEST_MS = 5, 250
 
 
-def run(kafka, postgres, folder, kind, kills, seed):
+def run(kafka, postgres, folder, kind, kills, seed, clickhouse=None):
     """Kills the program `kills` times, lets it finish, compares."""
     chance = random.Random(f"{seed}-{kind}")
-    with World(kafka, postgres, folder, kind) as world:
+    with World(kafka, postgres, folder, kind, clickhouse=clickhouse) as world:
         text = pipeline(world.topic, sink_yaml(kind))
         world.stream.start()
         ended = 0
@@ -37,11 +39,15 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(prog="./dev faults kills", description=__doc__)
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--kinds", default="append,upsert,sqlite")
+    parser.add_argument("--kinds", default="append,upsert,sqlite,clickhouse")
     options = parser.parse_args(arguments)
-    with servers() as (kafka, postgres, folder):
-        return report([functools.partial(run, kafka, postgres, folder, kind, options.n, options.seed)
-                       for kind in options.kinds.split(",")])
+    kinds = options.kinds.split(",")
+    with servers() as (kafka, postgres, folder), contextlib.ExitStack() as more:
+        clickhouse = None
+        if "clickhouse" in kinds:
+            clickhouse = more.enter_context(Chdb(f"{folder}/clickhouse"))
+        return report([functools.partial(run, kafka, postgres, folder, kind, options.n, options.seed,
+                                         clickhouse) for kind in kinds])
 
 
 if __name__ == "__main__":

@@ -104,9 +104,11 @@ def test_an_old_server_keeps_every_value(old, name, kind, values, made, texts):
         return
     if name == "b":
         texts = ["1", "0", None]
+    if isinstance(values[0], D):  # its toString() of a Decimal is broken
+        lines = old.query(f"SELECT {name} FROM t ORDER BY n FORMAT TabSeparated").decode().split()
+        assert [None if v == "\\N" else D(v) for v in lines] == values
+        return
     found = [v for (v,) in old.rows(f"SELECT toString({name}) FROM t ORDER BY n")]
-    if name.startswith("d") and name != "day":
-        found, texts = [v and D(v) for v in found], [v and D(v) for v in texts]
     if name == "tz":
         found = [v and v.replace("+00", "") for v in found]
     assert found == texts
