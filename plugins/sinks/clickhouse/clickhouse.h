@@ -85,7 +85,7 @@ struct ch_sink {
   int *node_column;     /* index in column */
   int n_nodes;
   int version_node, deleted_node; /* whose values are made here; -1: none */
-  int op_source, set_source;      /* index in the input, -1: none */
+  int op_source;                  /* index in the input, -1: none */
   bool learned, lenient, warned;
   bool exactly_once; /* a block that comes twice is known by its token */
 

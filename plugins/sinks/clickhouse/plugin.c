@@ -102,7 +102,7 @@ int ch_open(const struct mr_open *o, void **self, struct mr_error *err)
     return ch_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->set_source = s->version_node = s->deleted_node = -1;
+  s->op_source = s->version_node = s->deleted_node = -1;
   int status = fill(s, o, err);
   if (status < 0)
     ch_free(s);

@@ -170,7 +170,8 @@ static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *
     sql_buf_str(sql, n++ ? ", " : "");
     ch_ident(sql, c->name);
     sql_buf_byte(sql, ' ');
-    bool nullable = (c->flags & ARROW_FLAG_NULLABLE) && !ch_is_key(s, c->name);
+    bool needed = ch_is_key(s, c->name) || (s->conf->version && !strcmp(c->name, s->conf->version));
+    bool nullable = (c->flags & ARROW_FLAG_NULLABLE) && !needed;
     if (!ch_type_ddl(c, nullable, s->server.modern, sql))
       return ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name",
                      c->name);
@@ -235,7 +236,6 @@ static int link_columns(struct ch_sink *s, struct sql_buf *missing)
   for (int i = 0; i < s->n_columns; i++)
     s->column[i].source = -1;
   s->op_source = find_source(s, "_op");
-  s->set_source = find_source(s, "_set");
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
     int at = ch_column_find(s, name);
@@ -311,9 +311,6 @@ static int plan_made(struct ch_sink *s, const char *name, int width, int *ret_no
 static int check_upsert(struct ch_sink *s, struct mr_error *err)
 {
   const char *const *key = s->conf->key.item;
-  if (s->set_source >= 0)
-    return ch_fail(err, MR_BADCONF, "48",
-                   "rows that carry only some columns (_set) cannot be upserted into ClickHouse");
   if (!s->engine.version_column)
     return ch_bad_option(err, "table",
                          "mode upsert needs a ReplacingMergeTree with a version "

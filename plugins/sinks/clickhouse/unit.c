@@ -97,9 +97,9 @@ static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_
     return MR_OK;
   uint64_t at = mr_position_get(&b->upto);
   if (b->upto.len != 8 || at >> (64 - ROWS_OF_BATCH_BITS))
-    return ch_fail(err, MR_BADCONF, "",
-                   "this source's positions are no numbers that a version of a "
-                   "row could be made of: name a column with `version`");
+    return ch_bad_option(err, "version",
+                         "this source's positions are no numbers that a version of "
+                         "a row could be made of: name a column with `version`");
   uint64_t least = at << ROWS_OF_BATCH_BITS;
   if (s->version_lane != b->lane || least > s->version)
     s->version = least;
