@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* millrace status [URL] [--json]: asks a running pipeline. millrace top [URL]: again every second.
- */
+/* millrace status [URL]: asks a running pipeline. */
 #include <curl/curl.h>
 #include <stdio.h>
-#include <unistd.h>
 #include "app/app.h"
+#include "app/top.h"
 
-#define DEFAULT_URL "http://127.0.0.1:9600"
 #define TIMEOUT_MS 5000L
 
 static size_t gather(char *data, size_t size, size_t n, void *out)
@@ -15,8 +13,7 @@ static size_t gather(char *data, size_t size, size_t n, void *out)
   return size * n;
 }
 
-/* GET url + path. The body, or NULL after it printed why. */
-static char *get(const char *url, const char *path)
+char *mr_status_get(const char *url, const char *path)
 {
   g_autofree char *whole = g_strconcat(url, path, NULL);
   GString *body = g_string_new(NULL);
@@ -39,9 +36,9 @@ static char *get(const char *url, const char *path)
   return NULL;
 }
 
-static const char *url_of(const char *arg)
+const char *mr_status_url(const char *arg)
 {
-  return arg && *arg ? arg : DEFAULT_URL;
+  return *arg ? arg : "http://127.0.0.1:9600";
 }
 
 int mr_cmd_status(int argc, char **argv)
@@ -53,32 +50,9 @@ int mr_cmd_status(int argc, char **argv)
       mr_app_options(&argc, &argv, "[URL]", "what a running pipeline does, as JSON", entries);
   if (!url)
     return MR_EXIT_USAGE;
-  g_autofree char *body = get(url_of(url), ready ? "/readyz" : "/status");
+  g_autofree char *body = mr_status_get(mr_status_url(url), ready ? "/readyz" : "/status");
   if (!body)
     return MR_EXIT_UNREACHABLE;
   fputs(body, stdout);
   return ready && !g_str_has_prefix(body, "ready") ? MR_EXIT_FAILED : MR_EXIT_OK;
-}
-
-int mr_cmd_top(int argc, char **argv)
-{
-  gint times = 0;
-  GOptionEntry entries[] = {
-      {"times", 'n', 0, G_OPTION_ARG_INT, &times, "stop after so many looks", "N"}, {NULL}};
-  const char *url = mr_app_options(&argc, &argv, "[URL]",
-                                   "what a running pipeline does, again every second", entries);
-  if (!url)
-    return MR_EXIT_USAGE;
-  for (gint i = 0; !times || i < times; i++) {
-    g_autofree char *body = get(url_of(url), "/metrics");
-    if (!body)
-      return MR_EXIT_UNREACHABLE;
-    if (isatty(STDOUT_FILENO))
-      fputs("\033[H\033[J", stdout);
-    fputs(body, stdout);
-    fflush(stdout);
-    if (!times || i + 1 < times)
-      g_usleep(G_USEC_PER_SEC);
-  }
-  return MR_EXIT_OK;
 }

@@ -49,21 +49,27 @@ static int overall(const struct mr_stage_stats *s, size_t n, const struct mr_sta
 static void put_stage(struct mr_json_out *w, const struct mr_spec *spec,
                       const struct mr_stage_stats *s)
 {
-  g_autofree char *safe = mr_spec_redact(spec, s->text);
+  g_autofree char *safe = mr_spec_redact(spec, s->text),
+                  *last = mr_spec_redact(spec, s->last_error);
   mr_json_out_open(w, NULL, '{');
   mr_json_out_text(w, "name", s->name);
   mr_json_out_text(w, "kind", kind_name(s->kind));
   mr_json_out_text(w, "plugin", s->plugin);
   mr_json_out_int(w, "instance", s->instance);
   mr_json_out_text(w, "state", state_name(s->status));
-  mr_json_out_text(w, "last_error", *safe ? safe : NULL);
+  mr_json_out_text(w, "waits_for", *safe ? safe : NULL);
+  mr_json_out_text(w, "last_error", *last ? last : NULL);
   mr_json_out_int(w, "rows_in", s->rows_in);
   mr_json_out_int(w, "rows_out", s->rows_out);
   mr_json_out_int(w, "rejected", s->rejected);
   mr_json_out_int(w, "retries", s->retries);
+  mr_json_out_int(w, "bytes_out", s->bytes_out);
   mr_json_out_int(w, "queued", s->queued);
+  mr_json_out_int(w, "ring_slots", s->slots);
   mr_json_out_real(w, "busy_seconds", (double)s->busy_us / 1e6);
   mr_json_out_real(w, "stall_seconds", (double)s->stall_us / 1e6);
+  if (s->kind == MR_STAGE_SINK)
+    mr_json_out_real(w, "lag_seconds", (double)s->lag_us / 1e6);
   mr_json_out_close(w, '{');
 }
 
@@ -89,8 +95,9 @@ static void status(struct mr_status_http *h, struct answer *a)
 
 static void metric(GString *out, const struct mr_stage_stats *s, const char *name, double value)
 {
-  g_string_append_printf(out, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"} %.17g\n",
-                         kind_name(s->kind), name, s->name, s->instance, value);
+  char text[MR_REAL_TEXT];
+  g_string_append_printf(out, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"} %s\n",
+                         kind_name(s->kind), name, s->name, s->instance, mr_real_text(text, value));
 }
 
 static void metrics(struct mr_status_http *h, struct answer *a)
@@ -107,6 +114,9 @@ static void metrics(struct mr_status_http *h, struct answer *a)
     metric(a->text, &s[i], "queued_messages", (double)s[i].queued);
     metric(a->text, &s[i], "busy_seconds_total", (double)s[i].busy_us / 1e6);
     metric(a->text, &s[i], "stall_seconds_total", (double)s[i].stall_us / 1e6);
+    metric(a->text, &s[i], "bytes_out_total", (double)s[i].bytes_out);
+    if (s[i].kind == MR_STAGE_SINK)
+      metric(a->text, &s[i], "lag_seconds", (double)s[i].lag_us / 1e6);
     metric(a->text, &s[i], "up", s[i].status == 2 || s[i].status == 3);
   }
   g_string_append_printf(

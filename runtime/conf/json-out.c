@@ -66,11 +66,22 @@ void mr_json_out_int(struct mr_json_out *w, const char *key, int64_t value)
   g_string_append_printf(w->text, "%" G_GINT64_FORMAT, value);
 }
 
+char *mr_real_text(char buf[MR_REAL_TEXT], double value)
+{
+  static const char *const formats[] = {"%.6g", "%.15g", "%.16g", "%.17g"};
+  for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
+    g_ascii_formatd(buf, MR_REAL_TEXT, formats[i], value);
+    if (g_ascii_strtod(buf, NULL) == value)
+      break;
+  }
+  return buf;
+}
+
 void mr_json_out_real(struct mr_json_out *w, const char *key, double value)
 {
-  char buf[G_ASCII_DTOSTR_BUF_SIZE];
+  char buf[MR_REAL_TEXT];
   begin(w, key);
-  g_string_append(w->text, g_ascii_dtostr(buf, sizeof buf, value));
+  g_string_append(w->text, mr_real_text(buf, value));
 }
 
 void mr_json_out_bool(struct mr_json_out *w, const char *key, bool value)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define MR_REAL_TEXT 40
+
 struct mr_json_out {
   GString *text; /* owned by the caller */
   int depth;
@@ -19,6 +21,8 @@ void mr_json_out_text(struct mr_json_out *w, const char *key,
                       const char *value); /* value NULL: null */
 void mr_json_out_int(struct mr_json_out *w, const char *key, int64_t value);
 void mr_json_out_real(struct mr_json_out *w, const char *key, double value);
+/* The shortest decimal text that reads back as value, which is finite; in buf, which it returns. */
+char *mr_real_text(char buf[MR_REAL_TEXT], double value);
 void mr_json_out_bool(struct mr_json_out *w, const char *key, bool value);
 
 #endif

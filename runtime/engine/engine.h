@@ -134,9 +134,10 @@ struct mr_stage {
   /* metrics and status: written by the stage, read by anybody */
   _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us,
       connect_errors;
+  _Atomic int64_t oldest_us; /* sink: when the oldest row came that is not durable; 0: none */
   _Atomic int status;
-  char *status_text;   /* under mr_pipeline.lock */
-  GHashTable *metrics; /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
+  char *status_text, *last_error; /* under mr_pipeline.lock */
+  GHashTable *metrics;            /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
 };
 /* The channels from one stage instance to all instances of one reader. */
 struct mr_fan {

@@ -100,6 +100,7 @@ void mr_stage_finish(struct mr_stage *s)
   g_free(s->snk.label);
   g_strfreev(s->wants);
   g_free(s->status_text);
+  g_free(s->last_error);
   if (s->wake_fd >= 0)
     close(s->wake_fd);
 }
@@ -461,6 +462,12 @@ const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable)
 
 /* ---- looking at it */
 
+static int64_t lag_of(const struct mr_stage *s)
+{
+  int64_t oldest = atomic_load_explicit(&s->oldest_us, memory_order_relaxed);
+  return oldest ? MAX(mr_now_us(s->p->os) - oldest, 0) : 0;
+}
+
 size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size_t max)
 {
   size_t n = MIN(max, p->stages->len);
@@ -479,10 +486,13 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size
                                      .busy_us = s->busy_us,
                                      .stall_us = s->stall_us,
                                      .connect_errors = s->connect_errors,
+                                     .lag_us = lag_of(s),
                                      .status = s->status};
     g_strlcpy(ret[i].text, s->status_text ? s->status_text : "", sizeof ret[i].text);
+    g_strlcpy(ret[i].last_error, s->last_error ? s->last_error : "", sizeof ret[i].last_error);
     for (guint k = 0; k < s->inputs->len; k++) {
       struct mr_channel *c = s->inputs->pdata[k];
+      ret[i].slots += (int64_t)c->ring.mask + 1;
       ret[i].queued +=
           (int64_t)mr_ring_used(&c->ring) + atomic_load_explicit(&c->behind, memory_order_relaxed);
     }

@@ -45,9 +45,11 @@ struct mr_stage_stats {
   enum mr_stage_kind kind;
   uint32_t instance;
   int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, connect_errors;
-  int64_t queued; /* messages waiting in its input channels */
-  int status;     /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
-  char text[200]; /* of status waiting */
+  int64_t queued, slots; /* messages waiting in its input channels; what their rings hold */
+  int64_t lag_us;        /* sink: since when it has had a row that is not durable; 0: none */
+  int status;            /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
+  char text[200];        /* of status waiting */
+  char last_error[200];  /* what it last waited for, also when it has gone on since */
 };
 size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
                          size_t max); /* any thread */

@@ -142,6 +142,8 @@ static void durable(struct mr_stage *s, const struct mr_unit *u)
     mr_sink_lane(s, u->mark[i].lane)->stored = u->mark[i].upto;
   pthread_mutex_unlock(&s->p->lock);
   atomic_fetch_add_explicit(&s->rows_out, s->snk.unit_rows, memory_order_relaxed);
+  atomic_fetch_add_explicit(&s->bytes_out, s->snk.unit_bytes, memory_order_relaxed);
+  atomic_store_explicit(&s->oldest_us, 0, memory_order_relaxed);
   if (s->snk.unit_rows)
     atomic_store_explicit(&s->last_rows_us, mr_now_us(s->p->os), memory_order_relaxed);
   s->snk.last_commit_us = mr_now_us(s->p->os);

@@ -18,6 +18,10 @@ void mr_stage_status(struct mr_stage *s, enum mr_stage_status st, const char *fm
   pthread_mutex_lock(&s->p->lock);
   char *old = s->status_text;
   s->status_text = text;
+  if (text && *text) {
+    g_free(s->last_error);
+    s->last_error = g_strdup(text);
+  }
   pthread_mutex_unlock(&s->p->lock);
   atomic_store_explicit(&s->status, st, memory_order_relaxed);
   g_free(old);

@@ -267,6 +267,8 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take)
   g_array_append_val(s->snk.unit, k);
   s->snk.unit_bytes += take->bytes;
   s->snk.unit_rows += take->batch.rows.length;
+  if (!atomic_load_explicit(&s->oldest_us, memory_order_relaxed))
+    atomic_store_explicit(&s->oldest_us, mr_now_us(s->p->os), memory_order_relaxed);
   st = begin(s);
   if (!st)
     st = write_kept(s, s->snk.unit->len - 1);

@@ -22,9 +22,29 @@ static void test_document(void)
   g_string_free(w.text, TRUE);
 }
 
+static void real(double value, const char *want)
+{
+  char buf[MR_REAL_TEXT];
+  g_assert_cmpstr(mr_real_text(buf, value), ==, want);
+  g_assert_true(g_ascii_strtod(buf, NULL) == value);
+}
+
+static void test_real(void)
+{
+  real(0, "0");
+  real(0.1, "0.1");
+  real(12.345678, "12.345678");
+  real(1e6, "1e+06");
+  real(1234567, "1234567");
+  real(0.1 + 0.2, "0.30000000000000004");
+  real(1.0 / 3, "0.3333333333333333");
+  real(-2.5e-7, "-2.5e-07");
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/json-out/document", test_document);
+  g_test_add_func("/json-out/real", test_real);
   return g_test_run();
 }
