@@ -127,11 +127,31 @@ void mr_app_unload(struct mr_app_file *f)
 
 char *mr_app_state_dir(const struct mr_spec *spec)
 {
+  if (mr_store_is_postgres(spec->settings.state))
+    return NULL;
   if (spec->settings.state)
     return g_strdup(spec->settings.state);
   if (geteuid() == 0)
     return g_build_filename("/var/lib/millrace", spec->name, NULL);
   return g_build_filename(g_get_user_state_dir(), "millrace", spec->name, NULL);
+}
+
+struct mr_store *mr_app_store(const struct mr_spec *spec, char **ret_why, int *ret_code)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  int status = MR_FATAL;
+  g_autofree char *dir = mr_app_state_dir(spec);
+  *ret_code = MR_EXIT_FAILED;
+  if (dir)
+    return mr_store_sqlite_new(dir, spec->name, ret_why);
+  struct mr_store *store = mr_store_postgres_new(spec->settings.state, spec->name, &status, &err);
+  if (store)
+    return store;
+  *ret_why = g_strdup(err.msg);
+  *ret_code = status == MR_BADCONF ? MR_EXIT_USAGE
+              : err.unreachable    ? MR_EXIT_UNREACHABLE
+                                   : MR_EXIT_FAILED;
+  return NULL;
 }
 
 const char *mr_app_promise(const struct mr_plugin *p)

@@ -4,6 +4,7 @@
 #define MR_APP_H
 #include <glib.h>
 #include "conf/spec.h"
+#include "engine/store.h"
 #include "plug/check.h"
 #include "plug/plug.h"
 
@@ -43,8 +44,12 @@ int mr_app_load(struct mr_app_file *f, const char *file, const char *const *sets
 int mr_app_inspect(struct mr_app_file *f, const char *file, const char *const *sets);
 void mr_app_unload(struct mr_app_file *f);
 
-/* Where the pipeline keeps its state: settings.state, or a folder of its name. Caller frees. */
+/* The folder where the pipeline keeps its state: settings.state, or a folder of its name; NULL: a
+ * database has it. Caller frees. */
 char *mr_app_state_dir(const struct mr_spec *spec);
+/* Opens the pipeline's store, a folder or a database. NULL: *ret_why (caller frees; may hold
+ * secrets) and *ret_code, an exit code. Caller frees the store. */
+struct mr_store *mr_app_store(const struct mr_spec *spec, char **ret_why, int *ret_code);
 /* What a sink's delivery class promises ("exactly once"). Static. */
 const char *mr_app_promise(const struct mr_plugin *p);
 /* The stage's kind as a word. Static. */

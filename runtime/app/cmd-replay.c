@@ -110,10 +110,11 @@ static void tell(int64_t n, const char *what)
 
 static void run_groups(struct replaying *r, const struct mr_replay *replay)
 {
-  g_autofree char *dir = mr_app_state_dir(r->spec), *why = NULL;
-  r->store = mr_store_sqlite_new(dir, r->spec->name, &why);
+  g_autofree char *why = NULL;
+  int code;
+  r->store = mr_app_store(r->spec, &why, &code);
   if (!r->store) {
-    failed(r, why, MR_EXIT_FAILED);
+    failed(r, why, code);
     return;
   }
   struct sigaction a = {.sa_handler = on_signal};

@@ -125,15 +125,12 @@ static int run_spec(struct run *r, bool once)
   g_autofree char *why = NULL;
   struct mr_error err = MR_ERROR_INIT;
   const char *stage = NULL;
-  if (strstr(dir, "://")) {
-    fprintf(stderr,
-            "millrace: settings.state: a folder is needed, a database cannot hold it yet\n");
-    return MR_EXIT_USAGE;
-  }
-  struct mr_store *store = mr_store_sqlite_new(dir, r->spec->name, &why);
+  int code = MR_EXIT_USAGE;
+  struct mr_store *store = mr_app_store(r->spec, &why, &code);
   if (!store) {
-    fprintf(stderr, "millrace: %s\n", why);
-    return MR_EXIT_FAILED;
+    g_autofree char *safe = mr_spec_redact(r->spec, why);
+    fprintf(stderr, "millrace: %s\n", safe);
+    return code;
   }
   struct mr_pipeline_options o = {.os = mr_os_real(),
                                   .store = store,
@@ -145,7 +142,7 @@ static int run_spec(struct run *r, bool once)
                                   .ctx = r,
                                   .wants = mr_check_wants};
   struct mr_pipeline *p = mr_pipeline_new(r->spec, &o, &err, &stage);
-  int code = MR_EXIT_USAGE;
+  code = MR_EXIT_USAGE;
   if (p) {
     running = p;
     catch_signals();

@@ -119,7 +119,9 @@ const struct mr_opt mr_settings_options[] = {
      .doc = "how many rows travel together"},
     {"memory", MR_BYTES, 0, SET(memory), .range = "1MiB..", .dflt = "256MiB",
      .doc = "bound on the bytes in flight"},
-    {"state", MR_TEXT, 0, SET(state), .doc = "folder of positions and state"},
+    {"state", MR_TEXT, 0, SET(state),
+     .doc =
+         "folder of positions and state, or a postgresql:// URL, which members of a group share"},
     {"http", MR_TEXT, 0, SET(http), .doc = "address:port of the status server; off when absent"},
     {"shutdown", MR_TIME_MS, 0, SET(shutdown_ms), .range = "0..1h", .dflt = "30s",
      .doc = "time to drain and commit when stopped"},

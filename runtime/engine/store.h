@@ -57,4 +57,12 @@ struct mr_store {
  * failure. pipeline: its name. */
 struct mr_store *mr_store_sqlite_new(const char *dir, const char *pipeline, char **ret_why);
 
+/* Does settings.state name a PostgreSQL database (and not a folder)? NULL: no. */
+bool mr_store_is_postgres(const char *state);
+/* A PostgreSQL database, for several processes and machines: a deposed owner is refused. Connects
+ * and makes its tables when there are none. NULL: *ret_status (MR_BADCONF: a wrong URL, no
+ * privilege; MR_RETRY: not reached; MR_FATAL) and *err say why. */
+struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
+                                       struct mr_error *err);
+
 #endif

@@ -466,6 +466,64 @@ static bool check_partition(struct mr_checked *c, const struct mr_stage_spec *st
   return p.fine;
 }
 
+/* ---- groups */
+
+static bool is_member(const struct mr_stage_spec *st)
+{
+  const struct mr_plugin *p = st->plugin;
+  const struct mr_opt *o =
+      p && p->source ? mr_option_find(p->options, p->opt_size, "members") : NULL;
+  if (!o || o->type != MR_CHOICE || st->broken)
+    return false;
+  int32_t chosen = *(const int32_t *)((const char *)st->conf + o->offset);
+  return chosen >= 0 && !strcmp(o->choices[chosen], "many");
+}
+
+/* A source of the stage's that shares its lanes with other processes (its option `members` is
+ * `many`); NULL: none. depth: the file may have a cycle. */
+static const struct mr_stage_spec *member_above(const struct mr_checked *c,
+                                                const struct mr_stage_spec *st, guint depth)
+{
+  const struct mr_stage_spec *found = is_member(st) ? st : NULL;
+  for (char **in = st->input; !found && depth && in && *in; in++) {
+    const struct mr_stage_spec *from = mr_spec_stage(c->spec, *in);
+    found = from ? member_above(c, from, depth - 1) : NULL;
+  }
+  return found;
+}
+
+static bool is_database(const char *state)
+{
+  return state && strstr(state, "://");
+}
+
+/* Positions of a sink that cannot keep them itself must be where every member finds them, and where
+ * one that was deposed is refused. */
+static void check_group(struct mr_checked *c, const struct mr_stage_spec *st)
+{
+  const struct mr_stage_spec *source =
+      st->plugin && st->plugin->sink && st->plugin->sink->delivery != MR_TRANSACTIONAL
+          ? member_above(c, st, c->spec->stages->len)
+          : NULL;
+  if (!source || is_database(c->spec->settings.state))
+    return;
+  g_autofree char *message = g_strdup_printf(
+      "source `%s` shares its work with other processes (members: many), and `%s` cannot keep "
+      "positions in its target: settings.state must be a database that all members share "
+      "(postgresql://…)",
+      source->name, st->plugin->name);
+  mr_spec_entry_problem(c->spec, st, "", 0, 0, message, c->problems);
+}
+
+static void check_state(struct mr_checked *c)
+{
+  const char *state = c->spec->settings.state;
+  if (is_database(state) && !g_str_has_prefix(state, "postgres://") &&
+      !g_str_has_prefix(state, "postgresql://"))
+    mr_problem_add(c->problems, (struct mr_mark_at){0}, "/settings/state",
+                   "a folder, or a URL that begins with postgresql://");
+}
+
 /* ---- the walk */
 
 /* Partial updates reach only what knows them. */
@@ -516,6 +574,8 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
     return;
   }
   const struct ArrowSchema *in = input_of(c, st);
+  if (st->kind == MR_STAGE_SINK)
+    check_group(c, st);
   check_when(c, st, in);
   if (st->kind == MR_STAGE_SINK && in)
     check_allow(c, st, in);
@@ -540,6 +600,7 @@ struct mr_checked *mr_checked_new(const struct mr_spec *spec, GPtrArray *problem
   c->problems = problems;
   c->known = g_hash_table_new_full(NULL, NULL, NULL, known_free);
   c->lines = g_ptr_array_new_with_free_func(g_free);
+  check_state(c);
   for (guint i = 0; i < spec->lookups->len; i++)
     check_source(c, g_ptr_array_index(spec->lookups, i));
   for (guint i = 0; i < order->len; i++)

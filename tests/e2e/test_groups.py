@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Members of a consumer group: the store they share, and lanes that move between them."""
+
+import os
+import subprocess
+
+from servers.runner import BINARY
+
+STORE_TEST = BINARY.parent / "tests" / "unit" / "engine" / "test-store"
+
+
+def test_a_database_keeps_what_every_store_must(database):
+    done = subprocess.run([STORE_TEST], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "MILLRACE_TEST_PG_URL": database.url})
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("\nok ") >= 13 and "/store/postgres/deposed" in done.stdout
+
+
+SHARED = """name: shared
+sources:
+  - name: trades
+    kafka:
+      brokers: "${KAFKA_BROKERS}"
+      topics: TOPIC
+      group: TOPIC
+      members: many
+      rdkafka: {heartbeat.interval.ms: 100}
+      columns: {id: int64}
+sinks:
+  - name: out
+    file: {path: "${OUT}", format: jsonl}
+settings:
+  state: "${STATE}"
+  checkpoint: {interval: 50ms}
+"""
+
+
+def test_a_sink_without_positions_of_its_own_needs_a_shared_store(millrace, topic):
+    text = SHARED.replace("TOPIC", topic())
+    millrace.env["OUT"] = str(millrace.folder / "out.jsonl")
+    refused = millrace.run(text, timeout=20)
+    assert refused.code == 2
+    assert "/sinks/out: source `trades` shares its work with other processes" in refused.text
+    assert "settings.state must be a database" in refused.text
+
+
+def test_a_url_of_another_kind_is_no_state(millrace, topic):
+    millrace.env |= {"OUT": "/dev/null", "STATE": "mysql://u:geheim@localhost/x"}
+    refused = millrace.run(SHARED.replace("TOPIC", topic()), timeout=20)
+    assert refused.code == 2 and "/settings/state: a folder, or a URL" in refused.text
+    assert "geheim" not in refused.text
+
+
+def test_positions_are_kept_in_the_database(millrace, kafka, database, topic):
+    name, out = topic(2), millrace.folder / "out.jsonl"
+    millrace.env |= {"OUT": str(out), "STATE": database.url}
+    text = SHARED.replace("TOPIC", name)
+    for start in (0, 50):
+        kafka.produce(name, [{"value": b'{"id": %d}' % i, "partition": i % 2}
+                             for i in range(start, start + 50)])
+        running = millrace.start(text)
+        running.wait_for(lambda: out.exists() and len(out.read_text().split()) >= start + 50,
+                         60, "the rows")
+        running.terminate().expect(0)
+    ids = sorted(int(line.split(":")[1].rstrip("}")) for line in out.read_text().split())
+    assert ids == list(range(100))
+    lanes = database.sql("SELECT pipeline, sink, source, lane, encode(position, 'hex'), rows_total"
+                         " FROM millrace_state_lanes ORDER BY lane")
+    assert lanes == [("shared", "out", "trades", f"{name}/{p}", f"{50:016x}", 50) for p in (0, 1)]
+
+
+def test_a_database_that_is_away_is_named_without_its_password(millrace, postgres, topic):
+    name = topic()
+    millrace.env |= {"OUT": "/dev/null",
+                     "STATE": "postgresql://me:geheim@127.0.0.1:1/nobody?password=leise"}
+    away = millrace.run(SHARED.replace("TOPIC", name), timeout=30)
+    assert away.code == 3 and "127.0.0.1:1, database nobody" in away.text
+    millrace.env["STATE"] = postgres.database_url("postgres", password="geheim")
+    wrong = millrace.run(SHARED.replace("TOPIC", name), timeout=30)
+    assert wrong.code == 3 and "authentication failed" in wrong.text
+    assert not any(secret in run.text for run in (away, wrong) for secret in ("geheim", "leise"))
+
+
+def test_a_connection_to_the_store_that_breaks_is_made_again(millrace, kafka, database, topic):
+    name, out = topic(2), millrace.folder / "out.jsonl"
+    millrace.env |= {"OUT": str(out), "STATE": database.url}
+    running = millrace.start(SHARED.replace("TOPIC", name))
+    for i in range(20):
+        kafka.produce(name, [{"value": b'{"id": %d}' % i, "partition": i % 2}])
+        running.wait_for(lambda i=i: out.exists() and len(out.read_text().split()) >= i + 1, 60,
+                         "the row")
+        for pid in database.backends():
+            database.sql("SELECT pg_terminate_backend(%s)", pid)
+    running.terminate().expect(0)
+    assert running.log.count("waiting: the state") >= 1
