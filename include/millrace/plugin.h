@@ -385,6 +385,10 @@ struct mr_sink {
    * another owner; nothing was raised. */
   int (*reread)(void *self, const struct mr_unit *lend, mr_mark_fn *mark, void *out,
                 struct mr_error *);
+  /* Idempotent, optional: for how long, in ms, the target remembers a token. The runtime sends a
+   * block only while its record is younger than half of it, and stops else. 0: for ever. No I/O;
+   * asked before each send, after start. */
+  int64_t (*window)(void *self);
 };
 enum {
   /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,

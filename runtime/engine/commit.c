@@ -5,6 +5,9 @@
 #include "engine/engine.h"
 #include <stdio.h>
 
+#define CLOCK_SLACK_US \
+  60000000 /* a wall clock set back by more than this says nothing of a record's age */
+
 static const struct mr_sink *vt(const struct mr_stage *s)
 {
   return s->spec->plugin->sink;
@@ -255,10 +258,12 @@ static int settle_fenced(struct mr_stage *s, const struct mr_unit *u, bool may_b
 static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state state,
                   struct mr_error *err)
 {
+  s->snk.recorded_us = mr_now_us(s->p->os);
+  s->snk.recorded_wall_us = s->p->os->wall_us(s->p->os);
   struct mr_pending p = {.sink = s->spec->name,
                          .label = u->label,
                          .state = state,
-                         .recorded_us = s->p->os->wall_us(s->p->os),
+                         .recorded_us = s->snk.recorded_wall_us,
                          .n = u->n,
                          .mark = u->mark};
   int st = STORE_TRY(s, err, store(s)->record(store(s), &p, err));
@@ -341,17 +346,31 @@ static int prepare(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
   }
 }
 
-static int stop_unknown(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
+static char *bounds_text(const struct mr_unit *u)
 {
-  char bounds[256] = "";
-  for (uint32_t i = 0; i < u->n && strlen(bounds) < 180; i++)
-    snprintf(bounds + strlen(bounds), sizeof bounds - strlen(bounds), "%s%s/%s", i ? ", " : "",
-             u->mark[i].source, u->mark[i].name);
+  GString *out = g_string_new(NULL);
+  for (uint32_t i = 0; i < u->n && out->len < 160; i++) {
+    const struct mr_mark *m = &u->mark[i];
+    char from[130], upto[130];
+    mr_position_text(&m->from, from, sizeof from);
+    mr_position_text(&m->upto, upto, sizeof upto);
+    g_string_append_printf(out, "%s%.40s/%.60s from %.20s to %.20s", i ? ", " : "", m->source,
+                           m->name, from, upto);
+  }
+  return g_string_free(out, FALSE);
+}
+
+/* Nobody but the user can tell whether the unit landed. */
+static int stop_unknown(struct mr_stage *s, const struct mr_unit *u, const char *why,
+                        struct mr_error *err)
+{
+  g_autofree char *bounds = bounds_text(u);
+  g_autoptr(GDateTime) at = g_date_time_new_from_unix_utc(s->snk.recorded_wall_us / 1000000);
+  g_autofree char *time = at ? g_date_time_format(at, "%F %T UTC") : NULL;
   mr_fail(err, MR_FATAL,
-          "the target no longer knows what became of label %s (lanes %s): look whether its rows "
-          "are there, then start with "
+          "%s label %s (%s; recorded %s): look whether its rows are there, then start with "
           "`--pending landed` or `--pending not-landed`",
-          u->label, bounds);
+          why, u->label, bounds, time ? time : "at an unknown time");
   mr_pipeline_fail(s->p, s, MR_FATAL, err);
   return MR_FATAL;
 }
@@ -378,7 +397,7 @@ static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, s
       return st ? st : MR_COMMIT_AGAIN;
     }
     if (st == MR_UNKNOWN)
-      return stop_unknown(s, u, err);
+      return stop_unknown(s, u, "the target no longer knows what became of", err);
     if (st == MR_UNSURE || st == MR_RUNNING)
       st = MR_RETRY;
     err->unit_lost = false;
@@ -404,20 +423,62 @@ static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_err
 struct block {
   GByteArray *bytes;
 };
+/* Whether a record is still there. */
+struct sought {
+  const char *label;
+  bool found;
+};
 static int put_block(void *out, const void *data, size_t len)
 {
   g_byte_array_append(((struct block *)out)->bytes, data, (guint)len);
   return 0;
 }
 
-/* Sends the block until the target has it. A record older than half the token's window is not sent
- * by a process that has slept. */
+static int see_label(void *out, const struct mr_pending *p, struct mr_error *err)
+{
+  struct sought *w = out;
+  w->found |= !strcmp(p->label, w->label);
+  return MR_OK;
+}
+
+/* The record is gone, its rows will be read again. */
+static int forget_block(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
+{
+  int st = STORE_CALL(s, err, store(s)->drop(store(s), s->spec->name, u->label, err));
+  if (!st)
+    st = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+  return st ? st : MR_COMMIT_AGAIN;
+}
+
+/* The target may have forgotten the token: was it sent before and did it land, it would land again.
+ * DONE: it landed, or another process has finished it while this one slept. */
+static int too_old(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
+{
+  struct sought w = {u->label, false};
+  int st = STORE_CALL(s, err, store(s)->pending(store(s), s->spec->name, see_label, &w, err));
+  if (st || !w.found || s->p->pending == MR_PENDING_LANDED)
+    return st;
+  if (s->p->pending == MR_PENDING_NOT_LANDED)
+    return forget_block(s, u, err);
+  return stop_unknown(s, u, "the target may no longer know, after half of its window,", err);
+}
+
+static bool is_young(const struct mr_stage *s)
+{
+  int64_t window_ms = MR_HAS(vt(s), window) ? vt(s)->window(s->self) : 0;
+  return window_ms <= 0 || (mr_now_us(s->p->os) - s->snk.recorded_us) / 500 < window_ms;
+}
+
+/* Sends the block until the target has it. */
 static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
                       struct mr_error *err)
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->send(s->self, u->label, data, len, err);
+    bool young = is_young(s);
+    int st = young ? vt(s)->send(s->self, u->label, data, len, err) : too_old(s, u, err);
+    if (!young && st)
+      return st;
     if (st >= 0)
       break;
     if (st == MR_UNSURE)
@@ -532,6 +593,13 @@ static bool concerns(const struct mr_unit *u, const char *source, const char *co
   return false;
 }
 
+/* Of a record of another process, by the wall clock. */
+static int64_t age_us(const struct mr_stage *s, int64_t recorded_us)
+{
+  int64_t age = s->p->os->wall_us(s->p->os) - recorded_us;
+  return age >= 0 ? age : age > -CLOCK_SLACK_US ? 0 : INT64_MAX / 4;
+}
+
 bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
                        bool *ret_finished)
 {
@@ -551,10 +619,12 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
     *ret_finished = true;
     c->u.pipeline = s->p->spec->name;
     c->u.sink = s->spec->name;
-    if (c->state == MR_PENDING_SEALED)
-      st = finish_block(s, &c->u, &err);
-    else if ((st = finish_label(s, &c->u, true, &err)) == MR_COMMIT_AGAIN)
-      st = MR_COMMIT_DONE; /* aborted: the rows are read again */
+    s->snk.recorded_wall_us = c->recorded_us;
+    s->snk.recorded_us = mr_now_us(s->p->os) - age_us(s, c->recorded_us);
+    st = c->state == MR_PENDING_SEALED ? finish_block(s, &c->u, &err)
+                                       : finish_label(s, &c->u, true, &err);
+    if (st == MR_COMMIT_AGAIN)
+      st = MR_COMMIT_DONE; /* it did not land: the rows are read again */
   }
   s->snk.recovering = false;
   return st == MR_COMMIT_DONE;

@@ -98,6 +98,7 @@ struct mr_sink_state {
   int64_t last_commit_us;
   bool committed_once;
   uint64_t label_number;
+  int64_t recorded_us, recorded_wall_us; /* when the unit was recorded: mr_now_us, wall clock */
   char *label;
   GPtrArray *letters;          /* struct mr_letter * of this unit */
   struct mr_request *requests; /* under mr_pipeline.lock */
@@ -323,6 +324,8 @@ struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, in
                                 const char *code, const char *msg, const char *column);
 struct mr_letter *mr_letter_from(struct mr_stage *s, const struct mr_reject *r);
 void mr_letter_free(void *letter);
+/* A position of eight bytes as a number, others as hex. */
+void mr_position_text(const struct mr_position *p, char *ret, size_t size);
 /* Writes letters durably and frees them. false: the run has failed. */
 bool mr_letters_flush(struct mr_stage *s, GPtrArray *letters);
 /* Writes a sink's mark after its commit. */

@@ -197,15 +197,21 @@ static void put_text(struct mr_column *c, const char *text)
     g_error("out of memory");
 }
 
-/* Positions of eight bytes as numbers, others as hex. */
+void mr_position_text(const struct mr_position *p, char *ret, size_t size)
+{
+  *ret = 0;
+  if (p->len == 8)
+    snprintf(ret, size, "%lu", (unsigned long)mr_position_get(p));
+  else
+    for (size_t i = 0; i < p->len && 2 * i + 2 < size; i++)
+      snprintf(ret + 2 * i, 3, "%02x", p->token[i]);
+}
+
 static void put_position(struct mr_column *c, const struct mr_position *p)
 {
-  char text[130];
-  if (p && p->len == 8)
-    snprintf(text, sizeof text, "%lu", (unsigned long)mr_position_get(p));
-  else
-    for (int i = 0; p && i < p->len; i++)
-      snprintf(text + 2 * i, 3, "%02x", p->token[i]);
+  char text[130] = "";
+  if (p)
+    mr_position_text(p, text, sizeof text);
   put_text(c, p && p->len ? text : NULL);
 }
 

@@ -206,6 +206,7 @@ static void kinds(void)
   FIELD(mr_sink, wake);
   FIELD(mr_sink, close);
   FIELD(mr_sink, reread);
+  FIELD(mr_sink, window);
   SIZE(mr_plugin);
   FIELD(mr_plugin, abi);
   FIELD(mr_plugin, size);

@@ -13,7 +13,7 @@ struct row {
   const char *name;
   uint32_t delivery;
   int procs;
-  int crashes, lost, late, forgotten, pauses, moves, schema;
+  int crashes, lost, late, forgotten, pauses, moves, schema, window_ms;
   bool flaky, explode, two_sinks, everybody, late_start, small_memory;
   unsigned broken; /* 0: nothing to break from outside */
 };
@@ -45,6 +45,8 @@ static const struct row rows[] = {
      .flaky = true},
     {"15 idempotent: the cut of a block is kept", MR_IDEMPOTENT, 1, .crashes = 4, .flaky = true,
      .explode = true},
+    {"16 idempotent: a token that the target may have forgotten is not sent", MR_IDEMPOTENT, 1,
+     .crashes = 3, .lost = 4, .pauses = 4, .window_ms = 300, .broken = SIM_NO_WINDOW},
     {"17 idempotent: who takes one lane over finishes the whole unit", MR_IDEMPOTENT, 2,
      .crashes = 2, .moves = 4, .late = 2},
     {"18 a store that does not refuse a deposed owner", MR_IDEMPOTENT, 2, .pauses = 3, .moves = 4,
@@ -68,6 +70,8 @@ static const struct row rows[] = {
     {"31 two machines without a group", MR_TRANSACTIONAL, 2, .late = 2, .pauses = 2,
      .everybody = true, .broken = SIM_NO_POSITION | SIM_NO_OWNER},
     {"33 plain: nothing lost", MR_PLAIN, 2, .crashes = 3, .lost = 3, .moves = 3},
+    {"35 idempotent: a process that slept looks before it sends", MR_IDEMPOTENT, 2, .lost = 3,
+     .pauses = 5, .moves = 5, .window_ms = 300, .broken = SIM_NO_WINDOW},
     {"34 a transaction left prepared does no harm", MR_TWO_PHASE, 1, .crashes = 4},
 };
 
@@ -84,6 +88,7 @@ static void configure(struct sim_config *c, const struct row *r, uint64_t seed, 
                            .moves = r->moves,
                            .breaks = 1,
                            .schema_changes = r->schema,
+                           .window_ms = r->window_ms,
                            .flaky = r->flaky,
                            .explode = r->explode,
                            .two_sinks = r->two_sinks,

@@ -22,9 +22,10 @@ struct sim_config {
   int crashes, lost_replies, late_requests, forgotten, pauses, moves, breaks, schema_changes;
   int store_lost; /* answers of the store that are lost: it did what it was asked to */
   bool flaky, explode, two_sinks;
-  bool everybody;  /* two machines without a group: each takes every lane */
-  bool late_start; /* the start option means another place at every start, as `latest` does */
-  int64_t memory;  /* settings.memory, bytes */
+  bool everybody;    /* two machines without a group: each takes every lane */
+  bool late_start;   /* the start option means another place at every start, as `latest` does */
+  int64_t memory;    /* settings.memory, bytes */
+  int64_t window_ms; /* idempotent: the target forgets a token after that; 0: never */
   unsigned
       broken; /* enum sim_broken: a rule of the protocol that the target, store or reader breaks */
   int rows[SIM_LANES]; /* of each lane */
@@ -35,10 +36,11 @@ struct sim_config {
 enum sim_broken {
   SIM_NO_POSITION = 1, /* compare-and-set does not look at the position */
   SIM_NO_OWNER = 2,    /* nor at the owner */
-  SIM_NO_WAIT = 4,   /* reading lane rows again does not wait for, nor fence, an old transaction */
-  SIM_NO_FENCE = 8,  /* the store accepts a deposed owner */
-  SIM_NO_RUNS = 16,  /* letters count without run and mark */
-  SIM_NO_TOKEN = 32, /* the target knows no tokens */
+  SIM_NO_WAIT = 4,    /* reading lane rows again does not wait for, nor fence, an old transaction */
+  SIM_NO_FENCE = 8,   /* the store accepts a deposed owner */
+  SIM_NO_RUNS = 16,   /* letters count without run and mark */
+  SIM_NO_TOKEN = 32,  /* the target knows no tokens */
+  SIM_NO_WINDOW = 64, /* the sink does not say when its target forgets them */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
@@ -61,7 +63,8 @@ struct sim_lane_row {
 struct sim_label {
   char *label;
   int sink;
-  int state; /* enum mr_outcome */
+  int state;  /* enum mr_outcome */
+  int64_t at; /* when it came to be */
   GArray *ids;
 };
 struct sim_letter {
@@ -98,6 +101,7 @@ struct sim_pending {
   int sink;
   char *label;
   enum mr_pending_state state;
+  int64_t recorded_us;
   GArray *marks;
 };
 

@@ -138,6 +138,7 @@ static int st_record(struct mr_store *s, const struct mr_pending *p, struct mr_e
   c->sink = sink_index(p->sink);
   c->label = g_strdup(p->label);
   c->state = p->state;
+  c->recorded_us = p->recorded_us;
   c->marks = sim_copy_marks(p->mark, p->n);
   g_ptr_array_add(w->pending, c);
   for (size_t i = 0; i < p->n; i++)
@@ -212,6 +213,7 @@ static int st_pending(struct mr_store *s, const char *sink, mr_pending_fn *each,
     struct mr_pending p = {.sink = sink,
                            .label = c->label,
                            .state = c->state,
+                           .recorded_us = c->recorded_us,
                            .n = c->marks->len,
                            .mark = (const struct mr_mark *)(void *)c->marks->data};
     each(out, &p, err);

@@ -65,6 +65,7 @@ static struct sim_label *label_new(struct sim_world *w, int sink, const char *la
   l->label = g_strdup(label);
   l->sink = sink;
   l->state = state;
+  l->at = w->now;
   l->ids = ids ? g_array_ref(ids) : NULL;
   g_ptr_array_add(w->labels, l);
   return l;
@@ -137,8 +138,11 @@ static int do_send(struct sim_world *w, struct sim_request *r, struct mr_error *
   if (before && !g_bytes_equal(before, bytes))
     sim_violate(w, "other bytes under the token %s", r->label);
   g_hash_table_replace(w->sent, g_strdup(r->label), bytes);
-  if (label_of(w, r->label) && !(w->c.broken & SIM_NO_TOKEN))
-    return MR_OK; /* a known token */
+  const struct sim_label *known = label_of(w, r->label);
+  if (known && w->c.window_ms && w->now - known->at > w->c.window_ms * 1000)
+    known = NULL; /* forgotten */
+  if (known && !(w->c.broken & SIM_NO_TOKEN))
+    return MR_OK;
   label_new(w, r->sink, r->label, MR_COMMITTED, NULL);
   land(w, r->sink, r->ids);
   return MR_OK;
@@ -182,7 +186,8 @@ static int request(struct sink *s, enum sim_request_kind kind, const struct mr_u
   r->label = g_strdup(u->label);
   r->ids = ids ? g_array_ref(ids) : NULL;
   r->marks = sim_copy_marks(u->mark, u->n);
-  sim_yield();
+  if (kind != SIM_SEND || !w->c.window_ms) /* a pause behind the look at the clock: not closed */
+    sim_yield();
   if (sim_spend(w, &w->c.late_requests, 4)) {
     r->due = w->now + 1 + (int64_t)sim_draw(w, 400000);
     r->holds_lock = kind == SIM_TXN && sim_draw(w, 2);
@@ -389,6 +394,12 @@ static int sink_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *
   return MR_OK;
 }
 
+static int64_t sink_window(void *self)
+{
+  const struct sim_world *w = ((struct sink *)self)->w;
+  return w->c.broken & SIM_NO_WINDOW ? 0 : w->c.window_ms;
+}
+
 static int sink_send(void *self, const char *token, const void *block, size_t len,
                      struct mr_error *err)
 {
@@ -419,7 +430,7 @@ static const struct mr_sink transactional = {COMMON(MR_TRANSACTIONAL), .take = s
 static const struct mr_sink two_phase = {COMMON(MR_TWO_PHASE), .prepare = sink_prepare,
                                          .resolve = sink_resolve};
 static const struct mr_sink idempotent = {COMMON(MR_IDEMPOTENT), .seal = sink_seal,
-                                          .send = sink_send};
+                                          .send = sink_send, .window = sink_window};
 static const struct mr_sink plain = {COMMON(MR_PLAIN)};
 #define PLUGIN(name_, vt)                                                                       \
   {                                                                                             \

@@ -133,7 +133,8 @@ class Sink(c.Structure):
         ("resolve", c.c_void_p),
         ("evolve", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Schema), ERR)),
         ("wake", c.c_void_p), ("close", c.CFUNCTYPE(None, c.c_void_p)),
-        ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR))]
+        ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR)),
+        ("window", c.c_void_p)]
 
 
 CHECK = c.CFUNCTYPE(c.c_int, c.POINTER(Open), PUT, c.c_void_p, ERR)
