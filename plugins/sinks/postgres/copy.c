@@ -63,8 +63,10 @@ int pg_bad_row(struct pg_sink *s, int64_t row, const char *code, const char *msg
 static int bad_row(void *ctx, int64_t row, int field, const char *code, const char *msg)
 {
   struct pg_sink *s = ctx;
-  const char *column = field < s->n_fields ? s->column[s->field_column[field]].name : NULL;
-  return pg_bad_row(s, row, code, msg, column);
+  const struct pg_column *c = field < s->n_fields ? &s->column[s->field_column[field]] : NULL;
+  if (c && !strcmp(code, "23502") && !pg_set_has(s, s->batch, field, row))
+    msg = c->is_key ? "the row does not write its key" : "the row does not write a NOT NULL column";
+  return pg_bad_row(s, row, code, msg, c ? c->name : NULL);
 }
 
 bool pg_is_delete(const struct mr_view *op, int64_t i)
@@ -76,10 +78,19 @@ bool pg_is_delete(const struct mr_view *op, int64_t i)
   return n == 6 && !memcmp(text, "delete", 6);
 }
 
-/* Fills the staging table's own columns for a batch: a number for each row, a bit for deletes. */
+static void add_field(struct pg_sink *s, int k, enum mr_kind kind, const uint8_t *data, int64_t n)
+{
+  struct pg_field *f = &s->field[s->n_fields + k];
+  bool number = kind == MR_K_INT64;
+  *f = (struct pg_field){.op = number ? PG_OP_SAME8 : PG_OP_BOOL, .data = data};
+  f->v = (struct mr_view){.kind = kind, .width = number ? 8 : 0, .length = n, .data = data};
+}
+
+/* Fills the staging table's own columns for a batch: a number for each row, words of _set, a bit
+ * for deletes. */
 static bool make_columns(struct pg_sink *s, const struct mr_batch *b)
 {
-  int64_t n = b->rows.length, bits = n * 8;
+  int64_t n = b->rows.length, words = pg_set_words(s), bits = n * 8 * (1 + words);
   struct mr_view op = {0};
   if (!mr_buf_reserve(&s->made, &s->made_cap, 0, bits + n / 8 + 1))
     return false;
@@ -94,11 +105,11 @@ static bool make_columns(struct pg_sink *s, const struct mr_batch *b)
       s->has_delete = true;
     }
   }
-  struct pg_field *number = &s->field[s->n_fields], *deleted = number + 1;
-  *number = (struct pg_field){.op = PG_OP_SAME8, .data = s->made};
-  number->v = (struct mr_view){.kind = MR_K_INT64, .width = 8, .length = n, .data = s->made};
-  *deleted = (struct pg_field){.op = PG_OP_BOOL};
-  deleted->v = (struct mr_view){.kind = MR_K_BOOL, .length = n, .data = s->made + bits};
+  pg_set_fill(s, b, s->made + n * 8);
+  add_field(s, 0, MR_K_INT64, s->made, n);
+  add_field(s, 1, MR_K_BOOL, s->made + bits, n);
+  for (int w = 0; w < words; w++)
+    add_field(s, 2 + w, MR_K_INT64, s->made + n * 8 * (1 + w), n);
   return true;
 }
 
@@ -117,9 +128,11 @@ int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
                           .skip = s->isolating ? s->dead : NULL,
                           .bad = bad_row,
                           .ctx = s};
+  if (!pg_set_mask(s, b))
+    return pg_no_memory(err);
   if (!pg_is_staged(s))
     return MR_OK;
-  ret->n += 2;
+  ret->n += 2 + pg_set_words(s);
   return make_columns(s, b) ? MR_OK : pg_no_memory(err);
 }
 
@@ -139,8 +152,10 @@ static int open_copy(struct pg_sink *s, struct mr_error *err)
   pg_write_target(s, &sql);
   sql_buf_str(&sql, " (");
   pg_column_list(s, "", &sql);
-  if (pg_is_staged(s))
+  if (pg_is_staged(s)) {
     sql_buf_str(&sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_DELETED);
+    pg_set_columns(s, ", ", "", &sql);
+  }
   sql_buf_str(&sql, s->form == FORM_BINARY ? ") FROM STDIN (FORMAT binary)" : ") FROM STDIN");
   int status =
       pg_run(s, sql_buf_text(&sql), what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);

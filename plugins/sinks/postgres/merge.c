@@ -3,7 +3,7 @@
  * to the target. */
 #include "postgres.h"
 
-static int statement(struct pg_sink *s, struct sql_buf *sql, const char *kind, struct mr_error *err)
+int pg_statement(struct pg_sink *s, struct sql_buf *sql, const char *kind, struct mr_error *err)
 {
   char what[160];
   snprintf(what, sizeof what, "%s %s", kind, s->shown);
@@ -24,19 +24,17 @@ int pg_stage_prepare(struct pg_sink *s, struct mr_error *err)
   sql_buf_str(&sql, "CREATE TEMPORARY TABLE " PG_STAGE);
   sql_buf_str(&sql, s->genuine ? " ON COMMIT DELETE ROWS AS SELECT " : " AS SELECT ");
   pg_column_list(s, "", &sql);
-  sql_buf_fmt(&sql,
-              ", CAST(0 AS bigint) AS " PG_STAGE_NUMBER ", CAST(1 = 0 AS boolean) AS"
-              " " PG_STAGE_DELETED " FROM %s WHERE 1 = 0",
-              s->target);
-  int status = statement(s, &sql, "CREATE TEMPORARY TABLE for", err);
+  sql_buf_str(&sql, ", CAST(0 AS bigint) AS " PG_STAGE_NUMBER ", CAST(1 = 0 AS boolean) AS"
+                    " " PG_STAGE_DELETED);
+  pg_set_columns(s, ", CAST(0 AS bigint) AS ", "", &sql);
+  sql_buf_fmt(&sql, " FROM %s WHERE 1 = 0", s->target);
+  int status = pg_statement(s, &sql, "CREATE TEMPORARY TABLE for", err);
   sql_buf_done(&sql);
   s->staged = status >= 0;
   return status;
 }
 
-/* "prefix.key, …", or with other != NULL "prefix.key = other.key AND …". */
-static void keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix,
-                 const char *other)
+void pg_keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix, const char *other)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; i < s->conf->key.n; i++) {
@@ -55,15 +53,15 @@ static void last_rows(const struct pg_sink *s, struct sql_buf *sql)
 {
   if (s->genuine) {
     sql_buf_str(sql, " (SELECT DISTINCT ON (");
-    keys(s, sql, "", NULL);
+    pg_keys(s, sql, "", NULL);
     sql_buf_str(sql, ") * FROM " PG_STAGE " ORDER BY ");
-    keys(s, sql, "", NULL);
+    pg_keys(s, sql, "", NULL);
     sql_buf_str(sql, ", " PG_STAGE_NUMBER " DESC) d");
     return;
   }
   sql_buf_str(sql, " (SELECT * FROM " PG_STAGE " a WHERE NOT EXISTS (SELECT 1 FROM " PG_STAGE
                    " n WHERE ");
-  keys(s, sql, "n.", "a.");
+  pg_keys(s, sql, "n.", "a.");
   sql_buf_str(sql, " AND n." PG_STAGE_NUMBER " > a." PG_STAGE_NUMBER ")) d");
 }
 
@@ -71,7 +69,7 @@ static void on_conflict(const struct pg_sink *s, struct sql_buf *sql)
 {
   int n = 0;
   sql_buf_str(sql, " ON CONFLICT (");
-  keys(s, sql, "", NULL);
+  pg_keys(s, sql, "", NULL);
   sql_buf_byte(sql, ')');
   for (int i = 0; i < s->n_fields; i++) {
     const struct pg_column *c = &s->column[s->field_column[i]];
@@ -95,16 +93,16 @@ static int delete_rows(struct pg_sink *s, struct sql_buf *sql, struct mr_error *
     sql_buf_fmt(sql, "DELETE FROM %s t USING", s->target);
     last_rows(s, sql);
     sql_buf_str(sql, " WHERE d." PG_STAGE_DELETED " AND ");
-    keys(s, sql, "t.", "d.");
+    pg_keys(s, sql, "t.", "d.");
   } else {
     sql_buf_fmt(sql, "DELETE FROM %s WHERE EXISTS (SELECT 1 FROM " PG_STAGE " d WHERE ", s->target);
     struct sql_buf own = {0};
     sql_buf_fmt(&own, "%s.", s->target);
-    keys(s, sql, "d.", sql_buf_text(&own));
+    pg_keys(s, sql, "d.", sql_buf_text(&own));
     sql_buf_done(&own);
     sql_buf_byte(sql, ')');
   }
-  return statement(s, sql, "DELETE FROM", err);
+  return pg_statement(s, sql, "DELETE FROM", err);
 }
 
 static int insert_rows(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
@@ -118,7 +116,7 @@ static int insert_rows(struct pg_sink *s, struct sql_buf *sql, struct mr_error *
   sql_buf_str(sql, " WHERE NOT d." PG_STAGE_DELETED);
   if (s->use_conflict)
     on_conflict(s, sql);
-  return statement(s, sql, s->use_conflict ? "INSERT ON CONFLICT INTO" : "INSERT INTO", err);
+  return pg_statement(s, sql, s->use_conflict ? "INSERT ON CONFLICT INTO" : "INSERT INTO", err);
 }
 
 /* A commit empties the staging table by itself; between stretches of one unit that is done here. */
@@ -127,14 +125,14 @@ static int empty_stage(struct pg_sink *s, struct sql_buf *sql, struct mr_error *
   if (s->genuine && !s->flushed)
     return MR_OK;
   sql_buf_str(sql, s->genuine ? "TRUNCATE " PG_STAGE : "DELETE FROM " PG_STAGE);
-  return statement(s, sql, "empty the staging table of", err);
+  return pg_statement(s, sql, "empty the staging table of", err);
 }
 
 int pg_merge(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int status = delete_rows(s, &sql, err);
-  if (status >= 0)
+  int status = s->partial ? pg_partial_merge(s, &sql, err) : delete_rows(s, &sql, err);
+  if (status >= 0 && !s->partial)
     status = insert_rows(s, &sql, err);
   if (status >= 0)
     status = empty_stage(s, &sql, err);

@@ -160,6 +160,7 @@ void pg_free(void *self)
     free(s->sent[i].skip);
   free(s->sent);
   free(s->made);
+  free(s->masks);
   free(s->dead);
   sql_buf_done(&s->out);
   mr_schema_release(&s->in);

@@ -5,7 +5,7 @@
  * means target.c  what the table looks like, creating it                      evolve.c  new and
  * wider columns lanes.c   millrace_offsets                                            unit.c begin,
  * write, flush, commit, abort copy.c    rows by COPY                 insert.c  rows by INSERT
- * merge.c   upserts from a staging table */
+ * merge.c   upserts from a staging table       partial.c upserts of rows with some columns only */
 #ifndef POSTGRES_SINK_H
 #define POSTGRES_SINK_H
 #include <libpq-fe.h>
@@ -16,6 +16,8 @@
 #define PG_STAGE "millrace_stage" /* the session's own temporary table */
 #define PG_STAGE_NUMBER "_millrace_number"
 #define PG_STAGE_DELETED "_millrace_deleted"
+#define PG_STAGE_SET "_millrace_set" /* and a number: bigint, a bit for each field */
+#define PG_SET_BITS 64
 #define PG_TAG_MAX 32  /* bytes of a command tag */
 #define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
@@ -40,6 +42,7 @@ struct pg_conf {
 /* A column of the target table. */
 struct pg_column {
   char *name, *shown; /* shown: the type as the server writes it */
+  char *fallback;     /* partial upsert: the default's expression, NULL: none */
   struct pg_type type;
   bool generated, has_default, is_key;
   int32_t source; /* index in the input, -1: nothing fills it */
@@ -82,7 +85,10 @@ struct pg_sink {
   struct pg_field *field; /* of the columns that are written, in the table's order */
   int *field_column;      /* index in column */
   int n_fields;
-  int op_source, set_source;   /* index of _op and _set in the input, -1: none */
+  int op_source, set_source; /* index of _op and _set in the input, -1: none */
+  bool partial;              /* an upsert of rows with _set */
+  uint8_t *masks;            /* validity of a batch's fields where rows leave them unwritten */
+  int64_t masks_cap;
   bool use_temp, use_conflict; /* upsert: what the server can do */
 
   bool changed;     /* the table has not the types that were learnt */
@@ -240,6 +246,27 @@ bool pg_is_staged(const struct pg_sink *s);
 bool pg_is_delete(const struct mr_view *op, int64_t i); /* of the column _op */
 int pg_stage_prepare(struct pg_sink *s, struct mr_error *err);
 int pg_merge(struct pg_sink *s, struct mr_error *err);
+/* "prefix.key, …", or with other != NULL "prefix.key = other.key AND …". */
+void pg_keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix, const char *other);
+/* Runs sql, named `kind` and the table in errors, and empties it. */
+int pg_statement(struct pg_sink *s, struct sql_buf *sql, const char *kind, struct mr_error *err);
+
+/* ---- partial.c */
+/* Words of bits that the staging table has; 0 when it needs none. */
+int pg_set_words(const struct pg_sink *s);
+/* Appends their columns, with text around each. */
+void pg_set_columns(const struct pg_sink *s, const char *before, const char *after,
+                    struct sql_buf *sql);
+/* words: room for 8 bytes for each word and row; all rows' first words, then the second ones. */
+void pg_set_fill(const struct pg_sink *s, const struct mr_batch *b, uint8_t *words);
+/* Makes unwritten values null, whatever stands there. false: no memory. */
+bool pg_set_mask(struct pg_sink *s, const struct mr_batch *b);
+/* Does a row write the field? */
+bool pg_set_has(const struct pg_sink *s, const struct mr_batch *b, int field, int64_t row);
+/* Reads the defaults. MR_BADCONF: a server that cannot tell them. */
+int pg_partial_learn(struct pg_sink *s, struct mr_error *err);
+/* Takes what is staged to the target. */
+int pg_partial_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
 
 /* ---- discover.c */
 int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);

@@ -28,6 +28,7 @@ void pg_target_forget(struct pg_sink *s)
   for (int i = 0; i < s->n_columns; i++) {
     free(s->column[i].name);
     free(s->column[i].shown);
+    free(s->column[i].fallback);
   }
   free(s->column);
   s->column = NULL;
@@ -302,7 +303,8 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
   c->is_key = is_key(s, c->name);
   struct pg_type type = c->type;
   if (s->conf->mode == MODE_UPSERT)
-    type.not_null = c->is_key || (type.not_null && s->op_source < 0); /* a delete brings its key */
+    type.not_null = c->is_key || (type.not_null && s->op_source < 0 &&
+                                  !s->partial); /* a delete brings its key, an update some more */
   /* values above the signed range would be found only when they come */
   bool unsigned_into_signed = mr_kind_of(from) == MR_K_UINT64 &&
                               (type.oid == PG_INT8 || type.oid == PG_INT4 || type.oid == PG_INT2);
@@ -324,7 +326,8 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
 static int plan_fields(struct pg_sink *s, struct mr_error *err)
 {
   forget_plan(s);
-  s->field = calloc((size_t)s->n_columns + 2, sizeof *s->field);
+  size_t own = 2 + (size_t)s->n_columns / PG_SET_BITS + 1; /* the staging table's */
+  s->field = calloc((size_t)s->n_columns + own, sizeof *s->field);
   s->field_column = calloc((size_t)s->n_columns + 1, sizeof *s->field_column);
   if (!s->field || !s->field_column)
     return pg_no_memory(err);
@@ -378,15 +381,15 @@ int pg_target_plan(struct pg_sink *s, struct mr_error *err)
                      sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
-  if (status >= 0 && s->set_source >= 0 && s->conf->mode == MODE_UPSERT)
-    status = pg_fail(err, MR_BADCONF, "0A000",
-                     "rows that carry only some columns (_set) cannot be upserted yet");
+  s->partial = s->conf->mode == MODE_UPSERT && s->set_source >= 0;
   if (status >= 0)
     status = check_unfilled(s, err);
   if (status >= 0)
     status = plan_fields(s, err);
   if (status >= 0)
     status = check_key(s, err);
+  if (status >= 0 && s->partial)
+    status = pg_partial_learn(s, err);
   s->form = best_form(s);
   return status;
 }

@@ -443,11 +443,6 @@ def test_every_way_of_writing_gives_the_same_rows(db, options):
 
 # ---------------------------------------------------------------- check, discover
 
-def test_partial_rows_are_refused(db):
-    schema = ROWS.append(pa.field("_set", pa.binary()))
-    assert "_set" in fails(BADCONF, upsert(db, schema, create="true").__enter__).msg
-
-
 def test_check_says_one_line(db):
     db.sql("CREATE TABLE t (id bigint, name text)")
     s = sink(db, schema=None)
