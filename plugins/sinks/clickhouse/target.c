@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The target table: which columns it has, which the input fills, and how each is encoded. */
+#include <ctype.h>
 #include "clickhouse.h"
 
 int ch_column_find(const struct ch_sink *s, const char *name)
@@ -160,6 +161,26 @@ static void column_list(const struct mr_list *names, struct sql_buf *sql)
   }
 }
 
+/* Does the expression name the column? */
+static bool mentions(const char *sql, const char *name)
+{
+  size_t n = strlen(name);
+  for (const char *p = sql ? strstr(sql, name) : NULL; p && n; p = strstr(p + 1, name)) {
+    bool begins = p == sql || !(isalnum((unsigned char)p[-1]) || p[-1] == '_');
+    if (begins && !(isalnum((unsigned char)p[n]) || p[n] == '_'))
+      return true;
+  }
+  return false;
+}
+
+/* Columns that order, part or version the rows take no nulls. */
+static bool takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c)
+{
+  const char *version = s->conf->version;
+  return (c->flags & ARROW_FLAG_NULLABLE) && !ch_is_key(s, c->name) &&
+         !(version && !strcmp(c->name, version)) && !mentions(s->conf->partition_by, c->name);
+}
+
 static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
   int n = 0;
@@ -170,9 +191,7 @@ static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *
     sql_buf_str(sql, n++ ? ", " : "");
     ch_ident(sql, c->name);
     sql_buf_byte(sql, ' ');
-    bool needed = ch_is_key(s, c->name) || (s->conf->version && !strcmp(c->name, s->conf->version));
-    bool nullable = (c->flags & ARROW_FLAG_NULLABLE) && !needed;
-    if (!ch_type_ddl(c, nullable, s->server.modern, sql))
+    if (!ch_type_ddl(c, takes_nulls(s, c), s->server.modern, sql))
       return ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name",
                      c->name);
   }

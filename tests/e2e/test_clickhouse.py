@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pipelines into ClickHouse: the example of the tree, upserts, crashes, both servers."""
+
+import itertools
+import json
+import pathlib
+
+import pytest
+
+from pipelines import block, dead_letters, kafka_source
+from servers import trades
+from servers.clickhouse import ClickHouse18
+from servers.http_faults import FAULTS, HttpFaults
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+numbers = itertools.count(1)
+
+
+@pytest.fixture
+def target(clickhouse, millrace):
+    """A database of today's engine for one test; CLICKHOUSE_URL points at it."""
+    name = f"c{next(numbers)}"
+    millrace.env["CLICKHOUSE_URL"] = clickhouse.create_database(name)
+    yield name
+    clickhouse.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def old_server(server_folder):
+    with ClickHouse18(server_folder / "clickhouse18") as server:
+        yield server
+
+
+def clickhouse_sink(options=""):
+    return f"""sinks:
+  - name: out
+    clickhouse:
+      url: "${{CLICKHOUSE_URL}}"
+      table: t
+{options}settings:
+  state: "${{STATE}}"
+  checkpoint: {{interval: 50ms}}
+"""
+
+
+def generated(rows, options=""):
+    return f"""name: made
+sources:
+  - name: in
+    generate: {{kind: sequence, rows: {rows}, lanes: 3}}
+""" + clickhouse_sink(options)
+
+
+CREATE = "      create: true\n      order_by: [id]\n"
+
+
+def test_the_example(clickhouse, target, kafka, millrace):
+    kafka.create_topic("trade.history", 2)
+    kafka.produce("trade.history", trades.messages(5000))
+    file = TREE / "pipelines" / "trades-clickhouse.yaml"
+    millrace.command("check", file).expect(0)
+    for _ in range(2):  # the second run finds nothing to do
+        millrace.command("run", "--once", file, timeout=90).expect(0)
+    wanted = [trades.row(i) for i in range(5000)]
+    found = clickhouse.rows("SELECT trade_id, toString(price), toString(amount), buy_user_id"
+                            " FROM trades ORDER BY trade_id", target)
+    assert [tuple(map(int, row)) for row in found] == [
+        (row[0], row[2], row[2] * row[3], row[4]) for row in wanted]
+    kafka.delete_topic("trade.history")
+
+
+def test_both_servers_get_every_row(clickhouse, target, old_server, millrace):
+    millrace.run(generated(30000, CREATE)).expect(0)
+    counts = "SELECT toString(count()), toString(uniqExact(id)), toString(sum(id)) FROM t"
+    assert clickhouse.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
+    url = old_server.create_database(target)
+    millrace.env["STATE"] += "-old"
+    result = millrace.run(generated(30000, CREATE), env={"CLICKHOUSE_URL": url}).expect(0)
+    assert "at least once: version 18.16.1 has no insert_deduplication_token" in result.text
+    assert old_server.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
+
+
+def test_refused_rows_are_letters(clickhouse, target, millrace):
+    clickhouse.query("CREATE TABLE t (id UInt8) ENGINE = MergeTree ORDER BY id SETTINGS"
+                     " non_replicated_deduplication_window = 100", target)
+    text = generated(300) + "dead_letter: {file: {path: rejected.jsonl}}\n"
+    millrace.run(text).expect(4)
+    assert clickhouse.value("SELECT count() FROM t", target) == "256"
+    letters = dead_letters(millrace)
+    assert len(letters) == 44 and {(e["stage"], e["code"], e["column"]) for e in letters} == {
+        ("out", "22003", "id")}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_spoiled_answers_neither_lose_nor_repeat(clickhouse, target, millrace, fault):
+    with HttpFaults(clickhouse.port) as proxy:
+        proxy.delay = 1.0
+        proxy.spoil(4, fault, every=2)
+        url = clickhouse.database_url(target, proxy.port)
+        options = CREATE + "      delivery: exactly_once\n      insert_timeout: 500ms\n"
+        text = generated(20000, options).replace("lanes: 3", "lanes: 3, rate: 20000")
+        result = millrace.run(text, env={"CLICKHOUSE_URL": url}).expect(0)
+        assert proxy.left == 0
+    assert clickhouse.rows("SELECT toString(count()), toString(uniqExact(id)) FROM t", target) == [
+        ["20000", "20000"]]
+    assert "INSERT at 127.0.0.1" in result.text or fault in ("lost", "dropped")
+    assert "millrace-test-password" not in result.text
+
+
+def test_changes_become_the_last_row_of_each_key(clickhouse, target, kafka, topic, millrace):
+    name = topic(2)
+    changes = [(i % 100, None if i % 7 == 0 else i) for i in range(3000)]
+    kafka.produce(name, ({"key": json.dumps({"id": key}).encode(),
+                          "value": json.dumps({"id": key, "v": v}).encode() if v else None}
+                         for key, v in changes))
+    text = ("name: changes\n" + kafka_source(name, block({"id": "int64", "v": "int64"}),
+                                             "      key_columns: [id]\n")
+            + clickhouse_sink("      mode: upsert\n      key: [id]\n      create: true\n"))
+    millrace.run(text).expect(0)
+    wanted = sorted((key, v) for key, v in dict(changes).items() if v)
+    assert 0 < len(wanted) < 100
+    found = clickhouse.rows("SELECT id, v FROM t FINAL ORDER BY id", target)
+    assert [tuple(map(int, row)) for row in found] == wanted
+
+
+def test_check_and_discover(clickhouse, target, millrace):
+    millrace.run(generated(10, CREATE)).expect(0)
+    line = millrace.check(generated(10, CREATE), "--connect").expect(0).text
+    assert "exactly once within the last 10000 blocks" in line
+    assert "millrace-test-password" not in line
+    file = millrace.write("pipeline.yaml", generated(10, CREATE))
+    shown = millrace.command("discover", file, "out", f"{target}.t").expect(0).out
+    assert "id" in shown and "uint64" in shown
+    millrace.command("discover", file, "out", "nowhere").expect(2)
+    closed = {"CLICKHOUSE_URL": "http://127.0.0.1:1/"}
+    assert "out:" in millrace.check(generated(10), "--connect", env=closed).expect(3).text
