@@ -92,6 +92,21 @@ def test_one_connection_for_many_units(table, made):
     assert ids(table) == list(range(1000))
 
 
+def test_ten_thousand_batches_on_one_connection(table, made):
+    """Also in the server's log: one backend wrote them all."""
+    at = 0
+    for unit_number in range(10):
+        unit = made.unit({"0": (at, at + 1000, 1, 1000)})
+        made.begin(unit)
+        for i in range(1000):
+            made.write(trades(1, at + i))
+        made.commit(unit)
+        at += 1000
+    assert table.value("SELECT count(*) FROM t") == 10000
+    wrote = {line.split("[")[1].split("]")[0] for line in table.log() if "COPY" in line or "INSERT" in line}
+    assert len(wrote) == 1, wrote
+
+
 def test_fresh_connection_for_each_batch(table):
     with sink(table, connection={"max_batches": "1"}) as s:
         s.found({"0": 0})
