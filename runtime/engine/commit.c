@@ -600,6 +600,37 @@ static int64_t age_us(const struct mr_stage *s, int64_t recorded_us)
   return age >= 0 ? age : age > -CLOCK_SLACK_US ? 0 : INT64_MAX / 4;
 }
 
+/* Before the first unit: a predecessor that died between prepare and record left one label, which
+ * holds a transaction of the target. Is it prepared, or about to be, it is rolled back, confirmed.
+ * One that is recorded is not touched. */
+static int sweep(struct mr_stage *s, const GPtrArray *pending, struct mr_error *err)
+{
+  g_autofree char *label = NULL;
+  int st = mr_label_last(s, &label), tries = 1;
+  for (guint i = 0; !st && label && i < pending->len; i++)
+    if (!strcmp(((const struct copied *)pending->pdata[i])->label, label))
+      return MR_COMMIT_DONE;
+  if (st || !label)
+    return st;
+  struct mr_unit u = {.size = sizeof u,
+                      .run = s->p->run,
+                      .pipeline = s->p->spec->name,
+                      .sink = s->spec->name,
+                      .label = label};
+  for (;;) {
+    mr_error_clear(err);
+    st = vt(s)->resolve(s->self, label, err);
+    if (st == MR_PREPARED)
+      return roll_back(s, &u, err);
+    if (st >= 0 && st != MR_RUNNING)
+      return MR_COMMIT_DONE;
+    err->unit_lost = false;
+    st = failed(s, st == MR_UNSURE || st == MR_RUNNING ? MR_RETRY : st, err, &tries);
+    if (st)
+      return st;
+  }
+}
+
 bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
                        bool *ret_finished)
 {
@@ -611,6 +642,10 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
   int st = STORE_CALL(s, &err,
                       (g_ptr_array_set_size(pending, 0),
                        store(s)->pending(store(s), s->spec->name, on_pending, pending, &err)));
+  if (!st && class == MR_TWO_PHASE && !s->snk.swept) {
+    st = sweep(s, pending, &err);
+    s->snk.swept = !st;
+  }
   s->snk.recovering = true;
   for (guint i = 0; !st && i < pending->len; i++) {
     struct copied *c = pending->pdata[i];

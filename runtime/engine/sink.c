@@ -12,10 +12,19 @@ static const struct mr_sink *vt(const struct mr_stage *s)
   return s->spec->plugin->sink;
 }
 
-/* Labels are [a-z0-9_]; names of pipelines may have more. */
-static char *label_text(struct mr_stage *s, uint64_t n)
+/* Parallel instances count for themselves: each has one label that its predecessor may have left.
+ */
+static char *label_counter(const struct mr_stage *s)
 {
-  char *l = g_strdup_printf("%.24s_%.16s_%lu", s->p->spec->name, s->spec->name, (unsigned long)n);
+  return s->instance ? g_strdup_printf("%s/%u", s->spec->name, s->instance)
+                     : g_strdup(s->spec->name);
+}
+
+/* Labels are [a-z0-9_]; names of pipelines may have more. */
+static char *label_text(const struct mr_stage *s, uint64_t n)
+{
+  g_autofree char *counter = label_counter(s);
+  char *l = g_strdup_printf("%.24s_%.18s_%lu", s->p->spec->name, counter, (unsigned long)n);
   for (char *c = l; *c; c++)
     if (!g_ascii_isalnum(*c))
       *c = '_';
@@ -24,24 +33,42 @@ static char *label_text(struct mr_stage *s, uint64_t n)
   return l;
 }
 
-int mr_label_next(struct mr_stage *s)
+/* Asks the store for a number until it answers. As mr_label_next. */
+static int ask_number(struct mr_stage *s, bool next, uint64_t *ret)
 {
+  struct mr_store *store = s->p->store;
   struct mr_error err = MR_ERROR_INIT;
-  bool named = vt(s)->delivery == MR_TWO_PHASE || vt(s)->delivery == MR_IDEMPOTENT;
-  int st = MR_OK, tries = 1;
-  if (named) {
-    do {
-      mr_error_clear(&err);
-      st = s->p->store->number(s->p->store, s->spec->name, &s->snk.label_number, &err);
-    } while (st == MR_RETRY && mr_stage_again(s, &tries, &err));
-  } else
-    s->snk.label_number++;
+  g_autofree char *counter = label_counter(s);
+  int st, tries = 1;
+  do {
+    mr_error_clear(&err);
+    st = (next ? store->number : store->last)(store, counter, ret, &err);
+  } while (st == MR_RETRY && mr_stage_again(s, &tries, &err));
   if (st == MR_RETRY)
     return MR_COMMIT_STOPPED;
-  if (st < 0) {
+  if (st < 0)
     mr_pipeline_fail(s->p, s, st, &err);
+  return st;
+}
+
+int mr_label_last(struct mr_stage *s, char **ret)
+{
+  uint64_t n;
+  int st = ask_number(s, false, &n);
+  *ret = !st && n ? label_text(s, n) : NULL;
+  return st;
+}
+
+int mr_label_next(struct mr_stage *s)
+{
+  bool named = vt(s)->delivery == MR_TWO_PHASE || vt(s)->delivery == MR_IDEMPOTENT;
+  int st = MR_OK;
+  if (named)
+    st = ask_number(s, true, &s->snk.label_number);
+  else
+    s->snk.label_number++;
+  if (st)
     return st;
-  }
   g_free(s->snk.label);
   s->snk.label = label_text(s, s->snk.label_number);
   s->snk.now = (struct mr_unit){.size = sizeof s->snk.now,

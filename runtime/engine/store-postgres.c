@@ -174,6 +174,21 @@ static int st_number(struct mr_store *st, const char *sink, uint64_t *ret, struc
   return close_call(s, status);
 }
 
+static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct mr_error *err)
+{
+  struct pg_store *s = self_of(st);
+  g_autofree char *key = g_strconcat("label:", sink, NULL);
+  PGresult *res = NULL;
+  int status = open_call(s, err);
+  if (status >= 0)
+    status = RUN(s, &res, err, "SELECT value FROM millrace_state WHERE pipeline = $1 AND key = $2",
+                 "tt", s->pipeline, key);
+  if (status >= 0)
+    *ret = PQntuples(res) ? (uint64_t)mr_pg_int(res, 0, 0) : 0;
+  PQclear(res);
+  return close_call(s, status);
+}
+
 /* ---- lanes */
 
 #define LANE_IS "pipeline = $1 AND sink = $2 AND source = $3 AND lane = $4"
@@ -545,6 +560,7 @@ static const struct mr_store vtable = {.ran = st_ran,
                                        .take = st_take,
                                        .found = st_found,
                                        .number = st_number,
+                                       .last = st_last,
                                        .record = st_record,
                                        .done = st_done,
                                        .drop = st_drop,

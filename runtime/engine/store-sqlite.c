@@ -148,6 +148,12 @@ static int st_number(struct mr_store *st, const char *sink, uint64_t *ret, struc
   return counter(self_of(st), key, 1, ret, err);
 }
 
+static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct mr_error *err)
+{
+  g_autofree char *key = g_strconcat("label:", sink, NULL);
+  return counter(self_of(st), key, 0, ret, err);
+}
+
 static int ran_one(struct sqlite_store *s, const char *key, bool set, bool *ret,
                    struct mr_error *err)
 {
@@ -501,8 +507,8 @@ static void st_free(struct mr_store *st)
 }
 
 static const struct mr_store vtable = {
-    st_ran,  st_take,    st_found,     st_number,    st_record,     st_done, st_drop,
-    st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
+    st_ran,  st_take, st_found,   st_number,    st_last,      st_record,     st_done,
+    st_drop, st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
 
 static char *lock_dir(struct sqlite_store *s)
 {

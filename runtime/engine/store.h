@@ -29,6 +29,8 @@ struct mr_store {
                struct mr_error *);
   /* The number of the sink's next label; durable before it is used. */
   int (*number)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
+  /* The number that was given last; 0: none yet. */
+  int (*last)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
   /* Records a pending unit; MR_FENCED when an owner or a position is not the marks'. */
   int (*record)(struct mr_store *, const struct mr_pending *, struct mr_error *);
   /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a

@@ -248,6 +248,16 @@ static void check_id(struct sim_world *w, int sink, int lane, int row, int eleme
                 sink);
 }
 
+/* A label that nobody recorded is rolled back by the next process, if it had come to be by then. */
+static void check_labels(struct sim_world *w, const struct sim_config *c)
+{
+  for (guint i = 0; i < w->labels->len && c->procs == 1 && !c->late_requests; i++) {
+    const struct sim_label *l = w->labels->pdata[i];
+    if (l->state == MR_PREPARED)
+      sim_violate(w, "LEFT: %s is prepared for ever", l->label);
+  }
+}
+
 static void check_all(struct sim_world *w)
 {
   for (int s = 0; s < (w->c.two_sinks ? 2 : 1); s++)
@@ -325,6 +335,8 @@ enum sim_result sim_run(const struct sim_config *c, char **ret_violation)
     sim_violate(w, "STOPPED although the target forgot nothing");
   if (!stopped && !w->violation)
     check_all(w);
+  if (!stopped && !w->violation)
+    check_labels(w, c);
   *ret_violation = w->violation;
   sim_reset();
   return w->violation ? SIM_VIOLATION : stopped ? SIM_STOPPED : SIM_OK;

@@ -41,6 +41,7 @@ enum sim_broken {
   SIM_NO_RUNS = 16,   /* letters count without run and mark */
   SIM_NO_TOKEN = 32,  /* the target knows no tokens */
   SIM_NO_WINDOW = 64, /* the sink does not say when its target forgets them */
+  SIM_NO_LAST = 128,  /* the store does not say which label was used last */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };

@@ -110,6 +110,13 @@ static int st_number(struct mr_store *s, const char *sink, uint64_t *ret, struct
   return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 
+static int st_last(struct mr_store *s, const char *sink, uint64_t *ret, struct mr_error *err)
+{
+  sim_yield();
+  *ret = w_of(s)->c.broken & SIM_NO_LAST ? 0 : w_of(s)->numbers[sink_index(sink)];
+  return MR_OK;
+}
+
 static int is(struct sim_world *w, const char *sink, const struct mr_mark *m, bool owner,
               struct mr_error *err)
 {
@@ -257,9 +264,9 @@ static void st_free(struct mr_store *s)
 struct mr_store *sim_store_new(struct sim_world *w)
 {
   struct store *s = g_new0(struct store, 1);
-  s->vt = (struct mr_store){st_ran,       st_take,       st_found, st_number,  st_record,
-                            st_done,      st_drop,       st_look,  st_pending, st_block_put,
-                            st_block_get, st_block_drop, st_free};
+  s->vt = (struct mr_store){st_ran,       st_take,      st_found,      st_number, st_last,
+                            st_record,    st_done,      st_drop,       st_look,   st_pending,
+                            st_block_put, st_block_get, st_block_drop, st_free};
   s->w = w;
   return &s->vt;
 }

@@ -219,12 +219,16 @@ static void test_counters(struct fixture *f, gconstpointer data)
   g_assert_cmpint(f->a->ran(f->a, keys, 1, true, ran, &f->err), ==, MR_OK);
   g_assert_cmpint(f->a->ran(f->a, keys, 2, false, ran, &f->err), ==, MR_OK);
   g_assert_true(ran[0] && !ran[1]);
+  g_assert_cmpint(f->a->last(f->a, "out", &n, &f->err), ==, MR_OK);
+  g_assert_cmpint(n, ==, 0);
   for (uint64_t i = 1; i < 4; i++) {
     g_assert_cmpint(f->a->number(f->a, "out", &n, &f->err), ==, MR_OK);
     g_assert_cmpint(n, ==, i);
   }
   g_assert_cmpint(f->a->number(f->a, "other", &n, &f->err), ==, MR_OK);
   g_assert_cmpint(n, ==, 1);
+  g_assert_cmpint(f->a->last(f->a, "out", &n, &f->err), ==, MR_OK);
+  g_assert_cmpint(n, ==, 3);
 }
 
 /* ---- a store that processes share */
