@@ -2,8 +2,12 @@
 """Members of a consumer group: the store they share, and lanes that move between them."""
 
 import os
+import random
 import subprocess
 
+import pytest
+
+from faults import common, rebalance
 from servers.runner import BINARY
 
 STORE_TEST = BINARY.parent / "tests" / "unit" / "engine" / "test-store"
@@ -93,3 +97,58 @@ def test_a_connection_to_the_store_that_breaks_is_made_again(millrace, kafka, da
             database.sql("SELECT pg_terminate_backend(%s)", pid)
     running.terminate().expect(0)
     assert running.log.count("waiting: the state") >= 1
+
+
+KINDS = ["append", "upsert", *rebalance.SHARED]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_members_join_stop_die_and_sleep(kafka, postgres, tmp_path, kind):
+    outcome = rebalance.run(kafka, postgres, tmp_path, kind, 1, random.randrange(10 ** 6))
+    print(f"{common.HEADER}\n{outcome.line()}")
+    assert outcome.rows > 0 and outcome.good, outcome.line()
+
+
+@pytest.mark.parametrize("kind", ["append", *rebalance.SHARED])
+def test_a_member_drops_a_lane_that_was_taken_and_goes_on(kafka, postgres, tmp_path, kind):
+    table = "millrace_state_lanes" if kind in rebalance.SHARED else "millrace_offsets"
+    with common.World(kafka, postgres, tmp_path, kind, rate=500) as world:
+        rebalance.prepare_tables(world)
+        members = rebalance.Members(world)
+        members.join()
+        [member] = members.running
+        world.stream.start()
+        world.wait_for_rows(member, 100)
+        world.sql(f"UPDATE {table} SET owner = owner + 1 WHERE lane = %s", f"{world.topic}/0")
+        member.wait_for(lambda: f"lane {world.topic}/0 of trades was taken over" in member.log, 30,
+                        "the member to see it")
+        others = f"SELECT sum(rows_total) FROM {table} WHERE lane <> '{world.topic}/0'"
+        before = world.sql(others)[0][0]
+        member.wait_for(lambda: world.sql(others)[0][0] > before + 100, 30, "the other lanes")
+        member.wait_for(lambda: "joining again" in member.log, 60, "a new assignment")
+        rebalance.settle(world, members)
+        rebalance.roll_back_rest(world)
+        outcome = world.outcome("taken", 1)
+        assert outcome.good and not members.wrong, f"{outcome.line()} {members.wrong}"
+
+
+def test_without_a_group_the_process_ends(millrace, kafka, database, topic):
+    name = topic()
+    millrace.env["PG_URL"] = database.url
+    database.sql("CREATE TABLE rows(id bigint)")
+    kafka.produce(name, [{"value": b'{"id": 1}'}])
+    running = millrace.start(f"""name: alone
+sources:
+  - name: in
+    kafka: {{brokers: "${{KAFKA_BROKERS}}", topics: {name}, columns: {{id: int64}}}}
+sinks:
+  - name: out
+    postgres: {{url: "${{PG_URL}}", table: rows}}
+settings: {{state: "${{STATE}}", checkpoint: {{interval: 50ms}}}}
+""")
+    running.wait_for(lambda: database.count("rows") == 1, 60, "the first row")
+    database.sql("UPDATE millrace_offsets SET owner = owner + 1")
+    kafka.produce(name, [{"value": b'{"id": 2}'}])
+    ended = running.wait(60)
+    assert ended.code == 1 and f"out: lane {name}/0 of in was taken over" in ended.text
+    assert database.count("rows") == 1

@@ -235,9 +235,9 @@ class World:
 
     def rows_counted(self):
         """Rows that the lane rows say were written."""
-        if not self.sql("SELECT to_regclass('millrace_offsets') IS NOT NULL")[0][0]:
-            return 0
-        return int(self.sql("SELECT coalesce(sum(rows_total), 0) FROM millrace_offsets")[0][0])
+        return sum(int(self.sql(f"SELECT coalesce(sum(rows_total), 0) FROM {table}")[0][0])
+                   for table in ("millrace_offsets", "millrace_state_lanes")
+                   if self.sql("SELECT to_regclass(%s) IS NOT NULL", table)[0][0])
 
     def wait_for_rows(self, running, count, timeout=60):
         running.wait_for(lambda: self.rows_counted() >= count, timeout, f"{count} rows")

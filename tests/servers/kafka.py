@@ -29,6 +29,7 @@ transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms={rebalance_delay_ms}
+group.min.session.timeout.ms=1000
 log.retention.ms=-1
 log.message.timestamp.before.max.ms=9223372036854775807
 """

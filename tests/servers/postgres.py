@@ -18,6 +18,7 @@ SETTINGS = """listen_addresses = '127.0.0.1'
 port = {port}
 unix_socket_directories = '{sockets}'
 max_connections = 100
+max_prepared_transactions = 50
 shared_buffers = 256MB
 max_wal_size = 4GB
 min_wal_size = 1GB
