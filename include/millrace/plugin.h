@@ -346,13 +346,14 @@ enum mr_outcome { MR_UNKNOWN = 0, MR_RUNNING, MR_PREPARED, MR_COMMITTED, MR_ABOR
 /* A unit: begin, write*, then by delivery class
  *   transactional  commit (compare-and-set of owner and position of each lane, then rows, one
  * transaction; MR_FENCED on a miss). begin may already send the compare-and-set of owner and
- * `from`; the new positions come with commit two-phase      prepare -> (runtime records) -> commit;
- * resolve(label) says what became of one; abort(label) is confirmed idempotent     seal gives the
- * encoded bytes (runtime keeps them and records) -> send(token, bytes), again after a crash plain
- * commit = written and flushed or abort at any point. take raises the owner of lanes and reads
- * their rows (transactional; else the runtime's store). A batch given to a write that succeeded
- * (the struct and its rows) stays readable until commit, send or abort has returned: no copy is
- * needed to buffer. */
+ * `from`; the new positions come with commit two-phase      prepare (MR_IDLE: every row was
+ * rejected, nothing is there to commit) -> (runtime records) -> commit; resolve(label) says what
+ * became of one; abort(label) is confirmed idempotent     seal gives the encoded bytes (runtime
+ * keeps them and records) -> send(token, bytes), again after a crash plain commit = written and
+ * flushed or abort at any point. take raises the owner of lanes and reads their rows
+ * (transactional; else the runtime's store). A batch given to a write that succeeded (the struct
+ * and its rows) stays readable until commit, send or abort has returned: no copy is needed to
+ * buffer. */
 struct mr_sink {
   uint32_t size, delivery;
   mr_open_fn *open;

@@ -316,11 +316,12 @@ static int roll_back(struct mr_stage *s, struct mr_unit *u, struct mr_error *err
 
 /* Before the record: PREPARED goes on; anything else is rolled back, confirmed, and written again
  * under another label. */
-static int prepare(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+static int prepare(struct mr_stage *s, struct mr_unit *u, bool *ret_empty, struct mr_error *err)
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
     int st = vt(s)->prepare(s->self, u, err);
+    *ret_empty = st == MR_IDLE;
     if (st >= 0)
       return MR_COMMIT_DONE;
     if (st == MR_UNSURE) {
@@ -408,11 +409,14 @@ static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, s
 
 static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
 {
-  int st = prepare(s, u, err);
+  bool empty;
+  int st = prepare(s, u, &empty, err);
   if (st)
     return st;
   if (s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
     return MR_COMMIT_STOPPED;
+  if (empty)
+    return mr_commit_positions(s, u, NULL, err);
   if ((st = record(s, u, MR_PENDING_PREPARED, err)))
     return st;
   return finish_label(s, u, false, err);

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rows as Stream Load reads them: elements of a JSON array, or CSV with separators that text does
+ * not have. What the table can never hold is rejected here, row by row: with strict_mode off the
+ * server would store NULL in its place, and with it on one such row fails the whole load. */
+#include <math.h>
+#include "common/sql-text.h"
+#include "starrocks.h"
+
+#define FIELD_END "\x01" /* CSV, see label.c */
+#define ROW_END "\x02"
+#define DATE_MIN (-719528) /* 0000-01-01 */
+#define DATE_MAX 2932896   /* 9999-12-31 */
+#define DAY_US 86400000000
+
+__extension__ typedef __int128 i128; /* the only spelling the compiler knows */
+
+/* Why a value has no place; NULL: it has one. */
+struct misfit {
+  const char *code, *why;
+};
+
+static bool misfit(struct misfit *m, const char *code, const char *why)
+{
+  m->code = code;
+  m->why = why;
+  return false;
+}
+
+static bool is_csv(const struct sr_sink *s)
+{
+  return s->conf->format == FORMAT_CSV;
+}
+
+/* ---------------------------------------------------------------- texts */
+
+static void json_text(struct sql_buf *out, const char *p, size_t n)
+{
+  size_t from = 0;
+  sql_buf_byte(out, '"');
+  for (size_t i = 0; i < n; i++) {
+    unsigned char c = (unsigned char)p[i];
+    if (c >= 0x20 && c != '"' && c != '\\')
+      continue;
+    sql_buf_bytes(out, p + from, i - from);
+    from = i + 1;
+    if (c == '"' || c == '\\')
+      sql_buf_fmt(out, "\\%c", c);
+    else
+      sql_buf_fmt(out, "\\u%04x", c);
+  }
+  sql_buf_bytes(out, p + from, n - from);
+  sql_buf_byte(out, '"');
+}
+
+static bool csv_text(struct sql_buf *out, const char *p, size_t n, struct misfit *m)
+{
+  if (memchr(p, FIELD_END[0], n) || memchr(p, ROW_END[0], n))
+    return misfit(m, "22021", "text with a byte 1 or 2 cannot go as CSV; format: json can");
+  if (n == 2 && !memcmp(p, "\\N", 2))
+    return misfit(m, "22021", "the text \\N would become NULL as CSV; format: json can");
+  sql_buf_bytes(out, p, n);
+  return true;
+}
+
+static bool put_text(struct sr_sink *s, const struct sr_column *c, const char *p, int64_t n,
+                     struct misfit *m)
+{
+  if (c->type == SR_TEXT && n > c->bytes)
+    return misfit(m, "22001", "text is longer than the column holds (bytes)");
+  if (is_csv(s))
+    return csv_text(&s->rows, p, (size_t)n, m);
+  json_text(&s->rows, p, (size_t)n);
+  return true;
+}
+
+/* The canonical text of any value. */
+static bool put_as_text(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  struct sql_buf text = {0};
+  bool ok = sql_text_value(&text, &f->v, i);
+  if (!ok)
+    misfit(m, "42804", "a value without text");
+  else
+    ok = put_text(s, f->column, text.p ? (const char *)text.p : "", (int64_t)text.len, m);
+  s->rows.failed |= text.failed;
+  sql_buf_done(&text);
+  return ok;
+}
+
+/* ---------------------------------------------------------------- numbers */
+
+static void int_limits(enum sr_type t, int64_t *ret_min, int64_t *ret_max)
+{
+  int bits = t == SR_TINYINT ? 8 : t == SR_SMALLINT ? 16 : t == SR_INT ? 32 : 64;
+  *ret_max = bits == 64 ? INT64_MAX : ((int64_t)1 << (bits - 1)) - 1;
+  *ret_min = -*ret_max - 1;
+}
+
+static bool put_int(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  int64_t v = f->v.kind == MR_K_BOOL ? mr_view_bool(&f->v, i) : mr_view_int(&f->v, i), min, max;
+  bool huge = f->v.kind == MR_K_UINT64 && v < 0, large = f->column->type == SR_LARGEINT;
+  int_limits(f->column->type, &min, &max);
+  if (!large && (huge || v < min || v > max))
+    return misfit(m, "22003", "number is out of the column's range");
+  const char *quote = large && !is_csv(s) ? "\"" : "";
+  if (f->v.kind == MR_K_UINT64)
+    sql_buf_fmt(&s->rows, "%s%llu%s", quote, (unsigned long long)v, quote);
+  else
+    sql_buf_fmt(&s->rows, "%s%lld%s", quote, (long long)v, quote);
+  return true;
+}
+
+static bool put_float(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  bool real = f->v.kind == MR_K_FLOAT32 || f->v.kind == MR_K_FLOAT64;
+  double v = real ? mr_view_f64(&f->v, i) : (double)mr_view_int(&f->v, i);
+  if (!isfinite(v))
+    return misfit(m, "22003", "StarRocks has no NaN and no infinity");
+  if (f->column->type == SR_FLOAT && !isfinite((float)v))
+    return misfit(m, "22003", "number is out of the column's range");
+  sql_text_double(&s->rows, v, f->v.kind == MR_K_FLOAT32);
+  return true;
+}
+
+static i128 decimal_of(const struct mr_view *v, int64_t i, int *ret_scale)
+{
+  int precision;
+  *ret_scale = 0;
+  if (v->kind != MR_K_DECIMAL)
+    return v->kind == MR_K_UINT64 ? (i128)(uint64_t)mr_view_int(v, i) : (i128)mr_view_int(v, i);
+  i128 n;
+  memcpy(&n, mr_view_fixed(v, i), sizeof n);
+  mr_decimal_of(v->schema, &precision, ret_scale);
+  return n;
+}
+
+/* Whole digits that the column has room for. */
+static bool decimal_fits(i128 n, int scale, const struct sr_column *c)
+{
+  int room = c->precision - c->scale + scale; /* digits of n */
+  i128 limit = 1;
+  if (room < 0)
+    return n == 0;
+  for (int i = 0; i < room && i < 38; i++)
+    limit *= 10;
+  return room > 38 || (n < limit && n > -limit);
+}
+
+static bool put_decimal(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  int scale;
+  i128 n = decimal_of(&f->v, i, &scale);
+  if (!decimal_fits(n, scale, f->column))
+    return misfit(m, "22003", "number has more digits than the column holds");
+  if (!is_csv(s))
+    sql_buf_byte(&s->rows, '"'); /* a bare number could pass through a double */
+  sql_text_decimal(&s->rows, (uint64_t)n, (int64_t)(n >> 64), scale);
+  if (!is_csv(s))
+    sql_buf_byte(&s->rows, '"');
+  return true;
+}
+
+/* ---------------------------------------------------------------- times */
+
+static bool put_time(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  int64_t v = mr_view_int(&f->v, i);
+  bool date = f->v.kind == MR_K_DATE;
+  int64_t days = date ? v : v / DAY_US - (v % DAY_US < 0);
+  if (days < DATE_MIN || days > DATE_MAX)
+    return misfit(m, "22008", "StarRocks' dates go from 0000-01-01 to 9999-12-31");
+  if (days < DATE_MIN + 366)
+    return misfit(m, "22008", "dates of the year 0 are not sent");
+  if (!is_csv(s))
+    sql_buf_byte(&s->rows, '"');
+  if (date)
+    sql_text_date(&s->rows, v);
+  else
+    sql_text_timestamp(&s->rows, v, ' ', "");
+  if (date && f->column->type == SR_DATETIME)
+    sql_buf_str(&s->rows, " 00:00:00");
+  if (!is_csv(s))
+    sql_buf_byte(&s->rows, '"');
+  return true;
+}
+
+/* ---------------------------------------------------------------- values */
+
+static bool put_json(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  if (is_csv(s))
+    return put_as_text(s, f, i, m);
+  return sql_text_json(&s->rows, &f->v, i) || misfit(m, "42804", "a value without JSON");
+}
+
+static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+{
+  int64_t n;
+  const char *p;
+  switch (f->column->type) {
+  case SR_BOOLEAN: sql_buf_str(&s->rows, mr_view_bool(&f->v, i) ? "true" : "false"); return true;
+  case SR_TINYINT:
+  case SR_SMALLINT:
+  case SR_INT:
+  case SR_BIGINT:
+  case SR_LARGEINT: return put_int(s, f, i, m);
+  case SR_FLOAT:
+  case SR_DOUBLE: return put_float(s, f, i, m);
+  case SR_DECIMAL: return put_decimal(s, f, i, m);
+  case SR_DATE:
+  case SR_DATETIME: return put_time(s, f, i, m);
+  case SR_JSON:
+  case SR_NESTED: return put_json(s, f, i, m);
+  default:
+    if (f->v.kind != MR_K_TEXT)
+      return put_as_text(s, f, i, m);
+    p = mr_view_bytes(&f->v, i, &n);
+    return put_text(s, f->column, p, n, m);
+  }
+}
+
+static bool put_null(struct sr_sink *s, const struct sr_field *f, bool deleted, struct misfit *m)
+{
+  if (!f->column->nullable && (!deleted || f->column->is_key))
+    return misfit(m, "23502", "NULL in a column that is NOT NULL");
+  sql_buf_str(&s->rows, is_csv(s) ? "\\N" : "null");
+  return true;
+}
+
+/* ---------------------------------------------------------------- rows */
+
+struct encoding {
+  struct sr_sink *s;
+  const struct mr_batch *b;
+  struct mr_view op;
+  bool ops; /* rows carry __op */
+};
+
+static bool is_delete(const struct encoding *e, int64_t row)
+{
+  int64_t n;
+  if (e->s->op_source < 0 || mr_view_null(&e->op, row))
+    return false;
+  const char *p = mr_view_bytes(&e->op, row, &n);
+  return n && (*p == 'd' || *p == 'D');
+}
+
+/* Appends one row; false: it was cut off again, *bad is the field that has no place. */
+static bool put_row(const struct encoding *e, int64_t row, struct misfit *m, int *bad)
+{
+  struct sr_sink *s = e->s;
+  bool csv = is_csv(s), deleted = e->ops && is_delete(e, row), ok = true;
+  size_t start = s->rows.len;
+  if (!csv)
+    sql_buf_str(&s->rows, s->n_rows ? ",\n{" : "[{");
+  for (int i = 0; i < s->n_fields && ok; i++) {
+    const struct sr_field *f = &s->field[i];
+    *bad = i;
+    if (i)
+      sql_buf_str(&s->rows, csv ? FIELD_END : ",");
+    if (!csv)
+      sql_buf_str(&s->rows, f->key);
+    ok = mr_view_null(&f->v, row) ? put_null(s, f, deleted, m) : put_value(s, f, row, m);
+  }
+  if (ok && e->ops)
+    sql_buf_fmt(&s->rows, csv ? FIELD_END "%d" : ",\"__op\":%d", deleted);
+  if (!ok) {
+    s->rows.len = start;
+    return false;
+  }
+  sql_buf_str(&s->rows, csv ? ROW_END : "}");
+  s->n_rows++;
+  return true;
+}
+
+static int reject(const struct encoding *e, int64_t row, const struct misfit *m, int bad,
+                  struct mr_error *err)
+{
+  struct mr_reject r = {.size = sizeof r,
+                        .batch = e->b,
+                        .batch_id = e->b->id,
+                        .row = row,
+                        .code = m->code,
+                        .msg = m->why,
+                        .column = e->s->field[bad].column->name};
+  mr_bit_set(e->s->dead, row, true);
+  int status = e->s->host->reject(e->s->host->ctx, &r);
+  return status < 0 ? src_fail(err, status, "", "a rejected row") : MR_OK;
+}
+
+bool sr_dead_clear(struct sr_sink *s, int64_t n)
+{
+  if (!mr_buf_reserve(&s->dead, &s->dead_cap, 0, n / 8 + 1))
+    return false;
+  memset(s->dead, 0, (size_t)(n / 8 + 1));
+  return true;
+}
+
+static void bind_columns(struct encoding *e)
+{
+  struct sr_sink *s = e->s;
+  for (int i = 0; i < s->n_fields; i++)
+    mr_view_column(&s->field[i].v, e->b->schema, &e->b->rows, s->field[i].column->source);
+  if (s->op_source >= 0)
+    mr_view_column(&e->op, e->b->schema, &e->b->rows, s->op_source);
+  e->ops = s->model == MODEL_PRIMARY && s->conf->mode == MODE_UPSERT;
+}
+
+int sr_encode(struct sr_sink *s, const struct mr_batch *b, int64_t *row_end, struct mr_error *err)
+{
+  struct encoding e = {.s = s, .b = b};
+  int status = MR_OK, bad = 0;
+  bind_columns(&e);
+  for (int64_t row = 0; row < b->rows.length && status >= 0; row++) {
+    struct misfit m = {0};
+    if (!mr_bit_get(s->dead, row) && !put_row(&e, row, &m, &bad))
+      status = reject(&e, row, &m, bad, err);
+    if (row_end)
+      row_end[row] = (int64_t)s->rows.len;
+  }
+  return status >= 0 && s->rows.failed ? src_no_memory(err) : status;
+}
