@@ -390,6 +390,9 @@ struct mr_sink {
    * block only while its record is younger than half of it, and stops else. 0: for ever. No I/O;
    * asked before each send, after start. */
   int64_t (*window)(void *self);
+  /* What the target takes at once (idempotent: one block). A unit that has reached it is ended, with
+   * the batches that were on their way to it; 0: no bound. */
+  int64_t unit_rows, unit_bytes;
 };
 enum {
   /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,

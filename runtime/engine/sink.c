@@ -88,6 +88,15 @@ void mr_sink_adrift(struct mr_stage *s)
   mr_checkpoint_again(s->p);
 }
 
+/* Does the unit hold its share of the memory, or what the target takes at once? */
+static bool is_full(const struct mr_stage *s)
+{
+  const struct mr_sink *v = vt(s);
+  return s->snk.unit_bytes > s->p->budget.limit / UNIT_MEMORY_SHARE ||
+         (MR_HAS(v, unit_rows) && s->snk.unit_rows >= v->unit_rows) ||
+         (MR_HAS(v, unit_bytes) && s->snk.unit_bytes >= v->unit_bytes);
+}
+
 static bool on_batch(struct mr_stage *s, struct mr_message *m)
 {
   struct mr_sink_lane *sl = mr_sink_lane(s, m->batch.lane);
@@ -123,7 +132,7 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
   else
     mr_message_unref(m);
   atomic_fetch_add_explicit(&s->busy_us, mr_now_us(s->p->os) - t, memory_order_relaxed);
-  if (!s->snk.forced && s->snk.unit_bytes > s->p->budget.limit / UNIT_MEMORY_SHARE) {
+  if (!s->snk.forced && is_full(s)) {
     s->snk.forced = true;
     mr_checkpoint_force(s->p);
   }

@@ -207,6 +207,8 @@ static void kinds(void)
   FIELD(mr_sink, close);
   FIELD(mr_sink, reread);
   FIELD(mr_sink, window);
+  FIELD(mr_sink, unit_rows);
+  FIELD(mr_sink, unit_bytes);
   SIZE(mr_plugin);
   FIELD(mr_plugin, abi);
   FIELD(mr_plugin, size);

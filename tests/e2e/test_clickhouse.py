@@ -80,6 +80,16 @@ def test_both_servers_get_every_row(clickhouse, target, old_server, millrace):
     assert old_server.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
 
 
+def test_a_unit_ends_at_the_block_limit(clickhouse, target, millrace):
+    """However rarely the file has it commit."""
+    text = generated(4_000_000, CREATE).replace("  - name: out\n", "  - name: out\n    commit: 60s\n")
+    millrace.run(text, timeout=120).expect(0)
+    parts = clickhouse.rows("SELECT rows FROM system.parts WHERE level = 0 AND table = 't' AND"
+                            f" database = '{target}'", target)
+    sizes = [int(rows) for (rows,) in parts]
+    assert sum(sizes) == 4_000_000 and len(sizes) > 2 and max(sizes) < 2_000_000, sizes
+
+
 def test_refused_rows_are_letters(clickhouse, target, millrace):
     clickhouse.query("CREATE TABLE t (id UInt8) ENGINE = MergeTree ORDER BY id SETTINGS"
                      " non_replicated_deduplication_window = 100", target)

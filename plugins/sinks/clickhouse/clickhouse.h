@@ -14,6 +14,8 @@
 
 #define CH_VERSION "_version" /* of ReplacingMergeTree, in tables that are created here */
 #define CH_DELETED "_is_deleted"
+#define CH_UNIT_ROWS 1000000 /* a block of more than max_insert_block_size could be split */
+#define CH_UNIT_BYTES (256ll << 20)
 #define CH_NONCE 16 /* bytes that make a block's token unlike every other */
 
 enum { MODE_APPEND, MODE_UPSERT };
@@ -189,6 +191,8 @@ int ch_begin(void *self, const struct mr_unit *u, struct mr_error *err);
 int ch_write(void *self, const struct mr_batch *b, struct mr_error *err);
 int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, struct mr_error *err);
 int ch_send(void *self, const char *token, const void *block, size_t len, struct mr_error *err);
+/* For how long, in ms, the table remembers a block; 0: its window counts blocks alone. */
+int64_t ch_window(void *self);
 int ch_abort(void *self, const struct mr_unit *u, struct mr_error *err);
 
 /* ---- discover.c */

@@ -146,6 +146,9 @@ static const struct mr_sink sink = {
     .send = ch_send,
     .evolve = ch_evolve,
     .close = ch_free,
+    .window = ch_window,
+    .unit_rows = CH_UNIT_ROWS,
+    .unit_bytes = CH_UNIT_BYTES,
 };
 
 const struct mr_plugin mr_plugin_desc = {

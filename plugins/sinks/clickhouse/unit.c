@@ -11,7 +11,15 @@ int ch_start(void *self, struct mr_error *err)
   int status = ch_server_learn(s, err);
   if (status >= 0 && s->in.release && !s->learned)
     status = ch_target_learn(s, err);
+  else if (status >= 0 && !s->engine.engine) /* a kept block may be sent before columns are known */
+    status = ch_server_window(s, err);
   return status == MR_REJECT ? MR_FATAL : status;
+}
+
+int64_t ch_window(void *self)
+{
+  const struct ch_sink *s = self;
+  return s->exactly_once ? s->engine.window_seconds * 1000 : 0;
 }
 
 static void clear(struct ch_sink *s)

@@ -60,6 +60,19 @@ def test_blocks_over_several_partitions_come_once(db):
     assert ids(db) == list(range(120))
 
 
+def test_a_large_block_stays_one(db):
+    """Larger than what the server would cut text into."""
+    schema = pa.schema([("id", pa.int64())])
+    make(db, "id Int64", WINDOW)
+    rows = pa.record_batch([pa.array(range(2_200_000), pa.int64())], schema=schema)
+    with db.sink(schema) as s:
+        s.send(s.insert(rows))
+        assert s.sink.window(s.self) == 0 and s.sink.unit_rows == 1_000_000
+    assert db.value("SELECT count(), uniqExact(id) FROM t") == "2200000\t2200000"
+    assert db.value("SELECT count() FROM system.parts WHERE active AND table = 't' AND"
+                    f" database = '{db.name}'") == "1"
+
+
 def test_views_get_a_block_once(db):
     make(db, end=WINDOW)
     db.query("CREATE TABLE sums (n UInt64) ENGINE = MergeTree ORDER BY n " + WINDOW)

@@ -134,7 +134,8 @@ class Sink(c.Structure):
         ("evolve", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Schema), ERR)),
         ("wake", c.c_void_p), ("close", c.CFUNCTYPE(None, c.c_void_p)),
         ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR)),
-        ("window", c.c_void_p)]
+        ("window", c.CFUNCTYPE(c.c_int64, c.c_void_p)), ("unit_rows", c.c_int64),
+        ("unit_bytes", c.c_int64)]
 
 
 CHECK = c.CFUNCTYPE(c.c_int, c.POINTER(Open), PUT, c.c_void_p, ERR)
