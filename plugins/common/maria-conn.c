@@ -323,7 +323,12 @@ void maria_close(struct maria_conn *c)
   }
   my_socket fd = mysql_get_socket(c->db);
   if (fd >= 0)
-    shutdown(fd, SHUT_RDWR); /* the farewell may not wait for a server that does not read */
+    shutdown(fd, SHUT_RDWR);     /* the farewell may not wait for a server that does not read */
+  if (c->fetch && c->fetch->res) /* it points to the connection; what it reads ends at once */
+    mysql_free_result(c->fetch->res);
+  if (c->fetch)
+    *c->fetch = (struct maria_fetch){0};
+  c->fetch = NULL;
   mysql_close(c->db);
   c->db = NULL;
   c->in_tx = false;
@@ -419,6 +424,33 @@ int maria_query(struct maria_conn *c, const char *sql, const char *what, MYSQL_R
   return MR_OK;
 }
 
+static int prepare(struct maria_conn *c, MYSQL_STMT *stmt, const char *sql, const char *what,
+                   struct mr_error *err)
+{
+  int wrong = 0;
+  int status = AWAIT(c, mysql_stmt_prepare_start(&wrong, stmt, sql, strlen(sql)),
+                     mysql_stmt_prepare_cont(&wrong, stmt, ready_), what,
+                     c->conf->statement_timeout_ms, MARIA_GIVE_UP, err);
+  return status >= 0 && wrong ? failed(c, what, err) : status;
+}
+
+int maria_describe(struct maria_conn *c, const char *sql, const char *what, maria_describe_fn *each,
+                   void *ctx, struct mr_error *err)
+{
+  if (!c->db)
+    return maria_lost(c, what, "not connected", err);
+  MYSQL_STMT *stmt = mysql_stmt_init(c->db);
+  int status = stmt ? prepare(c, stmt, sql, what, err) : src_no_memory(err);
+  MYSQL_RES *res = status >= 0 ? mysql_stmt_result_metadata(stmt) : NULL;
+  if (status >= 0)
+    status = res ? each(ctx, res, err)
+                 : src_fail(err, MR_BADCONF, "", "%s: gives no rows%s", what, c->where);
+  mysql_free_result(res);
+  if (stmt)
+    mysql_stmt_close(stmt);
+  return status;
+}
+
 int maria_load(struct maria_conn *c, const char *sql, const void *p, size_t n, const char *what,
                struct mr_error *err)
 {
@@ -435,6 +467,7 @@ int maria_ask(struct maria_conn *c, struct maria_fetch *f, const char *sql, stru
   *f = (struct maria_fetch){0};
   if (!c->db)
     return maria_lost(c, "query", "not connected", err);
+  c->fetch = f;
   f->state = mysql_real_query_start(&f->wrong, c->db, sql, strlen(sql));
   f->asking = true;
   return MR_OK;
@@ -509,10 +542,10 @@ int maria_next(struct maria_conn *c, struct maria_fetch *f, int64_t until_ms, in
 
 void maria_quit(struct maria_conn *c, struct maria_fetch *f, bool over)
 {
-  bool busy = c->db && (f->asking || f->waiting || (f->res && !over));
-  if (busy) /* rows are on their way that nobody wants: freeing would read them all */
-    maria_close(c);
+  if (c->db && (f->asking || f->waiting || (f->res && !over)))
+    maria_close(c); /* rows are on their way that nobody wants */
   if (f->res)
     mysql_free_result(f->res);
   *f = (struct maria_fetch){0};
+  c->fetch = NULL;
 }

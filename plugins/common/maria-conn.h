@@ -57,6 +57,7 @@ struct maria_data { /* rows of a LOAD DATA LOCAL, lent while it runs */
   size_t len, at;
   bool open; /* maria_load runs: the server may ask */
 };
+struct maria_fetch;
 struct maria_conn {
   const struct maria_conf *conf;
   const struct mr_host *host;
@@ -73,6 +74,7 @@ struct maria_conn {
   char *old_peer, *peer; /* how the server names our end, to know it again */
   unsigned long id;      /* of this connection */
   struct maria_data data;
+  struct maria_fetch *fetch; /* whose rows come on this connection; NULL: none */
 };
 
 /* Reads url and options; no I/O. conf, host: lent until maria_done. MR_BADCONF: the URL. */
@@ -98,6 +100,11 @@ int maria_exec(struct maria_conn *c, const char *sql, const char *what,
 /* One statement with rows; *ret: mysql_free_result it. */
 int maria_query(struct maria_conn *c, const char *sql, const char *what, MYSQL_RES **ret,
                 struct mr_error *err);
+/* What columns a statement would give, without running it: each sees a result without rows, and its
+ * status is the call's. */
+typedef int maria_describe_fn(void *ctx, MYSQL_RES *res, struct mr_error *err);
+int maria_describe(struct maria_conn *c, const char *sql, const char *what, maria_describe_fn *each,
+                   void *ctx, struct mr_error *err);
 /* A LOAD DATA LOCAL statement that reads the n bytes at p (lent). */
 int maria_load(struct maria_conn *c, const char *sql, const void *p, size_t n, const char *what,
                struct mr_error *err);
