@@ -45,6 +45,18 @@ void mr_checkpoint_again(struct mr_pipeline *p)
   wake_sources(p);
 }
 
+int64_t mr_checkpoint_rows(const struct mr_pipeline *p)
+{
+  int64_t least = 0;
+  for (guint i = 0; i < p->stages->len; i++) {
+    const struct mr_stage *s = p->stages->pdata[i];
+    int64_t limit = atomic_load_explicit(&s->snk.limit, memory_order_relaxed);
+    if (limit && (!least || limit < least))
+      least = limit;
+  }
+  return least;
+}
+
 struct lowest {
   bool all, any;
   struct mr_position at;

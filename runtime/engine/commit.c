@@ -27,6 +27,7 @@ static int failed(struct mr_stage *s, int st, const struct mr_error *err, int *t
     mr_stage_status(s, MR_ST_WAITING, "%s", err->msg);
     if (!mr_stage_backoff(s, (*tries)++, err))
       return MR_COMMIT_STOPPED;
+    s->snk.lost += err->unit_lost;
     return err->unit_lost ? MR_COMMIT_REWRITE : MR_COMMIT_DONE; /* DONE: the same call again */
   case MR_REJECT: mr_unit_isolate(s, err); return MR_COMMIT_REWRITE;
   default: mr_pipeline_fail(s->p, s, st, err); return st;
@@ -149,6 +150,7 @@ static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
     if (st >= 0) {
       if (r.upto == u->n)
         return MR_COMMIT_DONE;
+      s->snk.lost += r.from == u->n;
       return r.from == u->n ? MR_COMMIT_REWRITE : MR_COMMIT_AGAIN;
     }
     err->unit_lost = false;

@@ -103,6 +103,9 @@ struct mr_sink_state {
   char *label;
   GPtrArray *letters;          /* struct mr_letter * of this unit */
   struct mr_request *requests; /* under mr_pipeline.lock */
+  int lost;                    /* times that the unit was lost on its way to the target */
+  int64_t whole;               /* rows of the unit that could not be written whole */
+  _Atomic int64_t limit;       /* rows after which units end since then; 0: no limit */
   bool lettered; /* letters were written for rows since the last commit: it must be marked */
 };
 
@@ -252,6 +255,8 @@ void mr_pipeline_wake(struct mr_pipeline *p); /* every stage looks around */
 void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now); /* time for the next barrier? */
 void mr_checkpoint_force(struct mr_pipeline *p); /* a barrier now, to be committed at once */
 void mr_checkpoint_again(struct mr_pipeline *p); /* everything not durable is read again */
+/* Rows after which a barrier is sent, because a sink cannot write larger units; 0: no limit. */
+int64_t mr_checkpoint_rows(const struct mr_pipeline *p);
 /* Lowest stored position of the lane over all sinks; false: one has none yet. */
 bool mr_checkpoint_done(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret);
 
@@ -284,8 +289,8 @@ void mr_lanes_each(struct mr_pipeline *p, const struct mr_lane *l, mr_sink_lane_
                    void *out);
 
 /* ---- unit.c: the rows of a sink's unit */
-/* Keeps the batch and writes it. Takes m. Gives enum mr_commit (DONE: written; REWRITE never) or <
- * 0: status, failure recorded. */
+/* Keeps the batch and writes it. Takes m. Gives enum mr_commit (DONE: written; AGAIN: it was lost
+ * again, smaller units are on their way; REWRITE never) or < 0: status, failure recorded. */
 int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 /* Aborts and writes everything again, until it works. As mr_unit_add. */
 int mr_unit_rewrite(struct mr_stage *s);

@@ -136,7 +136,9 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
     s->snk.forced = true;
     mr_checkpoint_force(s->p);
   }
-  return st == MR_COMMIT_DONE;
+  if (st == MR_COMMIT_AGAIN)
+    mr_sink_adrift(s);
+  return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;
 }
 
 /* ---- barriers */
@@ -144,7 +146,8 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
 static bool commit_due(const struct mr_stage *s, const struct mr_message *m)
 {
   int64_t every = s->spec->commit_ms * 1000, now = mr_now_us(s->p->os);
-  if (m->urgent || !s->snk.committed_once || mr_stopping(s->p))
+  if (m->urgent || atomic_load_explicit(&s->snk.limit, memory_order_relaxed) ||
+      !s->snk.committed_once || mr_stopping(s->p))
     return true;
   return now - s->snk.last_commit_us >= every - every / 10;
 }
@@ -171,6 +174,16 @@ static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, 
   return marks;
 }
 
+/* Units that had to be cut grow again, by an eighth with each that is written. */
+static void grow_units(struct mr_stage *s)
+{
+  int64_t limit = atomic_load_explicit(&s->snk.limit, memory_order_relaxed);
+  if (!limit || !s->snk.unit_rows)
+    return;
+  limit += limit / 8 + 1;
+  atomic_store_explicit(&s->snk.limit, limit < s->snk.whole ? limit : 0, memory_order_relaxed);
+}
+
 static void durable(struct mr_stage *s, const struct mr_unit *u)
 {
   pthread_mutex_lock(&s->p->lock);
@@ -184,6 +197,7 @@ static void durable(struct mr_stage *s, const struct mr_unit *u)
     atomic_store_explicit(&s->last_rows_us, mr_now_us(s->p->os), memory_order_relaxed);
   s->snk.last_commit_us = mr_now_us(s->p->os);
   s->snk.committed_once = true;
+  grow_units(s);
   mr_unit_clear(s, true);
   mr_pipeline_wake(s->p);
 }
@@ -239,10 +253,9 @@ static bool on_barrier(struct mr_stage *s, struct mr_message *m)
   int st = mr_unit_purge(s) ? mr_unit_rewrite(s) : MR_COMMIT_DONE;
   g_autofree struct mr_mark *marks = marks_of(s, m, &n);
   mr_message_unref(m);
-  if (st || !n)
-    return !st;
   bool empty = !s->snk.unit->len && !s->snk.letters->len && vt(s)->delivery != MR_TRANSACTIONAL;
-  st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
+  if (!st && n)
+    st = empty ? move_positions(s, marks, n) : commit(s, marks, n);
   if (st == MR_COMMIT_AGAIN)
     mr_sink_adrift(s);
   return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;

@@ -68,8 +68,10 @@ static void barrier_by_need(struct mr_stage *s, bool idle)
   if (!src->dirty)
     return;
   bool first = !src->injected_us;
+  int64_t limit = mr_checkpoint_rows(s->p);
   bool full = (set->checkpoint_bytes && src->bytes >= set->checkpoint_bytes) ||
-              (set->checkpoint_rows && src->rows >= set->checkpoint_rows);
+              (set->checkpoint_rows && src->rows >= set->checkpoint_rows) ||
+              (limit && src->rows >= limit);
   bool quiet = idle && mr_now_us(s->p->os) - src->injected_us >= set->linger_ms * 1000;
   if (first || full || quiet)
     inject_now(s, false);
@@ -287,7 +289,10 @@ static int read_once(struct mr_stage *s, int *tries)
   struct mr_error err = MR_ERROR_INIT;
   struct mr_batch b = {.size = sizeof b, .watermark_us = INT64_MIN};
   int64_t t = mr_now_us(s->p->os);
-  int st = vt(s)->read(s->self, set->batch_rows, set->batch_bytes, patience(s), &b, &err);
+  int64_t limit = mr_checkpoint_rows(s->p), rows = set->batch_rows;
+  if (limit)
+    rows = MIN(rows, MAX(limit - s->src.rows, 1));
+  int st = vt(s)->read(s->self, rows, set->batch_bytes, patience(s), &b, &err);
   mr_stage_settle(s, st >= 0);
   if (st == MR_OK) {
     atomic_fetch_add_explicit(&s->busy_us, mr_now_us(s->p->os) - t, memory_order_relaxed);

@@ -5,6 +5,9 @@
 #include "engine/engine.h"
 #include "data/array.h"
 
+/* Times that a unit is lost before units are made smaller: the first may be anything. */
+#define LOSSES_BEFORE_CUT 2
+
 static const struct mr_sink *vt(const struct mr_stage *s)
 {
   return s->spec->plugin->sink;
@@ -185,6 +188,7 @@ static int write_slice(struct mr_stage *s, guint kept, int64_t from, int64_t n)
       mr_pipeline_log(s->p, s, MR_WARN, "%s", err.msg);
     if (!mr_stage_backoff(s, tries, &err))
       return MR_COMMIT_STOPPED;
+    s->snk.lost += err.unit_lost;
     if (err.unit_lost)
       return MR_COMMIT_REWRITE;
   }
@@ -243,10 +247,28 @@ static void call_abort(struct mr_stage *s)
   g_ptr_array_set_size(s->snk.written, 0);
 }
 
+/* The unit was lost once more when it was written again: would it ever pass whole? Units are halved
+ * from now on, and its rows are read again. false: a unit of one row cannot be. */
+static bool cut_smaller(struct mr_stage *s)
+{
+  int64_t limit = atomic_load_explicit(&s->snk.limit, memory_order_relaxed);
+  int64_t rows = limit ? MIN(limit, s->snk.unit_rows) : s->snk.unit_rows;
+  if (s->snk.lost < LOSSES_BEFORE_CUT || rows < 2)
+    return false;
+  if (!limit)
+    s->snk.whole = rows;
+  atomic_store_explicit(&s->snk.limit, rows / 2, memory_order_relaxed);
+  mr_pipeline_log(s->p, s, MR_WARN, "lost %d times: units of %ld rows from here on", s->snk.lost,
+                  (long)(rows / 2));
+  return true;
+}
+
 int mr_unit_rewrite(struct mr_stage *s)
 {
   int st;
   do {
+    if (cut_smaller(s))
+      return MR_COMMIT_AGAIN;
     call_abort(s);
     if ((st = mr_label_next(s)) || (st = begin(s)))
       return st;
@@ -325,6 +347,6 @@ void mr_unit_clear(struct mr_stage *s, bool done)
   g_ptr_array_set_size(s->snk.letters, 0);
   for (guint i = 0; i < s->snk.lanes->len; i++)
     ((struct mr_sink_lane *)s->snk.lanes->pdata[i])->rows = 0;
-  s->snk.unit_bytes = s->snk.unit_rows = 0;
+  s->snk.unit_bytes = s->snk.unit_rows = s->snk.lost = 0;
   s->snk.begun = s->snk.careful = s->snk.forced = false;
 }

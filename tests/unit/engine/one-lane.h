@@ -14,7 +14,7 @@
 struct target {
   int landed[ROWS], letters[ROWS];
   int calls, flushes, commits;
-  int64_t last_rows; /* of the unit that was committed last */
+  int64_t most_rows; /* of the largest unit that was committed */
   bool late;         /* the first write answers for an earlier one, without a row */
   bool reports;      /* write reports the rows whose id ends in 3 */
   int64_t poison;    /* a row that flush and commit refuse without saying which; -1: none */

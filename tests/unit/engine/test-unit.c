@@ -3,6 +3,8 @@
  * letter for each refused row. */
 #include "one-lane.h"
 
+#define HEALTHY 5 /* commits after which the connection holds */
+
 /* ---- a sink that copies nothing: it reads what was written when it is flushed or committed */
 
 struct sink {
@@ -10,6 +12,7 @@ struct sink {
   const struct mr_host *host;
   GPtrArray *staged;  /* const struct mr_batch *, since the last flush */
   GPtrArray *flushed; /* accepted by the target */
+  int64_t rows;       /* written in this unit */
 };
 static int sink_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
@@ -25,6 +28,7 @@ static void forget(struct sink *s)
 {
   g_ptr_array_set_size(s->staged, 0);
   g_ptr_array_set_size(s->flushed, 0);
+  s->rows = 0;
 }
 static int sink_begin(void *self, const struct mr_unit *u, struct mr_error *err)
 {
@@ -41,6 +45,13 @@ static int sink_write(void *self, const struct mr_batch *b, struct mr_error *err
   if (s->t->late && s->t->calls++ == 0) {
     err->unit_lost = true;
     return mr_fail_code(err, MR_REJECT, "23514", "a row of an earlier write");
+  }
+  s->rows += b->rows.length;
+  if (s->t->breaks_after && s->rows > s->t->breaks_after) {
+    g_assert_cmpint(++s->t->calls, <, 100); /* written again for ever */
+    err->unit_lost = true;
+    err->retry_ms = 1;
+    return mr_fail(err, MR_RETRY, "connection lost");
   }
   for (int64_t i = 0; i < b->rows.length; i++) {
     struct mr_reject r = {
@@ -84,6 +95,9 @@ static int sink_flush(void *self, struct mr_error *err)
 static int sink_commit(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct sink *s = self;
+  s->t->most_rows = MAX(s->t->most_rows, s->rows);
+  if (++s->t->commits == HEALTHY)
+    s->t->breaks_after = 0;
   if (is_poisoned(s))
     return mr_fail_code(err, MR_REJECT, "23514", "some row is bad");
   accept_staged(s);
@@ -167,11 +181,23 @@ static void test_one_letter_a_row(void)
   check(&t);
 }
 
+/* A connection that never lasts for a unit: units are halved until they pass, and grow again. */
+static void test_smaller_units(void)
+{
+  struct target t = {.poison = -1, .breaks_after = 30};
+  run(&t);
+  check(&t);
+  g_assert_cmpint(t.calls, >, 0);
+  g_assert_cmpint(t.commits, >=, HEALTHY);
+  g_assert_cmpint(t.most_rows, >, 30);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/unit/batches-stay", test_batches_stay);
   g_test_add_func("/unit/batches-stay-in-bisecting", test_batches_stay_in_bisecting);
   g_test_add_func("/unit/one-letter-a-row", test_one_letter_a_row);
+  g_test_add_func("/unit/smaller-units", test_smaller_units);
   return g_test_run();
 }
