@@ -3,11 +3,13 @@
 
 import json
 import random
+import shutil
 import sqlite3
 
 import pytest
 
 from pipelines import ENDING, LETTERS, dead_letters
+from servers.runner import BINARY
 
 COLUMNS = ("name", "email", "price", "quantity")
 DEFAULTS = {"name": None, "email": None, "price": None, "quantity": 1}
@@ -201,6 +203,21 @@ def test_a_run_refuses_too_where_only_the_data_tells_the_columns(millrace):
     millrace.command("check", millrace.write("late.yaml", text)).expect(0)
     assert "csv cannot tell" in millrace.run(text).expect(2).err
     assert not (millrace.folder / "out.csv").read_text()
+
+
+def test_a_plugin_that_does_not_know_them_gets_none(millrace):
+    """A sink without the flag, also where `check` cannot know what comes."""
+    (millrace.folder / "plugins" / "sinks").mkdir(parents=True)
+    shutil.copy(BINARY.parent / "tests" / "bad" / "stage-keep.so",
+                millrace.folder / "plugins" / "sinks" / "keep.so")
+    env = {"MILLRACE_PLUGIN_PATH": str(millrace.folder / "plugins")}
+    write(millrace, "in.jsonl", [{"id": 1}])
+    text = FILE[:FILE.index("    sqlite:")] + "    keep: {table: t}\n" + ENDING
+    for columns, status in (("", 0), (", columns: {id: int64}", 2)):
+        file = millrace.write("keep.yaml", text % columns)
+        assert millrace.command("check", file, env=env).code == status
+        result = millrace.run(text % columns, env=env).expect(2)
+        assert "`keep` would write the others as null" in result.text
 
 
 def test_pipeline_tests_know_unwritten_columns(millrace):
