@@ -420,6 +420,10 @@ struct mr_plugin { /* exactly one of source, transform, sink is set */
    * for `check` and `inspect`. */
   int (*explain)(const struct mr_open *, mr_put_fn *put, void *out, struct mr_error *);
   uint32_t flags; /* MR_PARTIAL */
+  /* Optional, sinks, no I/O: the table that the sink would make for the columns in `in`: a line for
+   * each column that is no system column, in order, with its type in the target; then the
+   * statement. */
+  int (*ddl)(const struct mr_open *, mr_put_fn *put, void *out, struct mr_error *);
 };
 extern __attribute__((visibility("default")))
 const struct mr_plugin mr_plugin_desc; /* also makes it C and public in C++ */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* millrace discover FILE STAGE [TABLE] [--json] */
+/* millrace discover FILE STAGE [TABLE] [--json] [--ddl] */
 #include <stdio.h>
 #include <string.h>
 #include "app/app.h"
+#include "data/types.h"
+#include "millrace/build.h"
 #include "plug/host.h"
 
 static int put(void *out, const void *data, size_t len)
@@ -100,12 +102,76 @@ static int discover_named(const struct mr_app_file *f, const char *name, const c
   return MR_EXIT_USAGE;
 }
 
+/* ---- --ddl */
+
+/* The types, a line each, as comments; then the statement. */
+static void print_ddl(const struct ArrowSchema *in, const char *text)
+{
+  g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+  char **line = lines, name[128];
+  for (int64_t i = 0; i < in->n_children && *line; i++) {
+    const struct ArrowSchema *c = in->children[i];
+    if (mr_schema_is_system(c))
+      continue;
+    g_autofree char *column = g_strdelimit(g_strdup(c->name), "\n\r", ' ');
+    printf("-- %s: %s -> %s\n", column, mr_type_name(c, name, sizeof name), *line++);
+  }
+  g_autofree char *statement = *line ? g_strstrip(g_strjoinv("\n", line)) : g_strdup("");
+  printf("%s;\n", statement);
+}
+
+static int ddl(const struct mr_app_file *f, const struct mr_stage_spec *st,
+               const struct ArrowSchema *in)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct mr_host host;
+  mr_host_init(&host, NULL);
+  struct mr_open o = {.size = sizeof o,
+                      .instances = 1,
+                      .host = &host,
+                      .conf = st->conf,
+                      .in = in,
+                      .pipeline = f->spec->name,
+                      .stage = st->name};
+  g_autoptr(GString) text = g_string_new(NULL);
+  int rc = st->plugin->ddl(&o, put, text, &err);
+  if (rc >= 0) {
+    print_ddl(in, text->str);
+    return MR_EXIT_OK;
+  }
+  g_autofree char *clean = mr_spec_redact(f->spec, err.msg);
+  fprintf(stderr, "millrace: %s: %s\n", st->name, clean);
+  return MR_EXIT_USAGE;
+}
+
+static int ddl_named(const struct mr_app_file *f, const char *name)
+{
+  const struct mr_stage_spec *st = mr_spec_stage(f->spec, name);
+  const struct ArrowSchema *in = st && st->plugin ? mr_checked_schema(f->checked, st) : NULL;
+  if (!st)
+    fprintf(stderr, "millrace: the file has no stage `%s`\n", name);
+  else if (st->broken || !st->plugin)
+    fprintf(stderr, "millrace: stage `%s` has errors\n", name);
+  else if (!MR_HAS(st->plugin, ddl))
+    fprintf(stderr, "millrace: plugin `%s` makes no table that could be shown\n", st->plugin->name);
+  else if (!in)
+    fprintf(stderr,
+            "millrace: the columns that reach `%s` are not known before the run: declare `columns` "
+            "at the source\n",
+            name);
+  else
+    return ddl(f, st, in);
+  return MR_EXIT_USAGE;
+}
+
 int mr_cmd_discover(int argc, char **argv)
 {
-  gboolean json = FALSE;
+  gboolean json = FALSE, table_ddl = FALSE;
   g_auto(GStrv) sets = NULL;
   GOptionEntry entries[] = {
       {"json", 0, 0, G_OPTION_ARG_NONE, &json, "a JSON object in each line", NULL},
+      {"ddl", 0, 0, G_OPTION_ARG_NONE, &table_ddl,
+       "the CREATE TABLE that a sink would make; no server is asked", NULL},
       {"set", 0, 0, G_OPTION_ARG_STRING_ARRAY, &sets, "override an option", "STAGE.OPTION=VALUE"},
       {NULL}};
   const char *file = mr_app_options(
@@ -116,7 +182,9 @@ int mr_cmd_discover(int argc, char **argv)
   const char *stage = argv[2], *table = argc > 3 ? argv[3] : NULL;
   struct mr_app_file f;
   int code = mr_app_inspect(&f, file, (const char *const *)sets);
-  if (f.spec)
+  if (f.spec && table_ddl)
+    code = ddl_named(&f, stage);
+  else if (f.spec)
     code = discover_named(&f, stage, table, json);
   mr_app_unload(&f);
   return code;

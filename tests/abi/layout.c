@@ -227,6 +227,7 @@ static void kinds(void)
   FIELD(mr_plugin, discover);
   FIELD(mr_plugin, explain);
   FIELD(mr_plugin, flags);
+  FIELD(mr_plugin, ddl);
 }
 
 /* Numbers that are part of the contract. */

@@ -206,5 +206,6 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = pg_check,
     .discover = pg_discover,
+    .ddl = pg_ddl,
     .flags = MR_PARTIAL,
 };

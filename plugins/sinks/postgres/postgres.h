@@ -275,5 +275,7 @@ int pg_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void
 /* ---- plugin.c */
 int pg_open(const struct mr_open *o, void **self, struct mr_error *err);
 void pg_free(void *self);
+/* mr_plugin.ddl */
+int pg_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 
 #endif

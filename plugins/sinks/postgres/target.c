@@ -212,22 +212,56 @@ bool pg_made_meanwhile(const struct mr_error *err)
   return !strcmp(err->code, "23505") || !strcmp(err->code, "42P07") || !strcmp(err->code, "42710");
 }
 
-static int create_table(struct pg_sink *s, struct mr_error *err)
+static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  struct sql_buf sql = {0};
   int n = 0, status = MR_OK;
-  sql_buf_fmt(&sql, "CREATE TABLE %s%s (", s->genuine ? "IF NOT EXISTS " : "", s->target);
+  sql_buf_fmt(sql, "CREATE TABLE %s%s (", s->genuine ? "IF NOT EXISTS " : "", s->target);
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const struct ArrowSchema *c = s->in.children[i];
     if (mr_schema_is_system(c))
       continue;
-    sql_buf_str(&sql, n++ ? ", " : "");
-    if (!column_ddl(s, c, &sql))
+    sql_buf_str(sql, n++ ? ", " : "");
+    if (!column_ddl(s, c, sql))
       status =
           pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
   }
-  key_ddl(s, &sql);
-  sql_buf_byte(&sql, ')');
+  key_ddl(s, sql);
+  sql_buf_byte(sql, ')');
+  return status;
+}
+
+static int put_ddl(struct pg_sink *s, struct sql_buf *text, struct mr_error *err)
+{
+  for (int64_t i = 0; i < s->in.n_children; i++) {
+    if (mr_schema_is_system(s->in.children[i]))
+      continue;
+    pg_type_ddl(s->in.children[i], text);
+    sql_buf_byte(text, '\n');
+  }
+  s->genuine = true;
+  int status = create_sql(s, text, err);
+  sql_buf_byte(text, '\n');
+  return status;
+}
+
+int pg_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  struct sql_buf text = {0};
+  void *self = NULL;
+  int status = pg_open(o, &self, err);
+  if (status >= 0)
+    status = put_ddl(self, &text, err);
+  if (status >= 0 && put(out, sql_buf_text(&text), strlen(sql_buf_text(&text))) < 0)
+    status = pg_no_memory(err);
+  sql_buf_done(&text);
+  pg_free(self);
+  return status;
+}
+
+static int create_table(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int status = create_sql(s, &sql, err);
   if (status >= 0)
     status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE", s->conf->statement_timeout_ms,
                     PG_GIVE_UP, NULL, NULL, err);

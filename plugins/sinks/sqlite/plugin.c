@@ -129,5 +129,6 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = sq_check,
     .discover = sq_discover,
+    .ddl = sq_ddl,
     .flags = MR_PARTIAL,
 };

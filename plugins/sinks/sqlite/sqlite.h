@@ -152,6 +152,8 @@ int sq_open(const struct mr_open *o, void **self, struct mr_error *err);
 void sq_free(void *self);
 /* ---- discover.c */
 int sq_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+/* mr_plugin.ddl */
+int sq_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 int sq_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
 

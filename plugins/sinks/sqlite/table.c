@@ -171,26 +171,58 @@ static void key_list(const struct sq_sink *s, struct sql_buf *sql)
   }
 }
 
-static int create_table(struct sq_sink *s, struct mr_error *err)
+static int create_sql(struct sq_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  struct sql_buf sql = {0};
   int n = 0, status = MR_OK;
-  sql_buf_fmt(&sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
+  sql_buf_fmt(sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
   for (int64_t i = 0; i < s->in.n_children && status >= 0; i++) {
     const struct ArrowSchema *c = s->in.children[i];
     if (mr_schema_is_system(c))
       continue;
-    sql_buf_str(&sql, n++ ? ", " : "");
-    status = column_ddl(c, &sql, err);
+    sql_buf_str(sql, n++ ? ", " : "");
+    status = column_ddl(c, sql, err);
     if (is_key(s, c->name))
-      sql_buf_str(&sql, " NOT NULL");
+      sql_buf_str(sql, " NOT NULL");
   }
   if (s->conf->key.n) {
-    sql_buf_str(&sql, ", PRIMARY KEY (");
-    key_list(s, &sql);
-    sql_buf_byte(&sql, ')');
+    sql_buf_str(sql, ", PRIMARY KEY (");
+    key_list(s, sql);
+    sql_buf_byte(sql, ')');
   }
-  sql_buf_byte(&sql, ')');
+  sql_buf_byte(sql, ')');
+  return status;
+}
+
+static int put_ddl(struct sq_sink *s, struct sql_buf *text, struct mr_error *err)
+{
+  for (int64_t i = 0; i < s->in.n_children; i++) {
+    const char *type = type_name(s->in.children[i]);
+    if (!mr_schema_is_system(s->in.children[i]))
+      sql_buf_fmt(text, "%s\n", type ? type : "");
+  }
+  int status = create_sql(s, text, err);
+  sql_buf_byte(text, '\n');
+  return status;
+}
+
+int sq_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  struct sql_buf text = {0};
+  void *self = NULL;
+  int status = sq_open(o, &self, err);
+  if (status >= 0)
+    status = put_ddl(self, &text, err);
+  if (status >= 0 && put(out, sql_buf_text(&text), strlen(sql_buf_text(&text))) < 0)
+    status = sq_no_memory(err);
+  sql_buf_done(&text);
+  sq_free(self);
+  return status;
+}
+
+static int create_table(struct sq_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int status = create_sql(s, &sql, err);
   if (status >= 0)
     status = sq_exec(s, sql_buf_text(&sql), "CREATE TABLE", err);
   sql_buf_done(&sql);

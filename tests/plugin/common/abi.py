@@ -149,7 +149,7 @@ class Plugin(c.Structure):
                 ("validate", c.CFUNCTYPE(c.c_int, c.c_void_p, ERR)), ("check", CHECK),
                 ("discover", c.CFUNCTYPE(c.c_int, c.POINTER(Open), c.c_char_p, PUT, c.c_void_p,
                                          ERR)),
-                ("explain", c.c_void_p), ("flags", c.c_uint32)]
+                ("explain", c.c_void_p), ("flags", c.c_uint32), ("ddl", c.c_void_p)]
 
 
 class Failure(Exception):
