@@ -213,14 +213,38 @@ static int write_kept(struct mr_stage *s, guint i)
   return MR_COMMIT_DONE;
 }
 
+/* The lanes that may be in the unit, as they stand. */
+static struct mr_mark *lanes_now(struct mr_stage *s, uint32_t *ret_n)
+{
+  struct mr_mark *marks = g_new0(struct mr_mark, s->snk.lanes->len + 1);
+  uint32_t n = 0;
+  for (guint i = 0; i < s->snk.lanes->len; i++) {
+    const struct mr_sink_lane *sl = s->snk.lanes->pdata[i];
+    if (!sl->mine)
+      continue;
+    marks[n++] = (struct mr_mark){.source = sl->lane->source->spec->name,
+                                  .name = sl->lane->name,
+                                  .lane = sl->lane->id,
+                                  .from = sl->stored,
+                                  .upto = sl->stored,
+                                  .owner = sl->owner,
+                                  .run = mr_stage_run(s, sl->lane->id)};
+  }
+  *ret_n = n;
+  return marks;
+}
+
 /* Tells the sink that a unit begins, until it works. */
 static int begin(struct mr_stage *s)
 {
   if (s->snk.begun || !vt(s)->begin)
     return MR_COMMIT_DONE;
+  struct mr_unit u = s->snk.now;
+  g_autofree struct mr_mark *marks = lanes_now(s, &u.n);
+  u.mark = marks;
   for (int tries = 1;; tries++) {
     struct mr_error err = MR_ERROR_INIT;
-    int st = vt(s)->begin(s->self, &s->snk.now, &err);
+    int st = vt(s)->begin(s->self, &u, &err);
     if (st >= 0)
       break;
     if (st != MR_RETRY) {
