@@ -14,6 +14,7 @@ sys.path.insert(0, str(TESTS))
 
 from servers.clickhouse import Chdb  # noqa: E402
 from servers.kafka import Kafka  # noqa: E402
+from servers.mariadb import Mariadb  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
 from servers.runner import BINARY, Millrace  # noqa: E402
@@ -44,6 +45,12 @@ def postgres(server_folder):
 def clickhouse(server_folder):
     """Today's engine."""
     with Chdb(server_folder / "clickhouse") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb(server_folder):
+    with Mariadb(server_folder / "mariadb", durable=False) as server:
         yield server
 
 
@@ -83,6 +90,29 @@ def database(postgres):
     postgres.drop_database(made.name)
 
 
+class Schema:
+    """An empty MariaDB database of one test."""
+
+    def __init__(self, server, name):
+        self.server, self.name, self.url = server, name, server.create_database(name)
+
+    def sql(self, query, *args):
+        return self.server.sql(query, *args, database=self.name)
+
+    def count(self, table):
+        """Rows of a table; 0 while it does not exist."""
+        known = self.sql("SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE()"
+                         " AND table_name = %s", table)
+        return self.sql(f"SELECT count(*) FROM `{table}`")[0][0] if known else 0
+
+
+@pytest.fixture
+def schema(mariadb):
+    made = Schema(mariadb, f"d{next(numbers)}")
+    yield made
+    mariadb.drop_database(made.name)
+
+
 @pytest.fixture
 def proxy(postgres):
     """A proxy in front of the database server; proxied(database) is a URL through it."""
@@ -100,6 +130,8 @@ def millrace(request, tmp_path):
         env["KAFKA_BROKERS"] = request.getfixturevalue("kafka").brokers
     if "database" in request.fixturenames:
         env["PG_URL"] = request.getfixturevalue("database").url
+    if "schema" in request.fixturenames:
+        env["MYSQL_URL"] = request.getfixturevalue("schema").url
     program = Millrace(tmp_path / "run", env)
     yield program
     program.stop_all()

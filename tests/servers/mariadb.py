@@ -104,7 +104,7 @@ class Mariadb:
     def connect(self, database=None, **options):
         import pymysql
         return pymysql.connect(host="127.0.0.1", port=self.port, user=USER, password=PASSWORD,
-                               database=database or None, charset="utf8mb4", autocommit=True,
+                               database=database or None, charset="utf8mb4", autocommit=True, ssl_disabled=True,
                                init_command="SET time_zone = '+00:00'", **options)
 
     def sql(self, query, *args, database=None):
@@ -129,3 +129,12 @@ class Mariadb:
         """Connection ids of the clients that use a database."""
         return [row[0] for row in self.sql(
             "SELECT id FROM information_schema.processlist WHERE db = %s", database)]
+
+    def kill(self, session):
+        """KILL of a session; False: it was gone."""
+        import pymysql
+        try:
+            self.sql(f"KILL {int(session)}")
+            return True
+        except pymysql.MySQLError:
+            return False

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy that breaks things on purpose: cut, freeze, refuse, and PostgreSQL COMMITs whose
+"""A TCP proxy that breaks things on purpose: cut, freeze, refuse, and COMMITs (of PostgreSQL and MariaDB) whose
 answer is lost or that arrive late."""
 
 import re
@@ -64,6 +64,15 @@ class PostgresStream:
         return bool(COMMIT.search(body))
 
 
+class MariadbStream:
+    """A COMMIT is a packet of its own: its client waits for what came before to be answered."""
+
+    COMMIT = b"\x07\0\0\0\x03COMMIT"
+
+    def feed(self, data):
+        yield data, data == self.COMMIT
+
+
 class Connection:
     """One client and its server connection, a thread for each direction."""
 
@@ -89,7 +98,7 @@ class Connection:
             s.close()
 
     def _upward(self):
-        stream = PostgresStream() if self.proxy.postgres else None
+        stream = self.proxy.stream() if self.proxy.stream else None
         try:
             while data := self.client.recv(CHUNK):
                 self.proxy.running.wait()
@@ -134,9 +143,9 @@ class Connection:
 class Proxy:
     """Listens on 127.0.0.1:port and forwards to target (host, port)."""
 
-    def __init__(self, host, port, *, postgres=False):
+    def __init__(self, host, port, *, postgres=False, mariadb=False):
         self.target = (host, port)
-        self.postgres = postgres
+        self.stream = PostgresStream if postgres else MariadbStream if mariadb else None
         self.running = threading.Event()
         self.running.set()
         self.fault, self.every, self.left, self.delay = "swallow", 1, 0, 0.25
