@@ -626,12 +626,13 @@ static int sweep(struct mr_stage *s, const GPtrArray *pending, struct mr_error *
   for (;;) {
     mr_error_clear(err);
     st = vt(s)->resolve(s->self, label, err);
-    if (st == MR_PREPARED)
-      return roll_back(s, &u, err);
-    if (st >= 0 && st != MR_RUNNING)
+    bool held = st == MR_PREPARED || st == MR_RUNNING; /* running: it was being loaded */
+    if (held)
+      st = vt(s)->abort(s->self, &u, err);
+    if (st >= 0)
       return MR_COMMIT_DONE;
-    err->unit_lost = false;
-    st = failed(s, st == MR_UNSURE || st == MR_RUNNING ? MR_RETRY : st, err, &tries);
+    err->unit_lost = false; /* not aborted: another process may have committed it since */
+    st = failed(s, st == MR_UNSURE || (held && st == MR_FATAL) ? MR_RETRY : st, err, &tries);
     if (st)
       return st;
   }
