@@ -275,8 +275,10 @@ void mr_lane_taken(struct mr_stage *sink, uint32_t lane, const char *why);
 /* Source's thread: gives up the lanes that were taken. false: its plugin cannot; the run has
  * failed. */
 bool mr_lanes_give_up(struct mr_stage *s);
-bool mr_lanes_found(struct mr_stage *s);    /* makes first positions durable; false: stop */
-void mr_lanes_serve(struct mr_stage *sink); /* sink's thread: answers requests */
+bool mr_lanes_found(struct mr_stage *s); /* makes first positions durable; false: stop */
+/* Sink's thread: answers requests. A unit that is open meanwhile is written again: its transaction
+ * and the lanes' are not one. false: the run stops. */
+bool mr_lanes_serve(struct mr_stage *sink);
 struct mr_sink_lane *mr_sink_lane(struct mr_stage *sink,
                                   uint32_t lane); /* NULL: not this instance's */
 bool mr_sink_has_lane(
@@ -295,6 +297,9 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take);
 /* Aborts and writes everything again, until it works. As mr_unit_add. */
 int mr_unit_rewrite(struct mr_stage *s);
 void mr_written_free(void *written);
+/* Aborts what was written, the rows are kept: the sink is to do something else than this unit.
+ * true: mr_unit_rewrite must follow. */
+bool mr_unit_pause(struct mr_stage *s);
 /* Marks the row that err names as dead, or turns to careful mode. */
 void mr_unit_isolate(struct mr_stage *s, const struct mr_error *err);
 /* Takes the rows of lanes that are gone out of the unit; true: some were there, the unit must be

@@ -475,17 +475,22 @@ static bool serve_found(struct mr_stage *s, struct mr_request *r)
   return st >= 0;
 }
 
-void mr_lanes_serve(struct mr_stage *s)
+static struct mr_request *next_request(struct mr_stage *s)
 {
-  for (;;) {
-    pthread_mutex_lock(&s->p->lock);
-    struct mr_request *r = s->snk.requests;
-    if (r)
-      s->snk.requests = r->next;
-    pthread_mutex_unlock(&s->p->lock);
-    if (!r)
-      return;
+  pthread_mutex_lock(&s->p->lock);
+  struct mr_request *r = s->snk.requests;
+  if (r)
+    s->snk.requests = r->next;
+  pthread_mutex_unlock(&s->p->lock);
+  return r;
+}
+
+bool mr_lanes_serve(struct mr_stage *s)
+{
+  bool paused = false;
+  for (struct mr_request *r; (r = next_request(s));) {
     struct mr_stage *source = r->source;
+    paused |= mr_unit_pause(s);
     if (r->first)
       serve_found(s, r);
     else
@@ -493,6 +498,10 @@ void mr_lanes_serve(struct mr_stage *s)
     request_free(r);
     s->p->os->wake(s->p->os, &source->event);
   }
+  int st = paused && !s->snk.adrift ? mr_unit_rewrite(s) : MR_COMMIT_DONE;
+  if (st == MR_COMMIT_AGAIN)
+    mr_sink_adrift(s);
+  return st == MR_COMMIT_DONE || st == MR_COMMIT_AGAIN;
 }
 
 /* ---- a lane goes away (a group's rebalance) */

@@ -335,7 +335,8 @@ void mr_sink_run(void *stage)
   bool go = mr_stage_start(s);
   while (go && mr_stopping(p) != MR_ABORT) {
     uint32_t seen = mr_event_seen(&s->event);
-    mr_lanes_serve(s);
+    if (!mr_lanes_serve(s))
+      break;
     struct mr_message *m = mr_stage_next(s);
     if (m)
       go = handle(s, m);

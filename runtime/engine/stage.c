@@ -60,8 +60,9 @@ static void unblock(struct mr_stage *s)
 static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct mr_message *m)
 {
   bool all;
-  if (m && s->pending && m->kind == MR_MSG_ATTEMPT && s->pending->kind == MR_MSG_BARRIER) {
-    /* the barrier is void: its channels go on to the attempt that stands behind it */
+  if (m && s->pending && m->kind == MR_MSG_ATTEMPT &&
+      (s->pending->kind == MR_MSG_BARRIER || s->pending->number < m->number)) {
+    /* what is pending is void: its channels go on to the attempt that stands behind it */
     mr_message_unref(s->pending);
     s->pending = NULL;
     unblock(s);
@@ -112,7 +113,12 @@ static struct mr_message *sort_in(struct mr_stage *s, struct mr_channel *c, stru
       return align(s, c, m);
     mr_message_unref(m);
     return NULL;
-  case MR_MSG_ATTEMPT: return align(s, c, m);
+  case MR_MSG_ATTEMPT:
+    /* inputs may begin different attempts; only the last one is of all of them */
+    if (m->number >= atomic_load_explicit(&s->p->attempt, memory_order_acquire))
+      return align(s, c, m);
+    mr_message_unref(m);
+    return NULL;
   case MR_MSG_END:
     c->ended = true;
     mr_message_unref(m);
@@ -127,9 +133,23 @@ static bool all_ended(const struct mr_stage *s)
   return open_inputs(s, &blocked) == 0;
 }
 
+/* What belongs to an attempt that is over never becomes complete: where its counterpart was dropped
+ * or never sent, its channels would wait for ever. */
+static void drop_void(struct mr_stage *s)
+{
+  uint64_t attempt = atomic_load_explicit(&s->p->attempt, memory_order_acquire);
+  const struct mr_message *m = s->pending;
+  if (!m || attempt <= (m->kind == MR_MSG_BARRIER ? s->attempt : m->number))
+    return;
+  mr_message_unref(s->pending);
+  s->pending = NULL;
+  unblock(s);
+}
+
 struct mr_message *mr_stage_next(struct mr_stage *s)
 {
   guint n = s->inputs->len;
+  drop_void(s);
   if (mr_stopping(s->p) == MR_ABORT)
     return NULL;
   for (guint k = 0; k < n; k++) {

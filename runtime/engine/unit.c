@@ -287,6 +287,14 @@ static bool cut_smaller(struct mr_stage *s)
   return true;
 }
 
+bool mr_unit_pause(struct mr_stage *s)
+{
+  bool open = s->snk.begun && vt(s)->delivery != MR_PLAIN;
+  if (open)
+    call_abort(s);
+  return open;
+}
+
 int mr_unit_rewrite(struct mr_stage *s)
 {
   int st;

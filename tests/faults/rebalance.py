@@ -11,7 +11,8 @@ import signal
 import sys
 import time
 
-from faults.common import World, pipeline, report, servers, sink_yaml
+from faults.common import PARTITIONS, World, pipeline, report, servers, sink_yaml
+from servers import trades
 from servers.process import wait_until
 from servers.runner import BINARY, Millrace
 
@@ -101,6 +102,14 @@ def roll_back_rest(world):
         world.sql(f"ROLLBACK PREPARED '{gid}'")
 
 
+def tell(world):
+    """What is missing, for whoever looks for the reason."""
+    found = {row[0] for row in world.found_rows()}
+    gone = [i for i in range(world.stream.count) if trades.FIRST_TRADE + i not in found]
+    places = [(i % PARTITIONS, i // PARTITIONS) for i in gone]
+    return f", counted {world.rows_counted()}, missing (partition, number) {places[:3]} to {places[-3:]}"
+
+
 def settle(world, members):
     """The stream ends; the members that are left finish it. Nobody may have ended by himself."""
     count = world.stream.finish()
@@ -129,6 +138,8 @@ def run(kafka, postgres, folder, kind, rounds, seed):
         settle(world, members)
         roll_back_rest(world)
         outcome = world.outcome(f"rebalance, {kind}", faults, f"seed {seed}")
+        if not outcome.good:
+            outcome.note += tell(world)
         if members.wrong:
             outcome.wrong += len(members.wrong)
             outcome.note += f", {len(members.wrong)} members ended by themselves"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <dlfcn.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <time.h>
@@ -134,11 +135,23 @@ static void leave_group(struct kafka *k)
     rd_kafka_error_destroy(e);
 }
 
+/* librdkafka before 2.3 aborts the process when a member is destroyed between joining a group and
+ * its first assignment (its issue 4312): such a handle is left to the end of the process, which
+ * follows at once. The library stays loaded: the handle's threads are in it. */
+static bool may_destroy(const struct kafka *k)
+{
+  if (!k->subscribed || k->joined || rd_kafka_version() >= KAFKA_FIXED_STICKY)
+    return true;
+  dlopen("librdkafka.so.1", RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  return false;
+}
+
 void kafka_client_close(struct kafka *k)
 {
   if (!k->rk)
     return;
   k->closing = true;
+  bool destroy = may_destroy(k);
   if (k->subscribed)
     leave_group(k);
   kafka_parts_free(k);
@@ -147,12 +160,15 @@ void kafka_client_close(struct kafka *k)
       rd_kafka_topic_destroy(k->topic[i]);
   free(k->topic);
   k->topic = NULL;
-  if (k->events)
+  if (k->events) {
+    rd_kafka_queue_io_event_enable(k->events, -1, NULL, 0); /* nobody reads `wake` any more */
     rd_kafka_queue_destroy(k->events);
-  rd_kafka_destroy_flags(k->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+  }
+  if (destroy)
+    rd_kafka_destroy_flags(k->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
   k->rk = NULL;
   k->events = NULL;
-  k->subscribed = k->closing = false;
+  k->subscribed = k->closing = k->joined = false;
 }
 
 void kafka_client_serve(struct kafka *k)

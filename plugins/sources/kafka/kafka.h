@@ -24,6 +24,7 @@
 #define KAFKA_CALL_MS 2000     /* of one request while running */
 #define KAFKA_REFRESH_MS 30000 /* looking for new partitions */
 #define KAFKA_MAX_POLL_MS 300000
+#define KAFKA_FIXED_STICKY 0x02030000 /* librdkafka from here on: see may_destroy */
 #define KAFKA_REJOIN_MS \
   10000 /* after that long the group must have said that a lost partition went away */
 #define KAFKA_MESSAGE_COST \
@@ -91,6 +92,7 @@ struct kafka {
   size_t n_part, next;
   int64_t queue, queues; /* bytes fetched ahead; among how many partitions the queue is divided */
   bool bounded, subscribed, rebalancing, closing;
+  bool joined; /* the group has assigned something, or nothing, once */
   int64_t refreshed_ms, placed_ms, measured_ms; /* when it was last tried */
   int64_t lost_ms;                              /* when a lane was found taken, 0: none */
 

@@ -402,7 +402,7 @@ void kafka_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t e, rd_kafka_topic_parti
   snprintf(line, sizeof line, "group %s: %d partitions %s", k->conf->group, list->cnt,
            e == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS ? "assigned" : "given back");
   k->host->log(k->host->ctx, MR_INFO, line);
-  k->rebalancing = true;
+  k->rebalancing = k->joined = true;
   if (e == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS && !k->closing)
     assigned(k, list);
   else

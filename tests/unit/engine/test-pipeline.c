@@ -20,9 +20,11 @@ struct target {
   } row[LANES];
   int letters[LANES][ROWS];
   int commits, unsure;
+  int steals; /* how often another process takes a lane in the middle of a commit */
 };
 struct conf {
   struct target *t;
+  bool shared; /* the source is a member of a group */
 };
 
 static int lane_number(const char *name)
@@ -38,8 +40,10 @@ struct source {
   struct {
     uint32_t lane;
     uint64_t at, cut;
+    int away; /* reads until the lane is assigned again; 0: it is ours */
   } l[LANES];
   int turn;
+  bool shared;
 };
 
 static int source_open(const struct mr_open *o, void **self, struct mr_error *err)
@@ -48,6 +52,7 @@ static int source_open(const struct mr_open *o, void **self, struct mr_error *er
   s->host = o->host;
   s->instance = o->instance;
   s->instances = o->instances;
+  s->shared = ((const struct conf *)o->conf)->shared;
   *self = s;
   return MR_OK;
 }
@@ -58,24 +63,38 @@ static int source_schema(void *self, struct ArrowSchema *give, struct mr_error *
              ? MR_OK
              : MR_FATAL;
 }
+static int source_take(struct source *s, int i, struct mr_error *err)
+{
+  char name[8];
+  struct mr_position at, zero = mr_position_u64(0);
+  snprintf(name, sizeof name, "l%d", i);
+  int st = s->host->lane(s->host->ctx, name, NULL, &s->l[i].lane, &at, err);
+  if (st == MR_LANE_NEW || st == MR_LANE_LATER)
+    st = s->host->lane(s->host->ctx, name, &zero, &s->l[i].lane, &at, err);
+  if (st < 0)
+    return st;
+  s->l[i].at = mr_position_get(&at);
+  s->l[i].cut = UINT64_MAX;
+  s->l[i].away = 0;
+  return MR_OK;
+}
 static int source_start(void *self, struct mr_error *err)
 {
   struct source *s = self;
   for (int i = 0; i < LANES; i++) {
-    char name[8];
-    struct mr_position at, zero = mr_position_u64(0);
-    if ((uint32_t)i % s->instances != s->instance)
-      continue;
-    snprintf(name, sizeof name, "l%d", i);
-    int st = s->host->lane(s->host->ctx, name, NULL, &s->l[i].lane, &at, err);
-    if (st == MR_LANE_NEW || st == MR_LANE_LATER)
-      st = s->host->lane(s->host->ctx, name, &zero, &s->l[i].lane, &at, err);
+    int st = (uint32_t)i % s->instances == s->instance ? source_take(s, i, err) : MR_OK;
     if (st < 0)
       return st;
-    s->l[i].at = mr_position_get(&at);
-    s->l[i].cut = UINT64_MAX;
   }
   return MR_OK;
+}
+static int source_lost(void *self, uint32_t lane, struct mr_error *err)
+{
+  struct source *s = self;
+  for (int i = 0; s->shared && i < LANES; i++)
+    if (s->l[i].lane == lane && (uint32_t)i % s->instances == s->instance)
+      s->l[i].away = 5;
+  return s->shared ? MR_OK : mr_fail(err, MR_FENCED, "no group");
 }
 static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
                        struct mr_batch *give, struct mr_error *err)
@@ -83,9 +102,15 @@ static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t 
   struct source *s = self;
   struct ArrowSchema schema = {0};
   struct mr_column c[2];
+  bool away = false;
   for (int k = 0; k < LANES; k++) {
     int i = s->turn++ % LANES;
-    if ((uint32_t)i % s->instances != s->instance || s->l[i].at >= ROWS)
+    if ((uint32_t)i % s->instances != s->instance)
+      continue;
+    if (s->l[i].away && --s->l[i].away == 0 && source_take(s, i, err) < 0)
+      return MR_RETRY;
+    away |= s->l[i].away > 0;
+    if (s->l[i].away || s->l[i].at >= ROWS)
       continue;
     uint64_t to = MIN(MIN(s->l[i].at + 97, ROWS), MAX(s->l[i].cut, s->l[i].at + 1));
     source_schema(s, &schema, err);
@@ -102,13 +127,13 @@ static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t 
     s->l[i].at = to;
     return MR_OK;
   }
-  return MR_END;
+  return away ? MR_IDLE : MR_END;
 }
 static int source_place(void *self, uint32_t lane, const struct mr_position *p, bool cut)
 {
   struct source *s = self;
   for (int i = 0; i < LANES; i++) {
-    if (s->l[i].lane != lane || (uint32_t)i % s->instances != s->instance)
+    if (s->l[i].lane != lane || s->l[i].away || (uint32_t)i % s->instances != s->instance)
       continue;
     if (!cut)
       s->l[i].at = mr_position_get(p);
@@ -136,7 +161,8 @@ static const struct mr_source source_vt = {.size = sizeof source_vt,
                                            .read = source_read,
                                            .cut = source_cut,
                                            .seek = source_seek,
-                                           .close = close_free};
+                                           .close = close_free,
+                                           .lost = source_lost};
 static const struct mr_plugin source_plugin = {
     .abi = MR_ABI, .size = sizeof source_plugin, .name = "source", .source = &source_vt};
 
@@ -195,6 +221,8 @@ static int sink_take(void *self, const char *source, const char *const *name, si
                      mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
 {
   struct target *t = ((struct sink *)self)->t;
+  /* one connection: a unit that was open on it is gone */
+  g_array_set_size(((struct sink *)self)->ids, 0);
   pthread_mutex_lock(&t->lock);
   for (size_t i = 0; i < n; i++) {
     int l = lane_number(name[i]);
@@ -227,8 +255,15 @@ static int sink_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, vo
 {
   struct sink *s = self;
   g_autofree const char **names = g_new0(const char *, u->n + 1);
-  for (uint32_t i = 0; i < u->n; i++)
+  bool others = false;
+  pthread_mutex_lock(&s->t->lock);
+  for (uint32_t i = 0; i < u->n; i++) {
     names[i] = u->mark[i].name;
+    others |= s->t->row[lane_number(names[i])].owner != u->mark[i].owner;
+  }
+  pthread_mutex_unlock(&s->t->lock);
+  if (others)
+    return mr_fail_code(err, MR_FENCED, "owner", "taken over");
   return sink_take(s, "src", names, u->n, mark, NULL, out, err);
 }
 static int sink_begin(void *self, const struct mr_unit *u, struct mr_error *err)
@@ -265,6 +300,10 @@ static int sink_commit(void *self, const struct mr_unit *u, struct mr_error *err
   int st = MR_OK;
   pthread_mutex_lock(&t->lock);
   int n = ++t->commits;
+  if (n % 3 == 1 && t->steals > 0 && u->n) {
+    t->steals--;
+    t->row[lane_number(u->mark[0].name)].owner++;
+  }
   for (uint32_t i = 0; i < u->n; i++) {
     int l = lane_number(u->mark[i].name);
     if (t->row[l].owner != u->mark[i].owner ||
@@ -382,11 +421,13 @@ static void check_all(const struct target *t)
     }
 }
 
-static void run(int sources, int transforms, int sinks)
+/* steals: how often another process takes a lane. shared: the source is told and goes on, else the
+ * run must end. */
+static void run_stolen(int sources, int transforms, int sinks, int steals, bool shared)
 {
   g_autofree struct target *t = g_new0(struct target, 1);
   g_autofree char *dir = g_dir_make_tmp("millrace-test-XXXXXX", NULL), *why = NULL;
-  struct conf conf = {t};
+  struct conf conf = {t, shared};
   struct mr_error err = MR_ERROR_INIT;
   char *from_src[] = {"src", NULL}, *from_t[] = {"t", NULL};
   const char *where;
@@ -402,6 +443,7 @@ static void run(int sources, int transforms, int sinks)
                                       .memory = 200000,
                                       .shutdown_ms = 30000}};
   pthread_mutex_init(&t->lock, NULL);
+  t->steals = steals;
   stage(&spec, &specs[0], MR_STAGE_SOURCE, "src", &source_plugin, &conf, NULL, sources);
   stage(&spec, &specs[1], MR_STAGE_TRANSFORM, "t", &transform_plugin, &conf, from_src, transforms);
   stage(&spec, &specs[2], MR_STAGE_SINK, "a", &sink_plugin, &conf, from_t, sinks);
@@ -412,18 +454,42 @@ static void run(int sources, int transforms, int sinks)
   struct mr_pipeline *p = mr_pipeline_new(&spec, &o, &err, &where);
   g_assert_nonnull(p);
   int st = mr_pipeline_run(p);
-  bool unreachable;
-  if (st < 0)
-    g_error("%s", mr_pipeline_failure(p, &unreachable));
-  g_assert_cmpint(mr_pipeline_memory(p), ==, 0);
+  bool unreachable, ends = steals && !shared;
+  const char *failure = mr_pipeline_failure(p, &unreachable);
+  if (ends)
+    g_assert_true(st == MR_FENCED && strstr(failure, "a: taken over"));
+  else if (st < 0)
+    g_error("%s", failure);
+  if (!ends)
+    g_assert_cmpint(mr_pipeline_memory(p), ==, 0);
   mr_pipeline_free(p);
   store->free(store);
-  check_all(t);
+  if (!ends)
+    check_all(t);
   g_assert_cmpint(t->commits, >, 0);
+  g_assert_true(!steals || t->steals < steals);
   g_ptr_array_unref(spec.stages);
   g_ptr_array_unref(spec.lookups);
   g_autofree char *rm = g_strdup_printf("rm -r '%s'", dir);
   g_assert_cmpint(system(rm), ==, 0);
+}
+
+static void run(int sources, int transforms, int sinks)
+{
+  run_stolen(sources, transforms, sinks, 0, false);
+}
+
+static void test_lanes_are_taken(void)
+{
+  run_stolen(1, 1, 1, 12, true);
+}
+static void test_lanes_are_taken_in_parallel(void)
+{
+  run_stolen(2, 2, 2, 12, true);
+}
+static void test_a_lane_is_taken_without_a_group(void)
+{
+  run_stolen(1, 1, 1, 1, false);
 }
 
 static void test_straight(void)
@@ -445,5 +511,9 @@ int main(int argc, char **argv)
   g_test_add_func("/pipeline/straight", test_straight);
   g_test_add_func("/pipeline/parallel-sinks", test_parallel_sinks);
   g_test_add_func("/pipeline/everything-parallel", test_everything_parallel);
+  g_test_add_func("/pipeline/lanes-are-taken", test_lanes_are_taken);
+  g_test_add_func("/pipeline/lanes-are-taken-in-parallel", test_lanes_are_taken_in_parallel);
+  g_test_add_func("/pipeline/a-lane-is-taken-without-a-group",
+                  test_a_lane_is_taken_without_a_group);
   return g_test_run();
 }
