@@ -70,7 +70,7 @@ class StarRocks:
         self.config = {"label_keep_max_num": "1000", "label_keep_max_second": "259200"}
         self.alter_delay, self.jobs = 0.0, []
         self.duplicate_label_as_fail = False
-        self.loads_held = 0  # while above zero, loads in progress wait
+        self.filters = None  # row -> true: the server filters it, for reasons of its own
 
     # ---- life
     def __enter__(self):
@@ -233,7 +233,7 @@ class StarRocks:
             return {"Status": "FAILED", "Message": f"transaction is {txn.state} already"}
         txn.touched = time.monotonic()
         try:
-            load = Load(self.tables[txn.table], headers, body)
+            load = Load(self.tables[txn.table], headers, body, self.filters)
         except Refused as e:
             self._abort(txn, str(e))
             return {"Status": "FAILED", "Message": str(e)}
@@ -290,7 +290,7 @@ class StarRocks:
                 if known:
                     return self._label_exists(known)
                 txn = self.labels[database][label]
-                load = Load(self.tables[txn.table], headers, body)
+                load = Load(self.tables[txn.table], headers, body, self.filters)
             except Refused as e:
                 if self.labels[database].get(label):
                     self._abort(self.labels[database][label], str(e))

@@ -112,8 +112,8 @@ def zstd(data):
 class Load:
     """What one body holds: operations in order, and the rows that were filtered."""
 
-    def __init__(self, table, headers, body):
-        self.table, self.headers = table, headers
+    def __init__(self, table, headers, body, filters=None):
+        self.table, self.headers, self.filters = table, headers, filters
         self.operations, self.filtered, self.total = [], [], 0
         self.strict = headers.get("strict_mode", "false").lower() == "true"
         self.partial = headers.get("partial_update", "false").lower() == "true"
@@ -179,6 +179,8 @@ class Load:
                         row[column.name] = column.default
                     continue
                 row[column.name] = self._value(column, given.get(column.name))
+            if self.filters and self.filters(row):
+                raise Refused("the row is not wanted")
         except Refused as e:
             self.filtered.append((str(e), text))
             return

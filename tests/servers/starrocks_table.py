@@ -95,8 +95,8 @@ class Column:
         with decimal.localcontext() as context:
             context.prec = 90
             value = decimal.Decimal(str(given)).quantize(decimal.Decimal(1).scaleb(-scale))
-        if value.copy_abs().scaleb(scale) >= decimal.Decimal(10) ** precision:
-            raise ValueError(given)
+            if value.copy_abs().scaleb(scale) >= decimal.Decimal(10) ** precision:
+                raise ValueError(given)
         return value
 
     def _text(self, given):

@@ -161,6 +161,8 @@ static void set_up(struct sr_sink *s, const struct sr_request *r, const char *ur
   curl_easy_reset(e);
   curl_easy_setopt(e, CURLOPT_URL, url);
   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L); /* libcurl sends again what a used one lost */
+  curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
   curl_easy_setopt(e, CURLOPT_USERNAME, s->conf->user ? s->conf->user : "root");

@@ -122,6 +122,7 @@ struct sr_sink {
   char label[SR_LABEL_MAX + 1];
   bool begun;       /* a begin of this label was sent: there may be something to roll back */
   bool loaded;      /* the transaction has data */
+  bool asked;       /* prepare was sent: its answer may have been lost */
   bool careful;     /* rows were filtered: each batch is tried by itself first */
   int64_t trials;   /* of this label */
   int unclassified; /* failures without a known reason in a row */

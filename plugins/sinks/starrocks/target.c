@@ -240,9 +240,9 @@ static bool altering(struct sr_sink *s, struct mr_error *err)
 static int add_columns(struct sr_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int n = 0, status = MR_OK;
-  if (altering(s, err))
-    return MR_RETRY;
+  int n = 0, status = altering(s, err) ? MR_RETRY : sr_target_columns(s, err);
+  if (status < 0)
+    return status;
   sql_buf_str(&sql, "ALTER TABLE ");
   sr_sql_ident(&sql, s->database);
   sql_buf_byte(&sql, '.');

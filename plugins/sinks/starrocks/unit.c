@@ -44,7 +44,7 @@ int sr_begin(void *self, const struct mr_unit *u, struct mr_error *err)
   if (status < 0)
     return status;
   snprintf(s->label, sizeof s->label, "%s", u->label);
-  s->begun = s->loaded = false;
+  s->begun = s->loaded = s->asked = false;
   s->trials = 0;
   clear_rows(s);
   return MR_OK;
@@ -146,33 +146,48 @@ int sr_write(void *self, const struct mr_batch *b, struct mr_error *err)
 static int not_prepared(struct sr_sink *s, const struct sr_reply *reply, struct mr_error *err)
 {
   switch (reply->verdict) {
-  case SR_NOT_SENT: return err->native == MR_BADCONF ? MR_BADCONF : MR_RETRY;
   case SR_FAILED:
   case SR_MISSING: return rows_refused(s, sr_status(s, reply, "prepare", err), err);
   case SR_DENIED:
     sr_status(s, reply, "prepare", err);
     err->unit_lost = false;
     return MR_RETRY;
-  default: return MR_UNSURE;
+  case SR_NO_TXN: err->unit_lost = s->asked; return MR_RETRY; /* a BE that has forgotten it */
+  default: return err->native == MR_BADCONF ? MR_BADCONF : MR_RETRY;
   }
 }
 
-int sr_prepare(void *self, const struct mr_unit *u, struct mr_error *err)
+static int ask_prepare(struct sr_sink *s, struct mr_error *err)
 {
-  struct sr_sink *s = self;
   struct sr_reply reply;
-  int status = send_rows(s, err);
-  if (status < 0)
-    return status;
-  if (!s->loaded)
-    return MR_IDLE; /* every row was rejected: there is nothing to commit */
+  int status = MR_OK;
   enum sr_verdict v = sr_step(s, STEP_PREPARE, s->label, &reply, err);
   if (v != SR_DONE)
     status = not_prepared(s, &reply, err);
   else if (reply.filtered)
     status = rows_refused(s, sr_refused(s, &reply, "prepare", err), err);
+  s->asked = true;
   sr_reply_done(&reply);
   return status;
+}
+
+int sr_prepare(void *self, const struct mr_unit *u, struct mr_error *err)
+{
+  struct sr_sink *s = self;
+  int status = send_rows(s, err);
+  if (status < 0)
+    return status;
+  if (!s->loaded)
+    return MR_IDLE; /* every row was rejected: there is nothing to commit */
+  int state = s->asked ? sr_label_state(s, s->label, err) : MR_RUNNING;
+  if (state == MR_PREPARED)
+    return MR_OK; /* the answer was lost, not the request */
+  if (state < 0)
+    return state;
+  if (state == MR_RUNNING)
+    return ask_prepare(s, err);
+  err->unit_lost = true;
+  return src_fail(err, MR_RETRY, "", "the transaction of label %s is gone", s->label);
 }
 
 int sr_commit(void *self, const struct mr_unit *u, struct mr_error *err)
