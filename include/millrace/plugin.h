@@ -375,6 +375,9 @@ struct mr_sink {
   mr_self_fn *flush;
   mr_unit_fn *prepare, *commit, *abort;
   int (*seal)(void *self, const struct mr_unit *lend, mr_put_fn *put, void *out, struct mr_error *);
+  /* MR_REJECT with batch and row: the target has refused the whole block for that row, nothing of
+   * it landed. The first send of a unit is then undone: the unit is written again without the row.
+   */
   int (*send)(void *self, const char *token, const void *block, size_t len, struct mr_error *);
   int (*resolve)(void *self, const char *label, struct mr_error *); /* >= 0: enum mr_outcome */
   int (*evolve)(void *self, const struct ArrowSchema *to,
@@ -390,8 +393,8 @@ struct mr_sink {
    * block only while its record is younger than half of it, and stops else. 0: for ever. No I/O;
    * asked before each send, after start. */
   int64_t (*window)(void *self);
-  /* What the target takes at once (idempotent: one block). A unit that has reached it is ended, with
-   * the batches that were on their way to it; 0: no bound. */
+  /* What the target takes at once (idempotent: one block). A unit that has reached it is ended,
+   * with the batches that were on their way to it; 0: no bound. */
   int64_t unit_rows, unit_bytes;
 };
 enum {

@@ -475,9 +475,21 @@ static bool is_young(const struct mr_stage *s)
   return window_ms <= 0 || (mr_now_us(s->p->os) - s->snk.recorded_us) / 500 < window_ms;
 }
 
-/* Sends the block until the target has it. */
+/* The target refused the block for one row when it was sent for the first time, so it never landed:
+ * the unit is written again, under another label, without the row. */
+static int without_row(struct mr_stage *s, const struct mr_unit *u, const struct mr_error *refusal)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  int st = forget_block(s, u, &err);
+  if (st != MR_COMMIT_AGAIN)
+    return st;
+  mr_unit_isolate(s, refusal);
+  return MR_COMMIT_REWRITE;
+}
+
+/* Sends the block until the target has it. fresh: it was never sent before. */
 static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
-                      struct mr_error *err)
+                      bool fresh, struct mr_error *err)
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
@@ -487,11 +499,12 @@ static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, s
       return st;
     if (st >= 0)
       break;
-    if (st == MR_UNSURE)
-      st = MR_RETRY;
+    if (st == MR_REJECT && fresh && tries == 1 && err->batch && err->row >= 0)
+      return without_row(s, u, err);
+    st = st == MR_UNSURE ? MR_RETRY : st == MR_REJECT ? MR_FATAL : st;
     err->unit_lost = false;
     if ((st = failed(s, st, err, &tries)))
-      return st == MR_COMMIT_REWRITE ? MR_FATAL : st;
+      return st;
   }
   int st = mr_commit_positions(s, u, u->label, err);
   if (st)
@@ -518,7 +531,7 @@ static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_er
   if (!st)
     st = record(s, u, MR_PENDING_SEALED, err);
   if (!st)
-    st = send_block(s, u, b.bytes->data, b.bytes->len, err);
+    st = send_block(s, u, b.bytes->data, b.bytes->len, true, err);
   else if (st == MR_COMMIT_AGAIN) {
     int dropped = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
     st = dropped ? dropped : st;
@@ -587,7 +600,7 @@ static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *
   int st = STORE_TRY(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
   if (st == MR_FENCED)
     return MR_COMMIT_DONE; /* finished meanwhile */
-  return st ? st : send_block(s, u, data, len, err);
+  return st ? st : send_block(s, u, data, len, false, err);
 }
 
 static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n)

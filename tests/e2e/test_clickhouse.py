@@ -101,6 +101,18 @@ def test_refused_rows_are_letters(clickhouse, target, millrace):
         ("out", "22003", "id")}
 
 
+def test_rows_that_only_the_server_refuses_are_letters(clickhouse, target, millrace):
+    clickhouse.query("CREATE TABLE t (id UInt8, CONSTRAINT small CHECK id NOT IN (7, 100, 200))"
+                     " ENGINE = MergeTree ORDER BY id SETTINGS"
+                     " non_replicated_deduplication_window = 100", target)
+    text = generated(300) + "dead_letter: {file: {path: rejected.jsonl}}\n"
+    result = millrace.run(text).expect(4)
+    assert clickhouse.value("SELECT count(), uniqExact(id) FROM t", target) == "253\t253"
+    letters = dead_letters(millrace)
+    assert len(letters) == 47 and sum(e["code"] == "469" for e in letters) == 3
+    assert "Column values" not in result.text and "Column values" not in str(letters)
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_spoiled_answers_neither_lose_nor_repeat(clickhouse, target, millrace, fault):
     with HttpFaults(clickhouse.port) as proxy:

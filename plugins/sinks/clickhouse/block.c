@@ -117,6 +117,12 @@ static void insert_query(const struct ch_sink *s, struct sql_buf *out)
   sql_buf_str(out, ") FORMAT Native");
 }
 
+static void nonce_text(const uint8_t *nonce, char ret[2 * CH_NONCE + 1])
+{
+  for (int i = 0; i < CH_NONCE; i++)
+    snprintf(ret + 2 * i, 3, "%02x", nonce[i]);
+}
+
 static int put_head(struct body *b, struct sql_buf *columns, struct sql_buf *query, bool in_url)
 {
   uint8_t head[HEAD] = {0};
@@ -128,6 +134,7 @@ static int put_head(struct body *b, struct sql_buf *columns, struct sql_buf *que
   memcpy(head + 16, &flags, 4);
   if (getrandom(head + 20, CH_NONCE, 0) != CH_NONCE)
     return MR_FATAL;
+  nonce_text(head + 20, b->s->sealed);
   memcpy(head + 36, lengths, 8);
   int status = b->put(b->out, head, HEAD);
   if (status >= 0)
@@ -179,8 +186,7 @@ int ch_block_read(const void *data, size_t len, struct ch_block *ret, struct mr_
   memcpy(lengths, p + 36, 8);
   if ((size_t)lengths[0] + lengths[1] > len - HEAD)
     return ch_fail(err, MR_FATAL, "", "the kept block is cut off");
-  for (int i = 0; i < CH_NONCE; i++)
-    snprintf(ret->nonce + 2 * i, 3, "%02x", p[20 + i]);
+  nonce_text(p + 20, ret->nonce);
   ret->compressed = flags & 1;
   ret->columns = strndup((const char *)p + HEAD, lengths[0]);
   ret->query = lengths[1] ? strndup((const char *)p + HEAD + lengths[0], lengths[1]) : NULL;

@@ -62,6 +62,13 @@ struct ch_table {
   char *version_column, *deleted_column; /* of ReplacingMergeTree, or NULL */
 };
 
+/* A batch of the unit: which row of the block is which of its rows. */
+struct ch_written {
+  uint64_t batch;
+  int64_t first, rows; /* in the block */
+  uint8_t *dead;       /* bit i: its row i is not there; NULL: all are */
+};
+
 struct ch_sink {
   const struct mr_host *host;
   const struct ch_conf *conf;
@@ -91,8 +98,11 @@ struct ch_sink {
   bool learned, lenient, warned;
   bool exactly_once; /* a block that comes twice is known by its token */
 
-  int64_t rows;     /* of the unit */
-  uint64_t version; /* of the last row, and the lane it is of */
+  int64_t rows; /* of the unit */
+  struct ch_written *written;
+  int n_written, cap_written;
+  char sealed[2 * CH_NONCE + 1]; /* nonce of the block that was sealed last */
+  uint64_t version;              /* of the last row, and the lane it is of */
   uint32_t version_lane;
   uint8_t *dead, *deleted;
   int64_t dead_cap, deleted_cap;

@@ -116,6 +116,8 @@ void ch_free(void *self)
   struct ch_sink *s = self;
   if (!s)
     return;
+  ch_abort(s, NULL, NULL);
+  free(s->written);
   ch_http_close(s);
   ch_target_forget(s);
   ch_server_forget(&s->server);

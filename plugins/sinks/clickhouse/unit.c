@@ -3,6 +3,7 @@
  */
 #include "clickhouse.h"
 
+#define CODE_VIOLATED 469     /* VIOLATED_CONSTRAINT */
 #define ROWS_OF_BATCH_BITS 20 /* a version is a position, and a number below it for the row */
 
 int ch_start(void *self, struct mr_error *err)
@@ -26,6 +27,9 @@ static void clear(struct ch_sink *s)
 {
   for (int i = 0; i < s->n_nodes; i++)
     ch_node_clear(&s->node[i]);
+  for (int i = 0; i < s->n_written; i++)
+    free(s->written[i].dead);
+  s->n_written = 0;
   s->rows = 0;
 }
 
@@ -163,6 +167,45 @@ static int64_t put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_
   return rows;
 }
 
+/* Makes the rows findable by their number in the block. */
+static bool remember(struct ch_sink *s, const struct mr_batch *b, const struct ch_batch *work,
+                     int64_t rows)
+{
+  size_t bytes = (size_t)b->rows.length / 8 + 1;
+  if (s->n_written == s->cap_written) {
+    int cap = s->cap_written ? 2 * s->cap_written : 64;
+    struct ch_written *grown = realloc(s->written, (size_t)cap * sizeof *grown);
+    if (!grown)
+      return false;
+    s->written = grown;
+    s->cap_written = cap;
+  }
+  struct ch_written w = {.batch = b->id, .first = s->rows, .rows = rows};
+  if (work->n_dead && !(w.dead = malloc(bytes)))
+    return false;
+  if (w.dead)
+    memcpy(w.dead, work->dead, bytes);
+  s->written[s->n_written++] = w;
+  return true;
+}
+
+/* The batch and row that a row of the block is. */
+static bool find_row(const struct ch_sink *s, int64_t at, struct mr_error *err)
+{
+  for (int i = 0; i < s->n_written; i++) {
+    const struct ch_written *w = &s->written[i];
+    int64_t k = at - w->first, row = 0;
+    if (k < 0 || k >= w->rows)
+      continue;
+    for (; w->dead && (k > 0 || mr_bit_get(w->dead, row)); row++)
+      k -= !mr_bit_get(w->dead, row);
+    err->batch = w->batch;
+    err->row = w->dead ? row : k;
+    return true;
+  }
+  return false;
+}
+
 int ch_write(void *self, const struct mr_batch *b, struct mr_error *err)
 {
   struct ch_sink *s = self;
@@ -184,6 +227,7 @@ int ch_write(void *self, const struct mr_batch *b, struct mr_error *err)
   int64_t rows = ok ? put_batch(s, b, &work) : 0;
   for (int i = 0; i < s->n_nodes; i++)
     ok = ok && !ch_node_failed(&s->node[i]);
+  ok = ok && (r.status < 0 || remember(s, b, &work, rows));
   if (ok && r.status >= 0) {
     s->rows += rows;
     return MR_OK;
@@ -228,6 +272,18 @@ static int check_columns(struct ch_sink *s, const struct ch_block *b, struct mr_
                         s->shown, s->where, s->server.version);
 }
 
+/* "Constraint `c` for table … is violated at row 3.": it alone, and nothing of the block landed. */
+static int violated(struct ch_sink *s, const struct ch_block *b, struct mr_error *err)
+{
+  static const char words[] = "violated at row ";
+  const char *p = strstr(err->msg, words);
+  int64_t row = 0;
+  for (p = p ? p + sizeof words - 1 : ""; *p >= '0' && *p <= '9' && row < INT32_MAX; p++)
+    row = 10 * row + (*p - '0');
+  bool mine = !memcmp(s->sealed, b->nonce, sizeof s->sealed);
+  return mine && row > 0 && find_row(s, row - 1, err) ? MR_REJECT : MR_FATAL;
+}
+
 /* The answer to an INSERT is empty; what else came is an error, or not from this server. */
 static int insert(struct ch_sink *s, const struct ch_block *b, const char *settings,
                   struct mr_error *err)
@@ -245,6 +301,8 @@ static int insert(struct ch_sink *s, const struct ch_block *b, const char *setti
     return status;
   if (a.http != 200 || a.code || a.body.len)
     status = ch_refused(s, &a, "INSERT", err);
+  if (a.code == CODE_VIOLATED)
+    status = violated(s, b, err);
   sql_buf_done(&a.body);
   return status == MR_BADCONF ? MR_FATAL : status;
 }
