@@ -57,12 +57,15 @@ class Members:
         """Takes those off the list that ended by themselves: none may."""
         for member in [m for m in self.running if not m.alive()]:
             self.running.remove(member)
-            self.wrong.append(member.wait().err[-1500:])
+            ended = member.wait()
+            self.wrong.append(f"exit code {ended.code}: {ended.err[-1500:]}")
 
     def stop(self, member):
         self.running.remove(member)
-        if member.terminate(60).code != 0:
-            self.wrong.append(member.log[-1500:])
+        early = not member.log  # it may not have come to hear SIGTERM yet
+        code = member.terminate(60).code
+        if code != 0 and not (early and code == -signal.SIGTERM):
+            self.wrong.append(f"exit code {code}: {member.log[-1500:]}")
 
     def kill(self, member):
         self.running.remove(member)
