@@ -302,6 +302,7 @@ int maria_connect(struct maria_conn *c, struct mr_error *err)
   int status = open_connection(c, err);
   if (status >= 0)
     status = prepare_session(c, err);
+  c->connected++;
   if (status >= 0)
     return MR_OK;
   maria_close(c);

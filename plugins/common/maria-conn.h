@@ -73,6 +73,7 @@ struct maria_conn {
   uint64_t old_id;       /* session of a connection that was lost in a transaction; 0: none */
   char *old_peer, *peer; /* how the server names our end, to know it again */
   unsigned long id;      /* of this connection */
+  uint64_t connected;    /* how many connections there were: what a session had went with it */
   struct maria_data data;
   struct maria_fetch *fetch; /* whose rows come on this connection; NULL: none */
 };

@@ -41,7 +41,7 @@ static void stage_column(const struct my_column *c, struct sql_buf *sql)
 int my_stage_prepare(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  if (s->staged && !s->stage_used)
+  if (s->staged && s->stage_of == s->conn.connected && !s->stage_used)
     return MR_OK;
   sql_buf_str(&sql,
               "DROP TEMPORARY TABLE IF EXISTS " MY_STAGE "; CREATE TEMPORARY TABLE " MY_STAGE " (");
@@ -53,6 +53,7 @@ int my_stage_prepare(struct my_sink *s, struct mr_error *err)
   int status = my_statement(s, &sql, "CREATE TEMPORARY TABLE for", MARIA_GIVE_UP, err);
   sql_buf_done(&sql);
   s->staged = status >= 0;
+  s->stage_of = s->conn.connected;
   s->stage_used = false;
   return status;
 }

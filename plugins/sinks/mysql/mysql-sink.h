@@ -61,11 +61,12 @@ struct my_sink {
   enum maria_form form;
   struct sql_buf load_sql; /* up to the rows: LOAD DATA whole, INSERT up to VALUES */
 
-  bool in_unit;                 /* begin was called */
-  bool changed;                 /* the table has not the types that were learnt */
-  bool careful;                 /* rows were refused lately: each write answers for itself */
-  bool savepoint;               /* the stretch has one */
-  bool staged;                  /* the staging table exists on this connection */
+  bool in_unit;   /* begin was called */
+  bool changed;   /* the table has not the types that were learnt */
+  bool careful;   /* rows were refused lately: each write answers for itself */
+  bool savepoint; /* the stretch has one */
+  bool staged;    /* the staging table was made, by the connection stage_of */
+  uint64_t stage_of;
   bool stage_used;              /* it has had rows */
   bool dirty;                   /* it has rows of this stretch */
   bool has_delete;              /* one of them is a delete */

@@ -17,12 +17,9 @@ static int simple(struct my_sink *s, const char *sql, struct mr_error *err)
 int my_start(void *self, struct mr_error *err)
 {
   struct my_sink *s = self;
-  bool fresh = !s->conn.db;
   int status = maria_connect(&s->conn, err);
   if (status < 0)
     return status;
-  if (fresh)
-    s->staged = false;
   if (s->learned)
     return MR_OK;
   if (s->in.release) /* else only data can tell the columns: opened anew when they are known */

@@ -414,6 +414,27 @@ def test_a_killed_session_loses_the_unit_and_nothing_else(table, made):
     assert ids(table) == [0, 1, 2]
 
 
+def test_a_staging_table_that_went_with_its_session_is_made_again(db):
+    """Lost before it had rows, and reread connected anew: nothing else tells that it is gone."""
+    db.sql("CREATE TABLE t (id varchar(10) PRIMARY KEY, v bigint)")
+    with sink(db, OPS, mode="upsert", key=["id"]) as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 1, 1, 1)})
+        s.begin(unit)
+        [session] = db.sessions()
+        db.server.sql(f"KILL {session}")
+        with pytest.raises(Failure) as caught:
+            s.write(batch(OPS, [("a", 1, "insert")]))
+            s.commit(unit)
+        assert caught.value.unit_lost
+        assert s.reread(unit)["0"][:2] == (0, 2)
+        unit = s.unit({"0": (0, 1, 2, 1)})
+        s.begin(unit)
+        s.write(batch(OPS, [("a", 1, "insert")]))
+        s.commit(unit)
+    assert db.sql("SELECT * FROM t") == [("a", 1)]
+
+
 def test_an_old_session_that_holds_the_lane_is_ended(table, proxy):
     """The network breaks in a transaction; the server does not know. The next connection ends it."""
     with sink(table, url=proxy.url(table), statement_timeout="2s", commit_timeout="2s") as s:
