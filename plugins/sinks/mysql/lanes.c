@@ -25,6 +25,25 @@ static int simple(struct my_sink *s, const char *sql, const char *what, struct m
   return maria_exec(&s->conn, sql, what, MARIA_GO_ON, err);
 }
 
+/* A connection that breaks in a transaction is remembered: its session may hold lane rows. */
+static int start_transaction(struct my_sink *s, struct mr_error *err)
+{
+  s->conn.in_tx = true;
+  return simple(s, "START TRANSACTION", "START TRANSACTION", err);
+}
+
+/* COMMIT after a good status, else ROLLBACK. */
+static int end_transaction(struct my_sink *s, int status, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  if (status >= 0)
+    status = simple(s, "COMMIT", "COMMIT", err);
+  if (status < 0 && s->conn.db && simple(s, "ROLLBACK", "ROLLBACK", &ignored) < 0)
+    maria_close(&s->conn);
+  s->conn.in_tx = false;
+  return status;
+}
+
 static int try_read(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
@@ -143,7 +162,7 @@ static int give_lanes(struct my_sink *s, MYSQL_RES *res, const char *source, mr_
 static int raise_owners(struct my_sink *s, const char *where, MYSQL_RES **ret, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int status = simple(s, "START TRANSACTION", "START TRANSACTION", err);
+  int status = start_transaction(s, err);
   sql_buf_fmt(&sql, "UPDATE %s SET owner = owner + 1%s", s->offsets_name, where);
   if (status >= 0)
     status =
@@ -154,13 +173,6 @@ static int raise_owners(struct my_sink *s, const char *where, MYSQL_RES **ret, s
     status = maria_query(&s->conn, sql_buf_text(&sql), "SELECT from millrace_offsets", ret, err);
   sql_buf_done(&sql);
   return status;
-}
-
-static void give_up_transaction(struct my_sink *s)
-{
-  struct mr_error ignored = {.size = sizeof ignored};
-  if (s->conn.db && simple(s, "ROLLBACK", "ROLLBACK", &ignored) < 0)
-    maria_close(&s->conn);
 }
 
 int my_take(void *self, const char *source, const char *const *lane_name, size_t n,
@@ -180,10 +192,7 @@ int my_take(void *self, const char *source, const char *const *lane_name, size_t
   sql_buf_byte(&where, ')');
   status = raise_owners(s, sql_buf_text(&where), &res, err);
   sql_buf_done(&where);
-  if (status >= 0)
-    status = simple(s, "COMMIT", "COMMIT", err);
-  else
-    give_up_transaction(s);
+  status = end_transaction(s, status, err);
   if (status >= 0)
     status = give_lanes(s, res, source, mark, out, err);
   mysql_free_result(res);
@@ -230,13 +239,10 @@ int my_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
   MYSQL_RES **row = calloc(u->n + 1, sizeof *row);
   int status = row ? maria_connect(&s->conn, err) : src_no_memory(err);
   if (status >= 0)
-    status = simple(s, "START TRANSACTION", "START TRANSACTION", err);
+    status = start_transaction(s, err);
   for (uint32_t i = 0; status >= 0 && i < u->n; i++)
     status = raise_lane(s, &u->mark[i], &row[i], err);
-  if (status >= 0)
-    status = simple(s, "COMMIT", "COMMIT", err);
-  else
-    give_up_transaction(s);
+  status = end_transaction(s, status, err);
   for (uint32_t i = 0; status >= 0 && i < u->n; i++)
     status = give_lanes(s, row[i], u->mark[i].source, mark, out, err);
   for (uint32_t i = 0; row && i < u->n; i++)
@@ -271,17 +277,14 @@ int my_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *
   struct sql_buf sql = {0};
   int status = maria_connect(&s->conn, err);
   if (status >= 0)
-    status = simple(s, "START TRANSACTION", "START TRANSACTION", err);
+    status = start_transaction(s, err);
   for (size_t i = 0; status >= 0 && i < n; i++) {
     sql_buf_clear(&sql);
     insert_sql(s, &sql, &lend[i]);
     status = simple(s, sql_buf_text(&sql), "INSERT INTO millrace_offsets", err);
   }
   sql_buf_done(&sql);
-  if (status >= 0)
-    status = simple(s, "COMMIT", "COMMIT", err);
-  else
-    give_up_transaction(s);
+  status = end_transaction(s, status, err);
   if (status == MR_REJECT && err->native == 1062)
     status = MR_FENCED; /* the row is there: another process was first, or our own lost answer */
   else if (status == MR_REJECT)
