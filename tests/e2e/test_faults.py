@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from faults import backends, common, kills, memory
+from faults import backends, common, kills, memory, starrocks
 from servers import trades
 
 SEED = random.SystemRandom().randrange(10 ** 6)
@@ -28,6 +28,11 @@ def test_kills(where, kind):
 
 def test_kills_of_a_pipeline_into_clickhouse(where, clickhouse):
     check(kills.run(*where, "clickhouse", 10, SEED, clickhouse))
+
+
+@pytest.mark.parametrize("knob", [("commit", "late"), ("prepare", "drop_after")])
+def test_kills_of_a_pipeline_into_starrocks(kafka, tmp_path, knob):
+    check(starrocks.run(kafka, tmp_path, *knob, 5, SEED))
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])

@@ -164,6 +164,42 @@ def test_a_partial_update_leaves_other_columns(server):
     assert be["partial_update"] == "true" and be["columns"] == "`id`,`b`,__op"
 
 
+@pytest.mark.parametrize("form", ["json", "csv"])
+@pytest.mark.parametrize("log", [True, False])
+def test_refused_rows_by_the_calls(server, form, log):
+    """prepare fails; written again, the batch is tried alone, and the bad rows are rejected."""
+    from abi import REJECT, Failure
+    schema = pa.schema([("id", pa.int64()), ("name", pa.string())])
+    rows = pa.record_batch([pa.array(range(40)), pa.array([f"n{i}" for i in range(40)])], schema=schema)
+    server.filters = lambda row: row["id"] in (0, 17, 39)
+    with sink(server, schema, format=form, compression="lz4") as made:
+        with pytest.raises(Failure) as caught:
+            load(made, rows)
+        assert caught.value.status == REJECT and caught.value.unit_lost
+        made.abort(made.unit({}))
+        if not log:
+            server.fault("error_log", "http", status=404, times=100)
+        load(made, rows)
+        assert sorted(r[1] for r in made.rejects) == [0, 17, 39]
+        assert all("not wanted" in r[3] or "filtered" in r[3] for r in made.rejects)
+    assert ids(server) == [i for i in range(40) if i not in (0, 17, 39)]
+
+
+def test_ddl_is_the_table_that_it_makes(millrace, server):
+    """discover --ddl asks no server; DATETIME has no precision, microseconds arrive."""
+    server.tables.clear()
+    millrace.write("in.jsonl", '{"id": 1, "at": "2026-01-28T10:00:00.123456Z", "name": "x"}\n')
+    options = "      create: true\n      mode: upsert\n      key: id\n"
+    text = pipeline(server, options, "{id: uint64, at: timestamptz, name: utf8}")
+    done = millrace.command("discover", "--ddl", millrace.write("p.yaml", text), "out").expect(0)
+    assert server.seen() == [] and server.statements == []
+    assert "DATETIME" in done.out and "DATETIME(" not in done.out
+    statement = "".join(line for line in done.out.splitlines(True) if not line.startswith("--"))
+    millrace.run(text).expect(0)
+    assert " ".join(statement.split()).rstrip(";") == " ".join(server.tables["db.t"].ddl.split())
+    assert server.rows("db.t")[0]["at"] == dt.datetime(2026, 1, 28, 10, 0, 0, 123456)
+
+
 def test_the_example_pipeline(kafka, millrace, server):
     """pipelines/trades-starrocks.yaml, as it is: the table is created, the second run does nothing."""
     server.databases.add("shop")

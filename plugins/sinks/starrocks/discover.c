@@ -147,3 +147,33 @@ int sr_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void
   sr_free(s);
   return status;
 }
+
+/* The type of each column, and the statement. */
+static int put_ddl(struct sr_sink *s, struct sql_buf *text, struct mr_error *err)
+{
+  bool key_given = s->conf->key.n > 0;
+  for (int64_t i = 0; i < s->in.n_children; i++) {
+    const struct ArrowSchema *c = s->in.children[i];
+    if (mr_schema_is_system(c))
+      continue;
+    sr_type_ddl(c, key_given && sr_in_key(s, c->name), text);
+    sql_buf_byte(text, '\n');
+  }
+  int status = sr_target_ddl(s, text, err);
+  sql_buf_byte(text, '\n');
+  return status;
+}
+
+int sr_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  void *self = NULL;
+  struct sql_buf text = {0};
+  int status = sr_open(o, &self, err);
+  if (status >= 0)
+    status = put_ddl(self, &text, err);
+  if (status >= 0)
+    status = put_text(put, out, &text, err);
+  sql_buf_done(&text);
+  sr_free(self);
+  return status;
+}

@@ -28,6 +28,25 @@ static bool add_names(struct sr_sink *s, struct curl_slist **list, const char *l
   return add(list, "db", s->database) && add(list, "table", s->table) && add(list, "label", label);
 }
 
+/* A header that libcurl would add, taken out. */
+static bool bare(struct curl_slist **list, const char *line)
+{
+  struct curl_slist *grown = curl_slist_append(*list, line);
+  if (grown)
+    *list = grown;
+  return grown;
+}
+
+/* The one header of loads that begin needs, too. */
+static bool add_warehouse(struct sr_sink *s, struct curl_slist **list)
+{
+  const char *const *value = s->conf->headers.item;
+  for (size_t i = 0; i < s->conf->headers.n; i++)
+    if (!strcasecmp(s->conf->headers.key[i], "warehouse"))
+      return add(list, "warehouse", value[i]);
+  return true;
+}
+
 /* Sends a request and reads the verdict; the headers are freed. */
 static enum sr_verdict ask(struct sr_sink *s, struct sr_request *r, bool headers_ok,
                            const char *what, struct sr_reply *ret, struct mr_error *err)
@@ -64,9 +83,10 @@ enum sr_verdict sr_step(struct sr_sink *s, enum sr_step step, const char *label,
   static const char *const what[] = {"begin", "prepare", "commit", "rollback"};
   struct sr_request r = {
       .method = "POST", .path = path[step], .timeout_ms = s->conf->request_timeout_ms};
-  bool ok = add_names(s, &r.headers, label);
+  bool ok = add_names(s, &r.headers, label) && bare(&r.headers, "Content-Type:");
   if (step == STEP_BEGIN)
-    ok = ok && add_number(&r.headers, "timeout", s->conf->transaction_timeout_ms / 1000) &&
+    ok = ok && add_warehouse(s, &r.headers) &&
+         add_number(&r.headers, "timeout", s->conf->transaction_timeout_ms / 1000) &&
          add_number(&r.headers, "idle_transaction_timeout", s->conf->transaction_timeout_ms / 1000);
   if (step == STEP_PREPARE)
     ok = ok && add_number(&r.headers, "prepared_timeout", s->conf->prepared_timeout_ms / 1000);

@@ -234,4 +234,5 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = sr_check,
     .discover = sr_discover,
+    .ddl = sr_ddl,
 };

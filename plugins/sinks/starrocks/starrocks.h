@@ -224,6 +224,8 @@ int sr_target_columns(struct sr_sink *s, struct mr_error *err);
 /* Matches the input with the columns that are known. */
 int sr_target_plan(struct sr_sink *s, struct mr_error *err);
 void sr_target_forget(struct sr_sink *s);
+/* Does the pipeline file name this column as part of the key? */
+bool sr_in_key(const struct sr_sink *s, const char *name);
 /* The statement that makes the table. */
 int sr_target_ddl(struct sr_sink *s, struct sql_buf *out, struct mr_error *err);
 int sr_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
@@ -246,5 +248,6 @@ int sr_resolve(void *self, const char *label, struct mr_error *err);
 int sr_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 int sr_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
+int sr_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 
 #endif

@@ -31,7 +31,7 @@ static int column_find(const struct sr_sink *s, const char *name)
   return -1;
 }
 
-static bool in_key(const struct sr_sink *s, const char *name)
+bool sr_in_key(const struct sr_sink *s, const char *name)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; i < s->conf->key.n; i++)
@@ -165,7 +165,7 @@ static int all_columns_ddl(struct sr_sink *s, struct sql_buf *keys, struct sql_b
   }
   for (int64_t i = 0; i < s->in.n_children && status >= 0; i++) {
     const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c) || in_key(s, c->name) || (!s->conf->key.n && i == first))
+    if (mr_schema_is_system(c) || sr_in_key(s, c->name) || (!s->conf->key.n && i == first))
       continue;
     sql_buf_str(out, ", ");
     status = column_ddl(s, c, false, out, err);
@@ -229,7 +229,7 @@ static bool altering(struct sr_sink *s, struct mr_error *err)
   mysql_free_result(res);
   sql_buf_done(&sql);
   if (runs) {
-    src_fail(err, MR_RETRY, "", "waiting for ALTER TABLE of %s", s->shown);
+    src_fail(err, MR_RETRY, "", "ALTER TABLE of %s has not finished yet", s->shown);
     err->retry_ms = 200;
   }
   return runs;
@@ -364,7 +364,7 @@ static int check_mode(struct sr_sink *s, struct mr_error *err)
     if (c->is_key && c->source < 0)
       return src_badconf(err, "table", "key column %s of %s is not among the pipeline's columns",
                          c->name, s->shown);
-    if (c->is_key != in_key(s, c->name))
+    if (c->is_key != sr_in_key(s, c->name))
       return src_badconf(err, "key", "column %s is %s of %s", c->name,
                          c->is_key ? "part of the primary key" : "not part of the primary key",
                          s->shown);

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 at random moments of a pipeline into the StarRocks stand-in, each fault of the stand-in on
+in turn. usage: ./dev faults starrocks [--n N] [--seed S] [--only STEP-ACTION,...]"""
+
+import argparse
+import functools
+import pathlib
+import random
+import sys
+import tempfile
+import time
+
+from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, wanted_rows
+from servers import trades
+from servers.kafka import Kafka
+from servers.runner import Millrace
+from servers.starrocks import StarRocks
+
+RATE = 1500  # rows a second: the stand-in reads rows in Python
+EARLIEST_MS, LATEST_MS = 50, 600
+KNOBS = [("none", "none"), ("begin", "drop_after"), ("load", "drop_after"), ("load", "half"),
+         ("load", "fail"), ("prepare", "drop_before"), ("prepare", "drop_after"),
+         ("prepare", "late"), ("commit", "drop_before"), ("commit", "drop_after"),
+         ("commit", "late"), ("commit", "fail"), ("commit", "fail_after"), ("commit", "http"),
+         ("commit", "http_after"), ("commit", "hang"), ("commit", "half"), ("state", "drop_before"),
+         ("fe", "http"), ("fe", "unreachable")]
+
+SINK = """    starrocks:
+      url: {url}
+      sql_port: {port}
+      password: secret
+      table: db.trades
+      request_timeout: 1s
+"""
+
+
+def found_rows(server):
+    return [tuple(row[f] for f in trades.FIELDS) for row in server.rows("db.trades")]
+
+
+def run(kafka, folder, step, action, kills, seed):
+    """Kills the program `kills` times while answers fail, lets it finish, compares."""
+    chance = random.Random(f"{seed}-{step}-{action}")
+    name, begun = f"sr{time.monotonic_ns()}", time.monotonic()
+    topic = kafka.create_topic(name, PARTITIONS)
+    stream = Stream(kafka, topic, RATE, False)
+    with StarRocks() as server:
+        columns = ", ".join(f"`{f}` BIGINT" for f in trades.FIELDS)
+        server.create(f"CREATE TABLE db.trades ({columns}) DUPLICATE KEY (trade_id)")
+        program = Millrace(pathlib.Path(folder) / name, {"KAFKA_BROKERS": kafka.brokers})
+        text = pipeline(topic, SINK.format(url=server.fe_url, port=server.mysql.port))
+        try:
+            stream.start()
+            for _ in range(kills):
+                if step != "none":
+                    server.fault(step, action, times=2, skip=chance.randrange(2), status=503,
+                                 delay=chance.uniform(0.05, 0.5), message="try again")
+                running = program.start(text, "--quiet")
+                time.sleep(chance.uniform(EARLIEST_MS, LATEST_MS) / 1000)
+                running.kill()
+            count = stream.finish()
+            server.faults.clear()
+            time.sleep(0.6)  # what is late may land
+            program.run(text, timeout=120).expect(0)
+        finally:
+            stream.done.set()
+            program.stop_all()
+        lost, duplicated, wrong = compare_rows(found_rows(server), wanted_rows(count, False))
+        left = sum(state not in ("VISIBLE", "ABORTED") for state in server.states().values())
+        return Outcome(f"{step}, {action}", kills, count, lost, duplicated, wrong + left,
+                       time.monotonic() - begun, f"seed {seed}, {len(server.hit)} answers spoiled")
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(prog="./dev faults starrocks", description=__doc__)
+    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", type=lambda names: names.split(","))
+    options = parser.parse_args(arguments)
+    each = max(1, options.n // len(KNOBS))
+    knobs = [k for k in KNOBS if not options.only or "-".join(k) in options.only]
+    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
+        with Kafka(f"{folder}/kafka", heap="1g") as kafka:
+            return report([functools.partial(run, kafka, folder, *knob, each, options.seed)
+                           for knob in knobs])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
