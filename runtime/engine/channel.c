@@ -15,6 +15,7 @@ bool mr_channel_init(struct mr_channel *c, struct mr_os *os, size_t slots,
 void mr_channel_finish(struct mr_channel *c)
 {
   struct mr_message *m;
+  mr_shape_unref(c->shape);
   if (!c->ring.slot)
     return;
   while ((m = mr_ring_pop(&c->ring)))

@@ -12,8 +12,10 @@ struct mr_overflow {
   struct mr_message *m;
   struct mr_overflow *next;
 };
+struct mr_stage;
 struct mr_channel {
   struct mr_ring ring;
+  struct mr_stage *from; /* who sends */
   struct mr_os *os;
   struct mr_event *producer, *consumer; /* the stages' events */
   struct mr_overflow *first, *last;     /* producer's thread only */
@@ -21,6 +23,7 @@ struct mr_channel {
   /* consumer's thread */
   bool blocked; /* a barrier of this channel waits for the other channels */
   bool ended;
+  struct mr_shape *shape; /* of what came last; NULL: nothing yet */
 };
 bool mr_channel_init(struct mr_channel *c, struct mr_os *os, size_t slots,
                      struct mr_event *producer, struct mr_event *consumer);

@@ -165,6 +165,7 @@ static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader
     f->to[to->instance] = to;
     if (!mr_channel_init(&f->channel[to->instance], p->os, CHANNEL_SLOTS, &from->event, &to->event))
       g_error("out of memory");
+    f->channel[to->instance].from = from;
     g_ptr_array_add(to->inputs, &f->channel[to->instance]);
   }
   g_ptr_array_add(from->outputs, f);

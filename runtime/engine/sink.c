@@ -2,6 +2,7 @@
 /* A sink's loop: gathers batches into a unit, commits it at barriers, skips what it has already. */
 #include "engine/engine.h"
 #include "data/array.h"
+#include "data/types.h"
 #include <stdio.h>
 
 /* A unit takes at most this share of settings.memory before the sink asks for a barrier. */
@@ -282,6 +283,10 @@ static bool on_attempt(struct mr_stage *s, struct mr_message *m)
 static bool on_shape(struct mr_stage *s, struct mr_message *m)
 {
   struct mr_error err = MR_ERROR_INIT;
+  if (s->in && mr_schema_equal(&s->in->schema, &m->shape->schema, NULL)) {
+    mr_message_unref(m); /* the second of inputs that agree */
+    return true;
+  }
   struct mr_shape *in = mr_shape_ref(m->shape);
   mr_message_unref(m);
   /* the barrier before it was void when an attempt is on its way: so is the unit */
@@ -317,8 +322,22 @@ static bool on_shape(struct mr_stage *s, struct mr_message *m)
   return ok && st >= 0;
 }
 
+/* The batch is of an input that was known before the others. */
+static bool learn(struct mr_stage *s, const struct mr_message *batch)
+{
+  struct mr_message *m = mr_message_control(MR_MSG_SHAPE, 0);
+  if (!m)
+    g_error("out of memory");
+  m->shape = mr_shape_ref(batch->shape);
+  return on_shape(s, m);
+}
+
 static bool handle(struct mr_stage *s, struct mr_message *m)
 {
+  if (m->kind == MR_MSG_BATCH && !s->in && !learn(s, m)) {
+    mr_message_unref(m);
+    return false;
+  }
   switch (m->kind) {
   case MR_MSG_BATCH: return on_batch(s, m);
   case MR_MSG_BARRIER: return on_barrier(s, m);

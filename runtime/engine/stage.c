@@ -3,6 +3,9 @@
 #include "plug/plug.h"
 #include <stdio.h>
 #include <unistd.h>
+#include "data/array.h"
+#include "data/types.h"
+#include "plug/check.h"
 
 #define BACKOFF_FIRST_US 50000
 #define BACKOFF_CAP_US 10000000
@@ -146,6 +149,29 @@ static void drop_void(struct mr_stage *s)
   unblock(s);
 }
 
+/* What different stages send into one has the same columns in the same order; where they are only
+ * known from the data, that shows here. false: they differ, the run has failed. */
+static bool agrees(struct mr_stage *s, struct mr_channel *c, struct mr_shape *shape)
+{
+  if (c->shape == shape)
+    return true;
+  mr_shape_unref(c->shape);
+  c->shape = mr_shape_ref(shape);
+  for (guint i = 0; i < s->inputs->len; i++) {
+    const struct mr_channel *o = s->inputs->pdata[i];
+    if (!o->shape || o->from->spec == c->from->spec ||
+        mr_schema_equal(&o->shape->schema, &shape->schema, NULL))
+      continue;
+    struct mr_error err = MR_ERROR_INIT;
+    g_autofree char *how = mr_check_difference(o->from->spec->name, &o->shape->schema,
+                                               c->from->spec->name, &shape->schema);
+    mr_fail(&err, MR_BADCONF, "%s: declare the columns, or cast them before they meet", how);
+    mr_pipeline_fail(s->p, s, MR_BADCONF, &err);
+    return false;
+  }
+  return true;
+}
+
 struct mr_message *mr_stage_next(struct mr_stage *s)
 {
   guint n = s->inputs->len;
@@ -159,6 +185,10 @@ struct mr_message *mr_stage_next(struct mr_stage *s)
       m = sort_in(s, c, m);
       if (!m)
         continue;
+      if (m->shape && !agrees(s, c, m->shape)) {
+        mr_message_unref(m);
+        return NULL;
+      }
       s->turn = (s->turn + k + (m->kind != MR_MSG_SHAPE)) % n;
       return m;
     }

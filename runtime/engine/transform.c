@@ -2,6 +2,7 @@
 /* A transform's loop. A row that it refuses is cut out and the rest goes on. */
 #include "engine/engine.h"
 #include "data/array.h"
+#include "data/types.h"
 
 static const struct mr_transform *vt(const struct mr_stage *s)
 {
@@ -83,10 +84,16 @@ static int apply_rows(struct mr_stage *s, struct mr_batch *b)
   }
 }
 
+static bool on_shape(struct mr_stage *s, struct mr_shape *in);
+
 static bool on_batch(struct mr_stage *s, struct mr_message *m)
 {
   struct mr_error err = MR_ERROR_INIT;
   struct mr_batch b;
+  if (!s->in && !on_shape(s, m->shape)) { /* of an input that was known before the others */
+    mr_message_unref(m);
+    return false;
+  }
   if (s->when && mr_when_apply(s->when, s, &m, &err) < 0) {
     mr_pipeline_fail(s->p, s, MR_FATAL, &err);
     mr_message_unref(m);
@@ -122,6 +129,8 @@ static bool announce(struct mr_stage *s)
 static bool on_shape(struct mr_stage *s, struct mr_shape *in)
 {
   struct mr_error err = MR_ERROR_INIT;
+  if (s->in && mr_schema_equal(&s->in->schema, &in->schema, NULL))
+    return true; /* the second of inputs that agree */
   if (!s->in) {
     if (!mr_stage_open(s, in) || !mr_stage_start(s))
       return false;

@@ -279,30 +279,34 @@ static struct ArrowSchema *open_stage(struct mr_checked *c, const struct mr_stag
 
 /* ---- inputs */
 
-static void report_merge(struct mr_checked *c, const struct mr_stage_spec *st, const char *a_name,
-                         const struct ArrowSchema *a, const char *b_name,
-                         const struct ArrowSchema *b)
+char *mr_check_difference(const char *a_name, const struct ArrowSchema *a, const char *b_name,
+                          const struct ArrowSchema *b)
 {
   int64_t i = 0;
   char x[128], y[128];
-  g_autofree char *message = NULL;
   mr_schema_equal(a, b, &i);
   const struct ArrowSchema *p = i < a->n_children ? a->children[i] : NULL,
                            *q = i < b->n_children ? b->children[i] : NULL;
   if (p && q && !strcmp(p->name, q->name))
-    message =
-        g_strdup_printf("the inputs differ: column `%s` is %s in `%s` and %s in `%s`", p->name,
-                        mr_type_name(p, x, sizeof x), a_name, mr_type_name(q, y, sizeof y), b_name);
-  else if (p && q)
-    message = g_strdup_printf("the inputs differ: column %d is `%s` in `%s` and `%s` in `%s`",
-                              (int)i + 1, p->name, a_name, q->name, b_name);
-  else
-    message = g_strdup_printf("the inputs differ: `%s` has a column `%s` and `%s` has not",
-                              p ? a_name : b_name,
-                              p   ? p->name
-                              : q ? q->name
-                                  : "",
-                              p ? b_name : a_name);
+    return g_strdup_printf("the inputs differ: column `%s` is %s in `%s` and %s in `%s`", p->name,
+                           mr_type_name(p, x, sizeof x), a_name, mr_type_name(q, y, sizeof y),
+                           b_name);
+  if (p && q)
+    return g_strdup_printf("the inputs differ: column %d is `%s` in `%s` and `%s` in `%s`",
+                           (int)i + 1, p->name, a_name, q->name, b_name);
+  return g_strdup_printf("the inputs differ: `%s` has a column `%s` and `%s` has not",
+                         p ? a_name : b_name,
+                         p   ? p->name
+                         : q ? q->name
+                             : "",
+                         p ? b_name : a_name);
+}
+
+static void report_merge(struct mr_checked *c, const struct mr_stage_spec *st, const char *a_name,
+                         const struct ArrowSchema *a, const char *b_name,
+                         const struct ArrowSchema *b)
+{
+  g_autofree char *message = mr_check_difference(a_name, a, b_name, b);
   mr_spec_entry_problem(c->spec, st, "input", 0, 0, message, c->problems);
 }
 

@@ -22,6 +22,9 @@ void mr_checked_free(struct mr_checked *c);
 /* The columns that a stage gives (a sink: takes), or NULL: not known. Lent. */
 const struct ArrowSchema *mr_checked_schema(const struct mr_checked *c,
                                             const struct mr_stage_spec *st);
+/* How the columns of two inputs of one stage differ, in words that name both. Caller frees. */
+char *mr_check_difference(const char *a_name, const struct ArrowSchema *a, const char *b_name,
+                          const struct ArrowSchema *b);
 /* What plugins say of their columns ("privacy: email: hash"), in the order of stages: char *, lent.
  */
 GPtrArray *mr_checked_lines(const struct mr_checked *c);
