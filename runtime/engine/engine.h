@@ -308,6 +308,9 @@ bool mr_unit_purge(struct mr_stage *s);
 /* Forgets the unit; done: it is durable; else it is aborted at the sink. */
 void mr_unit_clear(struct mr_stage *s, bool done);
 
+/* The label of unit n: [a-z0-9_]{1,64}, and no two pairs of pipeline and counter (a sink's name, or
+ * an instance's) share one: names that are cut or changed get their checksum. give. */
+char *mr_label_text(const char *pipeline, const char *counter, uint64_t n);
 /* A fresh label for the next unit (two-phase, idempotent: durable before it is used). 0,
  * MR_COMMIT_STOPPED, or < 0. */
 int mr_label_next(struct mr_stage *s);

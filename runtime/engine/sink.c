@@ -21,17 +21,29 @@ static char *label_counter(const struct mr_stage *s)
                      : g_strdup(s->spec->name);
 }
 
-/* Labels are [a-z0-9_]; names of pipelines may have more. */
+/* Does the name stand in a label as it is? Labels are [a-z0-9_]{1,64}. */
+static bool fits(const char *name, size_t room)
+{
+  return strlen(name) <= room &&
+         strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == strlen(name);
+}
+
+char *mr_label_text(const char *pipeline, const char *counter, uint64_t n)
+{
+  if (fits(pipeline, 24) && fits(counter, 18))
+    return g_strdup_printf("%s_%s_%lu", pipeline, counter, (unsigned long)n);
+  g_autofree char *both = g_strdup_printf("%s/%s", pipeline, counter);
+  g_autofree char *sum = g_compute_checksum_for_string(G_CHECKSUM_SHA256, both, -1);
+  char *l = g_strdup_printf("%.17s_%.12s_%.12s_%lu", pipeline, counter, sum, (unsigned long)n);
+  for (char *c = l; *c; c++)
+    *c = g_ascii_isalnum(*c) ? g_ascii_tolower(*c) : '_';
+  return l;
+}
+
 static char *label_text(const struct mr_stage *s, uint64_t n)
 {
   g_autofree char *counter = label_counter(s);
-  char *l = g_strdup_printf("%.24s_%.18s_%lu", s->p->spec->name, counter, (unsigned long)n);
-  for (char *c = l; *c; c++)
-    if (!g_ascii_isalnum(*c))
-      *c = '_';
-    else
-      *c = g_ascii_tolower(*c);
-  return l;
+  return mr_label_text(s->p->spec->name, counter, n);
 }
 
 /* Asks the store for a number until it answers. As mr_label_next. */

@@ -192,9 +192,33 @@ static void test_smaller_units(void)
   g_assert_cmpint(t.most_rows, >, 30);
 }
 
+/* ---- labels */
+
+static void test_labels_differ(void)
+{
+  const char *const names[][2] = {
+      {"trades", "warehouse"},
+      {"trades_of_the_northern_shops", "warehouse"},
+      {"trades_of_the_northern_stalls", "warehouse"},
+      {"trades", "warehouse_of_the_north_eastern_shops"},
+      {"trades", "warehouse_of_the_north_eastern_stalls"},
+      {"Trades", "warehouse"},
+      {"trades-a", "warehouse"},
+      {"trades_a", "warehouse"},
+  };
+  g_autoptr(GHashTable) seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+    char *label = mr_label_text(names[i][0], names[i][1], UINT64_MAX);
+    g_assert_cmpuint(strlen(label), <=, 64);
+    g_assert_cmpuint(strspn(label, "abcdefghijklmnopqrstuvwxyz0123456789_"), ==, strlen(label));
+    g_assert_true(g_hash_table_add(seen, label));
+  }
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
+  g_test_add_func("/unit/labels-differ", test_labels_differ);
   g_test_add_func("/unit/batches-stay", test_batches_stay);
   g_test_add_func("/unit/batches-stay-in-bisecting", test_batches_stay_in_bisecting);
   g_test_add_func("/unit/one-letter-a-row", test_one_letter_a_row);
