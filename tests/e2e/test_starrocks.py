@@ -29,7 +29,7 @@ def write_rows(millrace, count, first=0, name="in.jsonl"):
 
 
 def pipeline(server, options="", columns=COLUMNS, mode="whole", settings="", source=""):
-    return f"""name: to-starrocks
+    return f"""name: to_starrocks
 sources:
   - name: in
     file:

@@ -200,6 +200,17 @@ def test_ddl_is_the_table_that_it_makes(millrace, server):
     assert server.rows("db.t")[0]["at"] == dt.datetime(2026, 1, 28, 10, 0, 0, 123456)
 
 
+def test_parallel_instances_have_labels_of_their_own(millrace, server):
+    server.create("CREATE TABLE db.t (id BIGINT NOT NULL, name VARCHAR(20), price DECIMAL(18,4)) "
+                  "PRIMARY KEY (id) DISTRIBUTED BY HASH (id)")
+    write_rows(millrace, 1000)
+    write_rows(millrace, 1000, first=1000, name="in2.jsonl")  # a lane is a file
+    text = pipeline(server, "      mode: upsert\n      key: id\n").replace("in.jsonl", "in*.jsonl")
+    millrace.run(text.replace("  - name: out\n", "  - name: out\n    parallel: 2\n")).expect(0)
+    assert ids(server) == list(range(2000))
+    assert set(server.states().values()) == {"VISIBLE"} and len(server.states()) >= 2
+
+
 def test_the_example_pipeline(kafka, millrace, server):
     """pipelines/trades-starrocks.yaml, as it is: the table is created, the second run does nothing."""
     server.databases.add("shop")
