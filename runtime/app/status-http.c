@@ -46,11 +46,39 @@ static int overall(const struct mr_stage_stats *s, size_t n, const struct mr_sta
 
 /* ---- /status */
 
-static void put_stage(struct mr_json_out *w, const struct mr_spec *spec,
-                      const struct mr_stage_stats *s)
+/* What lanes have each is one number here: their sum. */
+struct summing {
+  struct mr_json_out *w;
+  const char *name; /* interned; NULL: none yet */
+  int64_t sum;
+};
+static void put_sum(struct summing *m)
 {
-  g_autofree char *safe = mr_spec_redact(spec, s->text),
-                  *last = mr_spec_redact(spec, s->last_error);
+  if (m->name)
+    mr_json_out_int(m->w, m->name, m->sum);
+}
+static void sum_metric(void *out, const char *name, const char *lane, int64_t value)
+{
+  struct summing *m = out;
+  if (g_strcmp0(m->name, name)) {
+    put_sum(m);
+    m->name = g_intern_string(name);
+    m->sum = 0;
+  }
+  m->sum += value;
+}
+
+static bool has_watermark(const struct mr_stage_stats *s)
+{
+  return s->kind == MR_STAGE_SOURCE && s->watermark_us != INT64_MIN;
+}
+
+/* Stage i of the pipeline. */
+static void put_stage(struct mr_json_out *w, struct mr_status_http *h,
+                      const struct mr_stage_stats *s, size_t i)
+{
+  g_autofree char *safe = mr_spec_redact(h->spec, s->text),
+                  *last = mr_spec_redact(h->spec, s->last_error);
   mr_json_out_open(w, NULL, '{');
   mr_json_out_text(w, "name", s->name);
   mr_json_out_text(w, "kind", kind_name(s->kind));
@@ -70,6 +98,15 @@ static void put_stage(struct mr_json_out *w, const struct mr_spec *spec,
   mr_json_out_real(w, "stall_seconds", (double)s->stall_us / 1e6);
   if (s->kind == MR_STAGE_SINK)
     mr_json_out_real(w, "lag_seconds", (double)s->lag_us / 1e6);
+  if (has_watermark(s)) {
+    mr_json_out_real(w, "watermark_seconds", (double)s->watermark_us / 1e6);
+    mr_json_out_int(w, "late_rows", s->late_rows);
+  }
+  mr_json_out_open(w, "metrics", '{');
+  struct summing m = {.w = w};
+  mr_pipeline_metrics(h->p, i, sum_metric, &m);
+  put_sum(&m);
+  mr_json_out_close(w, '{');
   mr_json_out_close(w, '{');
 }
 
@@ -86,7 +123,7 @@ static void status(struct mr_status_http *h, struct answer *a)
   mr_json_out_int(&w, "dead_letters", (int64_t)mr_pipeline_letters(h->p));
   mr_json_out_open(&w, "stages", '[');
   for (size_t i = 0; i < n; i++)
-    put_stage(&w, h->spec, &s[i]);
+    put_stage(&w, h, &s[i], i);
   mr_json_out_close(&w, '[');
   mr_json_out_close(&w, '{');
 }
@@ -98,6 +135,20 @@ static void metric(GString *out, const struct mr_stage_stats *s, const char *nam
   char text[MR_REAL_TEXT];
   g_string_append_printf(out, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"} %s\n",
                          kind_name(s->kind), name, s->name, s->instance, mr_real_text(text, value));
+}
+
+struct named {
+  GString *text;
+  const struct mr_stage_stats *s;
+};
+static void own_metric(void *out, const char *name, const char *lane, int64_t value)
+{
+  const struct named *n = out;
+  g_string_append_printf(n->text, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"", n->s->plugin, name,
+                         n->s->name, n->s->instance);
+  if (lane)
+    g_string_append_printf(n->text, ",lane=\"%s\"", lane);
+  g_string_append_printf(n->text, "} %" G_GINT64_FORMAT "\n", value);
 }
 
 static void metrics(struct mr_status_http *h, struct answer *a)
@@ -117,6 +168,11 @@ static void metrics(struct mr_status_http *h, struct answer *a)
     metric(a->text, &s[i], "bytes_out_total", (double)s[i].bytes_out);
     if (s[i].kind == MR_STAGE_SINK)
       metric(a->text, &s[i], "lag_seconds", (double)s[i].lag_us / 1e6);
+    if (has_watermark(&s[i])) {
+      metric(a->text, &s[i], "watermark_seconds", (double)s[i].watermark_us / 1e6);
+      metric(a->text, &s[i], "late_rows_total", (double)s[i].late_rows);
+    }
+    mr_pipeline_metrics(h->p, i, own_metric, &(struct named){a->text, &s[i]});
     metric(a->text, &s[i], "up", s[i].status == 2 || s[i].status == 3);
   }
   g_string_append_printf(

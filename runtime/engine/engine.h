@@ -23,9 +23,11 @@ struct mr_lane {
   bool taken; /* another process owns it: its source gives it up, or the run ends */
   const struct mr_stage *taken_at; /* the sink that found out */
   char *taken_why;
-  struct mr_position read;  /* source's thread: upto of the last batch, or first */
-  struct mr_position cut;   /* source's thread: the cut that was asked for last */
-  struct mr_position acked; /* source's thread */
+  struct mr_position read;         /* source's thread: upto of the last batch, or first */
+  struct mr_position cut;          /* source's thread: the cut that was asked for last */
+  struct mr_position acked;        /* source's thread */
+  int64_t event_us, event_seen_us; /* source's thread: greatest event time, INT64_MIN: none; when
+                                    * the last row came, 0: never looked at */
 };
 
 /* What one sink instance knows of one lane. Sink's thread, but `stored`, `has_row`, `answered`:
@@ -139,6 +141,7 @@ struct mr_stage {
   /* metrics and status: written by the stage, read by anybody */
   _Atomic int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, last_rows_us,
       connect_errors;
+  _Atomic int64_t watermark_us, late_rows; /* source with `time`; INT64_MIN: none */
   _Atomic int64_t oldest_us; /* sink: when the oldest row came that is not durable; 0: none */
   _Atomic int status;
   char *status_text, *last_error; /* under mr_pipeline.lock */
@@ -365,5 +368,12 @@ struct mr_when *mr_when_new(struct mr_stage *s, const struct ArrowSchema *in, st
 int mr_when_apply(struct mr_when *w, struct mr_stage *s, struct mr_message **m,
                   struct mr_error *err);
 void mr_when_free(struct mr_when *w);
+
+/* ---- event-time.c; source's thread */
+
+/* Sets the batch's watermark and counts late rows, where the source has `time`. lend. */
+void mr_event_time(struct mr_stage *s, struct mr_lane *l, struct mr_batch *b);
+/* The stage's watermark: the least of its lanes that are not idle. It never falls. */
+void mr_event_time_settle(struct mr_stage *s);
 
 #endif

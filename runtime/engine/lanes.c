@@ -44,6 +44,7 @@ static struct mr_lane *lane_of(struct mr_stage *s, const char *name)
 static struct mr_lane *lane_new(struct mr_stage *s, const char *name)
 {
   struct mr_lane *l = g_new0(struct mr_lane, 1);
+  l->event_us = INT64_MIN;
   l->source = s;
   l->name = g_strdup(name);
   pthread_mutex_lock(&s->p->lock);

@@ -51,6 +51,7 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->inputs = g_ptr_array_new();
   s->outputs = g_ptr_array_new();
   s->letters = g_ptr_array_new_with_free_func(mr_letter_free);
+  s->watermark_us = INT64_MIN;
   s->metrics = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   s->src.lanes = g_ptr_array_new();
   s->src.to_found = g_ptr_array_new();
@@ -487,6 +488,8 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size
                                      .busy_us = s->busy_us,
                                      .stall_us = s->stall_us,
                                      .connect_errors = s->connect_errors,
+                                     .watermark_us = s->watermark_us,
+                                     .late_rows = s->late_rows,
                                      .lag_us = lag_of(s),
                                      .status = s->status};
     g_strlcpy(ret[i].text, s->status_text ? s->status_text : "", sizeof ret[i].text);
@@ -500,6 +503,24 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size
   }
   pthread_mutex_unlock(&p->lock);
   return n;
+}
+
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+  return strcmp(a, b);
+}
+
+void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, void *out)
+{
+  pthread_mutex_lock(&p->lock);
+  const struct mr_stage *s = p->stages->pdata[i];
+  GList *names = g_list_sort(g_hash_table_get_keys(s->metrics), by_name);
+  for (GList *n = names; n; n = n->next) {
+    g_auto(GStrv) part = g_strsplit(n->data, "\t", 2);
+    metric(out, part[0], part[1], *(int64_t *)g_hash_table_lookup(s->metrics, n->data));
+  }
+  g_list_free(names);
+  pthread_mutex_unlock(&p->lock);
 }
 
 uint64_t mr_pipeline_letters(const struct mr_pipeline *p)

@@ -46,13 +46,18 @@ struct mr_stage_stats {
   uint32_t instance;
   int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, connect_errors;
   int64_t queued, slots; /* messages waiting in its input channels; what their rings hold */
-  int64_t lag_us;        /* sink: since when it has had a row that is not durable; 0: none */
-  int status;            /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
-  char text[200];        /* of status waiting */
-  char last_error[200];  /* what it last waited for, also when it has gone on since */
+  int64_t watermark_us, late_rows; /* source with `time`; INT64_MIN: none yet */
+  int64_t lag_us;       /* sink: since when it has had a row that is not durable; 0: none */
+  int status;           /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
+  char text[200];       /* of status waiting */
+  char last_error[200]; /* what it last waited for, also when it has gone on since */
 };
 size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
                          size_t max); /* any thread */
+/* The metrics that the stage's plugin named, sorted; lane NULL: of the stage. i as in
+ * mr_pipeline_stats. Any thread. */
+typedef void mr_metric_fn(void *out, const char *name, const char *lane, int64_t value);
+void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, void *out);
 uint64_t mr_pipeline_letters(const struct mr_pipeline *p);
 int64_t mr_pipeline_memory(const struct mr_pipeline *p); /* bytes of batches in flight */
 

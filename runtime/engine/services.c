@@ -14,12 +14,16 @@ static void svc_metric(void *ctx, const char *name, uint32_t lane, int64_t value
 {
   struct mr_stage *s = ctx;
   pthread_mutex_lock(&s->p->lock);
-  int64_t *v = g_hash_table_lookup(s->metrics, name);
+  /* what is set, and not added, belongs to a lane where it names one: "name\tlane" */
+  bool total = g_str_has_suffix(name, "_total"), of_lane = !total && lane < s->p->lanes->len;
+  const struct mr_lane *l = of_lane ? s->p->lanes->pdata[lane] : NULL;
+  g_autofree char *key = g_strconcat(name, l ? "\t" : NULL, l ? l->name : NULL, NULL);
+  int64_t *v = g_hash_table_lookup(s->metrics, key);
   if (!v) {
     v = g_new0(int64_t, 1);
-    g_hash_table_insert(s->metrics, g_strdup(name), v);
+    g_hash_table_insert(s->metrics, g_strdup(key), v);
   }
-  *v = g_str_has_suffix(name, "_total") ? *v + value : value;
+  *v = total ? *v + value : value;
   pthread_mutex_unlock(&s->p->lock);
 }
 

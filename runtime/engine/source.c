@@ -253,6 +253,8 @@ static bool send_rows(struct mr_stage *s, struct mr_batch *b)
     return false;
   }
   b->id = ++s->next_batch << 8 | s->index;
+  b->schema = &s->out->schema;
+  mr_event_time(s, l, b);
   l->read = b->upto;
   int64_t rows = b->rows.length;
   struct mr_message *m = mr_message_batch(&p->budget, s->out, b);
@@ -338,6 +340,8 @@ static void loop(struct mr_stage *s)
       s->src.bounded = true;
       return;
     }
+    if (st == MR_IDLE && s->spec->time_column)
+      mr_event_time_settle(s);
     barrier_by_need(s, st == MR_IDLE);
   }
 }

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import termios
 import time
+import urllib.request
 
 import pytest
 
@@ -105,3 +106,69 @@ def test_top_on_a_terminal_ends_by_key_and_by_signal(millrace, endless, port):
 
 def test_top_without_a_pipeline(millrace, port):
     assert "no answer" in millrace.command("top", url(port)).expect(3).err
+
+
+def event_times(text):
+    return "".join(f'{{"at":"2026-01-01T00:00:{t:02d}Z","n":{t}}}\n' for t in text)
+
+
+def test_watermark_and_late_rows_of_a_source_with_event_time(millrace, port):
+    """Two lanes (files): the slower one holds the watermark, until it has been silent for `idle`."""
+    folder = millrace.folder
+    (folder / "a.jsonl").write_text(event_times([10, 30, 5]))
+    (folder / "b.jsonl").write_text(event_times([20]))
+    running = millrace.start(f"""name: timed
+sources:
+  - name: in
+    time: {{column: at, late: 5s, idle: 2s}}
+    file:
+      path: {folder}/*.jsonl
+      mode: follow
+      format: jsonl
+      columns:
+        at: timestamptz
+        n: int64
+sinks:
+  - name: kept
+    file: {{path: out/kept.jsonl}}
+settings:
+  http: 127.0.0.1:{port}
+  state: "${{STATE}}"
+""".replace("out/kept.jsonl", "kept.out"))
+    first = 1767225600  # 2026-01-01T00:00:00Z
+
+    def seconds():
+        return stage(millrace, port, "in").get("watermark_seconds", 0) - first
+    running.wait_for(lambda: millrace.command("status", url(port)).code == 0, what="status")
+    running.wait_for(lambda: stage(millrace, port, "kept")["rows_out"] == 4, what="rows")
+    assert seconds() == 15  # 20 of b less 5: a is at 25
+    time.sleep(2.2)         # from now on b is idle
+
+    def more_of_a(times):
+        with open(folder / "a.jsonl", "a") as more:
+            more.write(event_times(times))
+    more_of_a([31])
+    running.wait_for(lambda: seconds() == 26, what="the watermark of the lane that is not idle")
+    more_of_a([24, 27])
+    running.wait_for(lambda: stage(millrace, port, "kept")["rows_out"] == 7, what="late rows too")
+    assert stage(millrace, port, "in")["late_rows"] == 1  # 24; 5 came in the batch that made it so
+    metrics = urllib.request.urlopen(url(port) + "/metrics").read().decode()
+    assert re.search(r'^millrace_source_late_rows_total{stage="in",instance="0"} 1$', metrics, re.M)
+    running.terminate().expect(0)
+
+
+def test_a_plugins_own_metrics_are_shown(kafka, topic, millrace, port):
+    from pipelines import block, kafka_source
+    name = topic(1)
+    kafka.produce(name, [b'{"id":1}'])
+    running = millrace.start("name: own\n" + kafka_source(name, block({"id": "int64"}))
+                             + "sinks:\n  - name: kept\n    null: {}\nsettings:\n"
+                             + f"  http: 127.0.0.1:{port}\n" + '  state: "${STATE}"\n')
+    running.wait_for(lambda: millrace.command("status", url(port)).code == 0, what="status")
+    running.wait_for(lambda: stage(millrace, port, "kept")["rows_out"] == 1, what="the row")
+    running.wait_for(lambda: "lag_messages" in stage(millrace, port, "in")["metrics"], what="lag")
+    metrics = urllib.request.urlopen(url(port) + "/metrics").read().decode()
+    names = [line.split("{")[0].split(" ")[0] + line.split("}")[0] for line in metrics.splitlines()]
+    assert len(names) == len(set(names)), "a metric is there twice"
+    assert f'millrace_kafka_lag_messages{{stage="in",instance="0",lane="{name}/0"}} 0\n' in metrics
+    running.terminate().expect(0)
