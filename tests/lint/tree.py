@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Rules for the files of the tree: a licence line, no machine paths, no tabs or trailing blanks in
-C, no line over 100 columns in C, Python that compiles. usage: tree.py [ROOT]"""
+C, no line over 100 columns in C, Python that compiles, one name for one file of pytest's. usage: tree.py [ROOT]"""
 
 import pathlib
 import re
@@ -55,10 +55,22 @@ def check_file(path):
         yield from check_python(path, text)
 
 
+def same_names(files):
+    """pytest imports its files by their names alone."""
+    seen = {}
+    for path in files:
+        if re.fullmatch(r"test_\w+\.py", path.name):
+            other = seen.setdefault(path.name, path)
+            if other != path:
+                yield path, f"{other.parent.name} has a file of this name: pytest cannot import both"
+
+
 def main():
     root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
+    files = tracked(root)
     problems = [f"{path.relative_to(root)}:{number}: {what}"
-                for path in tracked(root) for number, what in check_file(path)]
+                for path in files for number, what in check_file(path)]
+    problems += [f"{path.relative_to(root)}:1: {what}" for path, what in same_names(files)]
     print("\n".join(problems) if problems else "tree: ok")
     return 1 if problems else 0
 
