@@ -28,16 +28,16 @@ static const struct mr_source *vt(const struct mr_stage *s)
 static uint32_t lane_id(struct mr_stage *s, const char *name)
 {
   struct mr_pipeline *p = s->p;
-  for (guint i = 0; i < p->lanes->len; i++) {
-    const struct mr_lane *l = p->lanes->pdata[i];
+  for (uint32_t i = 0; i < mr_lane_table_len(&p->lanes); i++) {
+    const struct mr_lane *l = mr_lane_table_at(&p->lanes, i);
     if (l->source == s && !strcmp(l->name, name))
       return l->id;
   }
   struct mr_lane *l = g_new0(struct mr_lane, 1);
-  l->id = p->lanes->len;
+  l->id = mr_lane_table_len(&p->lanes);
   l->source = s;
   l->name = g_strdup(name);
-  g_ptr_array_add(p->lanes, l);
+  mr_lane_table_add(&p->lanes, l);
   return l->id;
 }
 

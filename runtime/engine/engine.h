@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include "conf/spec.h"
 #include "engine/pipeline.h"
+#include "engine/lane-table.h"
 #include "engine/channel.h"
 #include "engine/store.h"
 
@@ -162,8 +163,8 @@ struct mr_pipeline {
   struct mr_store *store;
   pthread_mutex_t lock;
   GPtrArray *stages; /* struct mr_stage *, topological */
-  GPtrArray *lanes;  /* struct mr_lane * */
-  bool *reach;       /* [from spec * n + to spec] */
+  struct mr_lane_table lanes;
+  bool *reach; /* [from spec * n + to spec] */
   struct mr_budget budget;
   _Atomic int stop;
   _Atomic int64_t stop_by_us;      /* a drain becomes an abort then */

@@ -48,8 +48,8 @@ static struct mr_lane *lane_new(struct mr_stage *s, const char *name)
   l->source = s;
   l->name = g_strdup(name);
   pthread_mutex_lock(&s->p->lock);
-  l->id = s->p->lanes->len;
-  g_ptr_array_add(s->p->lanes, l);
+  l->id = mr_lane_table_len(&s->p->lanes);
+  mr_lane_table_add(&s->p->lanes, l);
   pthread_mutex_unlock(&s->p->lock);
   g_ptr_array_add(s->src.lanes, l);
   return l;
@@ -524,7 +524,7 @@ static void release(struct mr_pipeline *p, struct mr_lane *l)
 int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms)
 {
   struct mr_pipeline *p = s->p;
-  struct mr_lane *l = p->lanes->pdata[lane];
+  struct mr_lane *l = mr_lane_table_at(&p->lanes, lane);
   int64_t until = mr_now_us(p->os) + wait_ms * 500;
   struct mr_position done;
   if (!lost)

@@ -151,8 +151,8 @@ static struct mr_letter *letter(struct mr_stage *s, uint32_t lane, const char *c
   l->stage = g_strdup(s->spec->name);
   if (s->spec->kind == MR_STAGE_SINK)
     l->sink = g_strdup(s->spec->name);
-  if (lane < s->p->lanes->len) {
-    const struct mr_lane *ln = s->p->lanes->pdata[lane];
+  const struct mr_lane *ln = mr_lane_table_at(&s->p->lanes, lane);
+  if (ln) {
     l->source = g_strdup(ln->source->spec->name);
     l->lane = g_strdup(ln->name);
   }

@@ -267,7 +267,6 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->dry = o->dry;
   pthread_mutex_init(&p->lock, NULL);
   p->stages = g_ptr_array_new();
-  p->lanes = g_ptr_array_new();
   p->budget.limit = spec->settings.memory / SOURCE_MEMORY_SHARE;
   p->budget.freed = on_freed;
   p->budget.ctx = p;
@@ -301,14 +300,14 @@ void mr_pipeline_free(struct mr_pipeline *p)
     mr_stage_finish(p->stages->pdata[i]);
     g_free(p->stages->pdata[i]);
   }
-  for (guint i = 0; i < p->lanes->len; i++) {
-    struct mr_lane *l = p->lanes->pdata[i];
+  for (uint32_t i = 0; i < mr_lane_table_len(&p->lanes); i++) {
+    struct mr_lane *l = mr_lane_table_at(&p->lanes, i);
     g_free(l->name);
     g_free(l->taken_why);
     g_free(l);
   }
   g_ptr_array_unref(p->stages);
-  g_ptr_array_unref(p->lanes);
+  mr_lane_table_finish(&p->lanes);
   pthread_mutex_destroy(&p->lock);
   g_free(p->reach);
   g_free(p->failed_text);

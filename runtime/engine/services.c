@@ -15,8 +15,8 @@ static void svc_metric(void *ctx, const char *name, uint32_t lane, int64_t value
   struct mr_stage *s = ctx;
   pthread_mutex_lock(&s->p->lock);
   /* what is set, and not added, belongs to a lane where it names one: "name\tlane" */
-  bool total = g_str_has_suffix(name, "_total"), of_lane = !total && lane < s->p->lanes->len;
-  const struct mr_lane *l = of_lane ? s->p->lanes->pdata[lane] : NULL;
+  bool total = g_str_has_suffix(name, "_total");
+  const struct mr_lane *l = total ? NULL : mr_lane_table_at(&s->p->lanes, lane);
   g_autofree char *key = g_strconcat(name, l ? "\t" : NULL, l ? l->name : NULL, NULL);
   int64_t *v = g_hash_table_lookup(s->metrics, key);
   if (!v) {

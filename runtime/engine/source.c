@@ -189,7 +189,7 @@ static void acknowledge(struct mr_stage *s)
   if (!u.n || vt(s)->ack(s->self, &u, &err) < 0)
     return; /* for lag tools: it is said again next time */
   for (uint32_t i = 0; i < u.n; i++)
-    ((struct mr_lane *)s->p->lanes->pdata[marks[i].lane])->acked = marks[i].upto;
+    mr_lane_table_at(&s->p->lanes, marks[i].lane)->acked = marks[i].upto;
 }
 
 /* ---- reading */
@@ -235,7 +235,8 @@ static bool new_shape(struct mr_stage *s)
 static bool send_rows(struct mr_stage *s, struct mr_batch *b)
 {
   struct mr_pipeline *p = s->p;
-  if (b->lane >= p->lanes->len || !s->out) {
+  struct mr_lane *l = mr_lane_table_at(&p->lanes, b->lane);
+  if (!l || !s->out) {
     struct mr_error err = MR_ERROR_INIT;
     mr_array_release(&b->rows);
     mr_fail(&err, MR_FATAL, "plugin `%s` gave a batch of a lane or a schema it never named",
@@ -243,7 +244,6 @@ static bool send_rows(struct mr_stage *s, struct mr_batch *b)
     mr_pipeline_fail(p, s, MR_FATAL, &err);
     return false;
   }
-  struct mr_lane *l = p->lanes->pdata[b->lane];
   if (l->gone) {
     mr_array_release(&b->rows);
     return true;

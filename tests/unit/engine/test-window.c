@@ -9,7 +9,7 @@
 
 struct moved_os {
   struct mr_os vt;
-  int64_t by_us;
+  _Atomic int64_t by_us;
 };
 static struct moved_os moved;
 
