@@ -542,6 +542,7 @@ static int load(struct mr_lookup_source *s, bool fresh, struct mr_error *err)
 {
   bool loaded;
   int rc = begin_load(s, fresh, &loaded, err);
+  s->resumed = rc >= 0 && loaded;
   if (rc >= 0 && !loaded) {
     tell_progress(s, true);
     rc = begin_source(s, true, err);
@@ -592,7 +593,8 @@ static int stay_current(struct mr_lookup_source *s, struct mr_error *err)
     return MR_OK;
   }
   int rc = follow(s, err);
-  if (rc == MR_END)
+  if (rc == MR_END &&
+      !s->resumed) /* else the rows are a predecessor's, and old: they are read anew */
     wait_until(s, -1);
   return rc == MR_END ? MR_OK : rc;
 }
@@ -601,6 +603,8 @@ static void fail(struct mr_lookup_source *s, int status, const struct mr_error *
 {
   pthread_mutex_lock(&s->lock);
   s->failed = status;
+  g_free(s->text); /* who sees that it failed sees why */
+  s->text = g_strdup(err->msg);
   s->unreachable = err->unreachable;
   pthread_mutex_unlock(&s->lock);
   mr_lookup_tell(s, MR_LOOKUP_FAILED, "%s", err->msg);

@@ -43,6 +43,7 @@ struct mr_lookup_source {
   /* under lock */
   void *self; /* the source's instance, written by the loading thread */
   bool stopping, reload, known, ready, following, unreachable;
+  bool resumed;               /* the rows shown come from the journal; lookup's thread */
   struct ArrowSchema columns; /* the source's columns, system columns left out; fixed once known */
   GPtrArray *views;           /* struct mr_lookup_view * */
   enum mr_lookup_state state;
