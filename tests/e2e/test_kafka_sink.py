@@ -107,14 +107,28 @@ def test_a_composite_key_is_json_and_a_delete_is_a_tombstone(kafka, topic, millr
     assert json.loads(found[0][1]) == {"id": 1, "name": "a"} and found[1][1] is None
 
 
-def test_headers_pass_through(kafka, topic, millrace):
+STAGES = {
+    "select": "  - name: pass\n    select:\n      set: {_headers: _headers}\n",
+    "filter": "  - name: pass\n    filter: {where: id < 1 AND _headers IS NOT NULL}\n",
+    "enrich": ("  - name: pass\n    select:\n      set: {_headers: _headers}\n"
+               "  - name: with_more\n    enrich: {with: more, on: {id: id}, add: {more: more}}\n"),
+}
+LOOKUP = "lookups:\n  - name: more\n    file: {path: more.jsonl, format: jsonl, columns: {id: int64, more: utf8}}\n"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_headers_pass_through(kafka, topic, millrace, stage):
+    """Every stage passes the headers of a row on; what enrich adds brings none."""
     source, target = topic(1), topic(1)
-    kafka.produce(source, [{"value": rows(0, 1)[0], "headers": [("trace", b"42"), ("trace", b"43")]}])
-    text = ("name: copy\n" + kafka_source(source, COLUMNS)
-            + "transforms:\n  - name: pass\n    select:\n      set: {_headers: _headers}\n"
-            + sink(target) + ENDING)
-    millrace.run(text).expect(0)
-    assert committed(kafka, target)[0].headers() == [("trace", b"42"), ("trace", b"43")]
+    (millrace.folder / "more.jsonl").write_text('{"id": 0, "more": "x"}\n')
+    kafka.produce(source, [{"value": row, "headers": [("trace", b"42"), ("trace", b"43")]}
+                           for row in rows(0, 2)])
+    lookup = LOOKUP if stage == "enrich" else ""
+    millrace.run("name: copy\n" + lookup + kafka_source(source, COLUMNS)
+                 + "transforms:\n" + STAGES[stage] + sink(target) + ENDING).expect(0)
+    found = committed(kafka, target)
+    assert len(found) == (1 if stage == "filter" else 2)
+    assert all(m.headers() == [("trace", b"42"), ("trace", b"43")] for m in found)
 
 
 def test_a_missing_topic_is_named_and_can_be_made(kafka, topic, millrace):

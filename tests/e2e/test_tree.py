@@ -2,6 +2,7 @@
 """Rules of the tree, and the tools that count tests."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -69,3 +70,24 @@ def test_report_without_result_fails(tmp_path):
 def test_unknown_command_of_dev_is_named():
     done = subprocess.run([str(TREE / "dev"), "nonsense"], capture_output=True, text=True)
     assert done.returncode == 1 and "unknown command: nonsense" in done.stderr
+
+
+def test_a_server_that_cannot_be_had_skips_its_tests_and_says_why(tmp_path):
+    """No program and no cache of jars: the Kafka tests are skipped with the program's name; where CI
+    is set they fail instead."""
+    code = ("from servers.kafka import Kafka\n"
+            f"def test_needs_kafka(): Kafka({str(tmp_path / 'kafka')!r})\n")
+    (tmp_path / "test_absent.py").write_text(code)
+    env = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith("PYTEST")}
+    env |= {"PATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(TREE / "tests")}
+
+    def run(more):
+        return subprocess.run(
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rs", "--rootdir",
+             str(tmp_path), str(tmp_path / "test_absent.py")],
+            capture_output=True, text=True, cwd=tmp_path, env=env | more, timeout=120)
+    done = run({})
+    assert done.returncode == 0 and "1 skipped" in done.stdout, done.stdout
+    assert "program not found: mvn" in done.stdout
+    done = run({"CI": "true"})
+    assert done.returncode == 1 and "1 failed" in done.stdout, done.stdout

@@ -8,7 +8,7 @@ import pathlib
 import shutil
 import subprocess
 
-from .process import ServerError, require_tool
+from .process import absent, require_tool
 
 POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
@@ -58,4 +58,4 @@ def _download(folder, coordinates):
             (work / "lib").rename(folder)
             shutil.rmtree(work)
             return
-    raise ServerError(f"mvn failed for {', '.join(coordinates)}:\n{(done.stdout + done.stderr)[-2000:]}")
+    raise absent(f"mvn failed for {', '.join(coordinates)}:\n{(done.stdout + done.stderr)[-2000:]}")
