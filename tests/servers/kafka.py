@@ -66,7 +66,7 @@ class Kafka:
 
     def _format(self):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        process = Process(self._java("kafka.tools.StorageTool", "format", "-t", cluster, "-c",
+        process = Process(self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c",
                                      str(self.properties)), self.folder / "format.log")
         if process.popen.wait(60) != 0:
             raise ServerError((self.folder / "format.log").read_text())
