@@ -493,7 +493,7 @@ static void test_group(struct fixture *f, gconstpointer data)
                 "rdkafka.heartbeat.interval.ms=100", NULL);
   g_assert_cmpint(src_host_open(&other, NULL, NULL), ==, MR_OK);
   g_assert_cmpint(src_host_start(&other), ==, MR_OK);
-  for (int i = 0; i < 1500 && !moved; i++) {
+  for (int i = 0; i < 4500 && !moved; i++) { /* the mock cluster takes up to half a minute */
     if (src_host_read_once(&f->h, 10, 10, &b) == MR_OK)
       mr_array_release(&b.rows);
     if (src_host_read_once(&other, 10, 10, &b) == MR_OK)
