@@ -126,10 +126,11 @@ def test_group_offsets_follow_for_lag_tools(kafka, topic, millrace):
     running = millrace.start(pipeline(name, f"      group: {name}\n"))
 
     def committed():
-        from confluent_kafka import ConsumerGroupTopicPartitions
-        found = kafka.admin().list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)])
-        offsets = found[name].result(10).topic_partitions
-        return offsets and offsets[0].offset == 50
+        from confluent_kafka import Consumer, TopicPartition
+        consumer = Consumer({"bootstrap.servers": kafka.brokers, "group.id": name})
+        [found] = consumer.committed([TopicPartition(name, 0)], timeout=10)
+        consumer.close()
+        return found.offset == 50
     running.wait_for(committed, what="offset 50 in the group")
     running.terminate().expect(0)
 

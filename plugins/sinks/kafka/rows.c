@@ -359,7 +359,8 @@ static int send_rows(struct sending *d, struct mr_error *err)
   }
   for (int64_t i = 0; r >= 0 && i < d->b->rows.length; i++)
     r = send_row(d, i, err);
-  rd_kafka_poll(d->p->rk, 0);
+  if (d->p->rk) /* it may have been given up */
+    rd_kafka_poll(d->p->rk, 0);
   return r;
 }
 
