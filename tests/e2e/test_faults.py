@@ -21,7 +21,7 @@ def check(outcome):
     assert outcome.rows > 0 and outcome.good, outcome.line()
 
 
-@pytest.mark.parametrize("kind", ["append", "upsert", "sqlite"])
+@pytest.mark.parametrize("kind", ["append", "upsert", "sqlite", "kafka", "kafka_lane"])
 def test_kills(where, kind):
     check(kills.run(*where, kind, 10, SEED))
 

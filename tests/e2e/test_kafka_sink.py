@@ -14,29 +14,8 @@ COLUMNS = block({"id": "int64", "name": "utf8"})
 FAST = "  checkpoint: {interval: 50ms}\n"
 
 
-def committed(kafka, topic, timeout=20):
-    """Messages of committed transactions, from each partition's beginning to its end. A broker
-    answers a commit before it has marked every partition: the end is where nothing is open."""
-    from confluent_kafka import Consumer, TopicPartition
-    consumer = Consumer({"bootstrap.servers": kafka.brokers, "group.id": "reader",
-                         "isolation.level": "read_committed", "enable.partition.eof": True,
-                         "auto.offset.reset": "earliest", "enable.auto.commit": False})
-    ends = kafka.ends(topic)
-    found, left = [], set(ends)
-    consumer.assign([TopicPartition(topic, p, 0) for p in left])
-    end = time.monotonic() + timeout
-    while left:
-        assert time.monotonic() < end, f"partitions {left} have no end: an open transaction?"
-        message = consumer.poll(0.2)
-        if message is None:
-            continue
-        if message.error():
-            if message.offset() >= ends[message.partition()]:
-                left.discard(message.partition())
-        else:
-            found.append(message)
-    consumer.close()
-    return found
+def committed(kafka, topic):
+    return kafka.committed(topic)
 
 
 def sink(topic, options=""):
@@ -198,21 +177,6 @@ settings:""")
     assert ids(committed(kafka, target)) == list(range(10))
     found = [json.loads(m.value()) for m in committed(kafka, letters)]
     assert [(f["stage"], f["original"]) for f in found if f["kind"] == "letter"] == [("in", "broken")]
-
-
-@pytest.mark.parametrize("mode", ["sink", "lane"])
-def test_kill_9_loses_and_doubles_nothing(kafka, topic, millrace, mode):
-    source, target = topic(3), topic(3)
-    text = pipeline(source, target, f"      key: name\n      transactions: {mode}\n", FAST)
-    chance, written = random.Random(7), 0
-    for _ in range(12):
-        kafka.produce(source, rows(written, 400))
-        written += 400
-        running = millrace.start(text, "--quiet")
-        time.sleep(chance.uniform(0.05, 0.6))
-        running.kill()
-    millrace.run(text).expect(0)
-    assert ids(committed(kafka, target)) == list(range(written))
 
 
 def test_a_paused_process_cannot_write_after_its_successor(kafka, topic, millrace):

@@ -3,6 +3,7 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import pathlib
 import sqlite3
@@ -57,10 +58,19 @@ CLICKHOUSE = """    clickhouse:
       delivery: exactly_once
 """
 
+KAFKA = """    kafka:
+      brokers: "${{KAFKA_BROKERS}}"
+      topic: "${{KAFKA_OUT}}"
+      key: [trade_id]
+      transactions: {transactions}
+"""
+
 KEY = "      key: [trade_id]\n"
 
 
 def sink_yaml(kind, options=""):
+    if kind.startswith("kafka"):
+        return KAFKA.format(transactions="lane" if kind == "kafka_lane" else "sink")
     if kind in ("sqlite", "clickhouse"):
         return SQLITE if kind == "sqlite" else CLICKHOUSE
     mode = "upsert" if kind == "upsert" else "append"
@@ -189,6 +199,8 @@ class World:
             "KAFKA_BROKERS": kafka.brokers, "PG_URL": self.url, "SQLITE_FILE": str(self.sqlite)})
         if kind == "sqlite":
             self._make_sqlite()
+        if kind.startswith("kafka"):
+            self.program.env["KAFKA_OUT"] = kafka.create_topic(f"{self.name}_out", PARTITIONS)
         if self.clickhouse:
             self._make_clickhouse()
         self.stream = Stream(kafka, self.topic, rate, kind == "upsert")
@@ -228,6 +240,9 @@ class World:
         if self.kind == "sqlite":
             with contextlib.closing(sqlite3.connect(self.sqlite)) as db:
                 return db.execute(query).fetchall()
+        if self.kind.startswith("kafka"):
+            values = (json.loads(m.value()) for m in self.kafka.committed(f"{self.name}_out"))
+            return [tuple(int(v[f]) for f in trades.FIELDS) for v in values]
         if self.clickhouse:
             return [tuple(map(int, row)) for row in
                     self.clickhouse.rows(query.replace('"', "`"), self.name)]

@@ -172,3 +172,24 @@ class Kafka:
             messages += [m for m in consumer.consume(10000, 0.5) if not m.error()]
         consumer.close()
         return messages
+
+    def committed(self, topic, timeout=60):
+        """Messages of committed transactions, from each partition's beginning to its end. A broker
+        answers a commit before it has marked every partition: the end is where nothing is open."""
+        from confluent_kafka import Consumer, TopicPartition
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "reader",
+                             "isolation.level": "read_committed", "enable.partition.eof": True,
+                             "auto.offset.reset": "earliest", "enable.auto.commit": False})
+        ends, found = self.ends(topic), []
+        left, until = set(ends), time.monotonic() + timeout
+        consumer.assign([TopicPartition(topic, p, 0) for p in ends])
+        while left:
+            if time.monotonic() > until:
+                raise ServerError(f"partitions {left} have no end: an open transaction?")
+            for message in consumer.consume(10000, 0.2):
+                if not message.error():
+                    found.append(message)
+                elif message.offset() >= ends[message.partition()]:
+                    left.discard(message.partition())
+        consumer.close()
+        return found
