@@ -19,20 +19,6 @@ static int put_line(mr_put_fn *put, void *out, struct sql_buf *b, struct mr_erro
   return status < 0 ? status : MR_OK;
 }
 
-static void json_text(struct sql_buf *b, const char *s)
-{
-  sql_buf_byte(b, '"');
-  for (; s && *s; s++) {
-    if ((unsigned char)*s < 0x20)
-      sql_buf_fmt(b, "\\u%04x", (unsigned char)*s);
-    else if (*s == '"' || *s == '\\')
-      sql_buf_fmt(b, "\\%c", *s);
-    else
-      sql_buf_byte(b, *s);
-  }
-  sql_buf_byte(b, '"');
-}
-
 static const char tables_sql[] =
     "SELECT IF(TABLE_SCHEMA = DATABASE(), TABLE_NAME, CONCAT(TABLE_SCHEMA, '.', TABLE_NAME)) FROM"
     " information_schema.TABLES WHERE TABLE_SCHEMA NOT IN ('information_schema', 'mysql',"
@@ -47,7 +33,7 @@ static int list_tables(struct maria_conn *c, mr_put_fn *put, void *out, struct m
   int status = maria_query(c, tables_sql, "SELECT from the catalog", &res, err);
   while (status >= 0 && (row = mysql_fetch_row(res))) {
     sql_buf_str(&b, "{\"table\": ");
-    json_text(&b, row[0]);
+    sql_buf_json(&b, row[0]);
     sql_buf_byte(&b, '}');
     status = put_line(put, out, &b, err);
   }
@@ -83,9 +69,9 @@ static void column_line(MYSQL_ROW row, struct sql_buf *b)
   struct maria_type t;
   maria_type_read(&k, &t);
   sql_buf_str(b, "{\"column\": ");
-  json_text(b, row[0]);
+  sql_buf_json(b, row[0]);
   sql_buf_str(b, ", \"source_type\": ");
-  json_text(b, row[2]);
+  sql_buf_json(b, row[2]);
   sql_buf_str(b, ", \"type\": \"");
   maria_type_name(&t, b);
   sql_buf_fmt(b, "\", \"nullable\": %s}", row[3] && !strcmp(row[3], "NO") ? "false" : "true");

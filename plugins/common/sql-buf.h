@@ -83,6 +83,20 @@ __attribute__((format(printf, 2, 3))) static inline void sql_buf_fmt(struct sql_
   va_end(ap);
   b->len += (size_t)n;
 }
+/* s as a JSON string, quotes included; NULL: an empty one. */
+static inline void sql_buf_json(struct sql_buf *b, const char *s)
+{
+  sql_buf_byte(b, '"');
+  for (; s && *s; s++) {
+    if (*s == '"' || *s == '\\')
+      sql_buf_fmt(b, "\\%c", *s);
+    else if ((unsigned char)*s < 0x20)
+      sql_buf_fmt(b, "\\u%04x", (unsigned char)*s);
+    else
+      sql_buf_byte(b, *s);
+  }
+  sql_buf_byte(b, '"');
+}
 /* The text so far, NUL-terminated, lent until the next append; "" when memory was short. */
 static inline const char *sql_buf_text(struct sql_buf *b)
 {

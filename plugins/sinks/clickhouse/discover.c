@@ -48,20 +48,6 @@ int ch_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
   return status;
 }
 
-static void json_text(struct sql_buf *out, const char *s)
-{
-  sql_buf_byte(out, '"');
-  for (; *s; s++) {
-    if (*s == '"' || *s == '\\')
-      sql_buf_fmt(out, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20)
-      sql_buf_fmt(out, "\\u%04x", (unsigned char)*s);
-    else
-      sql_buf_byte(out, *s);
-  }
-  sql_buf_byte(out, '"');
-}
-
 static int list_tables(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_error *err)
 {
   static const char sql[] = "SELECT database, name FROM system.tables WHERE lower(database) NOT IN "
@@ -76,7 +62,7 @@ static int list_tables(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_e
     sql_buf_clear(&name);
     sql_buf_fmt(&name, "%s.%s", database, table ? table : "");
     sql_buf_str(&text, "{\"table\": ");
-    json_text(&text, sql_buf_text(&name));
+    sql_buf_json(&text, sql_buf_text(&name));
     sql_buf_str(&text, "}\n");
   }
   sql_buf_done(&answer);
@@ -94,9 +80,9 @@ static int list_columns(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_
   for (int i = 0; status >= 0 && i < s->n_columns; i++) {
     const struct ch_column *c = &s->column[i];
     sql_buf_str(&text, "{\"column\": ");
-    json_text(&text, c->name);
+    sql_buf_json(&text, c->name);
     sql_buf_str(&text, ", \"source_type\": ");
-    json_text(&text, c->shown);
+    sql_buf_json(&text, c->shown);
     sql_buf_str(&text, ", \"type\": \"");
     ch_type_pipeline(&c->type, &text);
     sql_buf_fmt(&text, "\", \"nullable\": %s}\n", c->type.nullable ? "true" : "false");

@@ -53,20 +53,6 @@ int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
   return status;
 }
 
-static void json_text(struct sql_buf *out, const char *s)
-{
-  sql_buf_byte(out, '"');
-  for (; *s; s++) {
-    if (*s == '"' || *s == '\\')
-      sql_buf_fmt(out, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20)
-      sql_buf_fmt(out, "\\u%04x", (unsigned char)*s);
-    else
-      sql_buf_byte(out, *s);
-  }
-  sql_buf_byte(out, '"');
-}
-
 static const char tables_sql[] =
     "SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n"
     " ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT LIKE"
@@ -79,7 +65,7 @@ static int list_tables(struct pg_sink *s, mr_put_fn *put, void *out, struct mr_e
   int status = pg_query(s, tables_sql, "SELECT from the catalog", &res, err);
   for (int i = 0; status >= 0 && i < PQntuples(res); i++) {
     sql_buf_str(&text, "{\"table\": ");
-    json_text(&text, PQgetvalue(res, i, 0));
+    sql_buf_json(&text, PQgetvalue(res, i, 0));
     sql_buf_str(&text, "}\n");
   }
   PQclear(res);
@@ -136,9 +122,9 @@ static int list_columns(struct pg_sink *s, mr_put_fn *put, void *out, struct mr_
   for (int i = 0; status >= 0 && i < s->n_columns; i++) {
     const struct pg_column *c = &s->column[i];
     sql_buf_str(&text, "{\"column\": ");
-    json_text(&text, c->name);
+    sql_buf_json(&text, c->name);
     sql_buf_str(&text, ", \"source_type\": ");
-    json_text(&text, c->shown ? c->shown : "");
+    sql_buf_json(&text, c->shown ? c->shown : "");
     sql_buf_str(&text, ", \"type\": \"");
     type_name(&c->type, &text);
     sql_buf_fmt(&text, "\", \"nullable\": %s}\n", c->type.not_null ? "false" : "true");

@@ -51,20 +51,6 @@ int sq_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
   return status;
 }
 
-static void json_text(struct sql_buf *out, const char *s)
-{
-  sql_buf_byte(out, '"');
-  for (; *s; s++) {
-    if (*s == '"' || *s == '\\')
-      sql_buf_fmt(out, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20)
-      sql_buf_fmt(out, "\\u%04x", (unsigned char)*s);
-    else
-      sql_buf_byte(out, *s);
-  }
-  sql_buf_byte(out, '"');
-}
-
 static int list_tables(struct sq_sink *s, struct sql_buf *text, struct mr_error *err)
 {
   sqlite3_stmt *st = NULL;
@@ -75,7 +61,7 @@ static int list_tables(struct sq_sink *s, struct sql_buf *text, struct mr_error 
                           "SELECT from sqlite_schema", &st, err);
   while (status >= 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
     sql_buf_str(text, "{\"table\": ");
-    json_text(text, (const char *)sqlite3_column_text(st, 0));
+    sql_buf_json(text, (const char *)sqlite3_column_text(st, 0));
     sql_buf_str(text, "}\n");
   }
   if (status >= 0 && rc != SQLITE_DONE)
@@ -98,9 +84,9 @@ static int list_columns(struct sq_sink *s, const char *table, struct sql_buf *te
   for (int i = 0; status >= 0 && i < s->n_columns; i++) {
     const struct sq_column *c = &s->column[i];
     sql_buf_str(text, "{\"column\": ");
-    json_text(text, c->name);
+    sql_buf_json(text, c->name);
     sql_buf_str(text, ", \"source_type\": ");
-    json_text(text, c->declared);
+    sql_buf_json(text, c->declared);
     sql_buf_fmt(text, ", \"type\": \"%s\", \"nullable\": %s}\n", type[c->affinity],
                 c->not_null ? "false" : "true");
   }
