@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <arpa/inet.h>
+#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include "common/kfk-conf.h"
 #include "common/src-error.h"
 
@@ -190,4 +192,17 @@ bool kfk_is_network(rd_kafka_resp_err_t e)
   case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return true;
   default: return false;
   }
+}
+
+int64_t kfk_now_ms(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+bool kfk_woken(const struct mr_host *h)
+{
+  struct pollfd p = {.fd = h->wake_fd, .events = POLLIN};
+  return h->wake_fd >= 0 && poll(&p, 1, 0) > 0;
 }

@@ -117,8 +117,6 @@ int kfs_conf_producer(const struct kfs *s, const char *id, rd_kafka_conf_t **ret
 int kfs_conf_reader(const struct kfs *s, rd_kafka_conf_t **ret, struct mr_error *err);
 
 /* ---- producer.c */
-int64_t kfs_now_ms(void);
-bool kfs_woken(const struct kfs *s);
 /* " (Kafka at …)" errors: MR_RETRY with the brokers named. what: "no metadata". */
 int kfs_fail(struct kfs *s, const struct kfs_producer *p, rd_kafka_resp_err_t e, const char *what,
              struct mr_error *err);

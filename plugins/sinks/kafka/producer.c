@@ -1,21 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include "kafka.h"
-
-int64_t kfs_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-bool kfs_woken(const struct kfs *s)
-{
-  struct pollfd p = {.fd = s->host->wake_fd, .events = POLLIN};
-  return s->host->wake_fd >= 0 && poll(&p, 1, 0) > 0;
-}
 
 int kfs_fail(struct kfs *s, const struct kfs_producer *p, rd_kafka_resp_err_t e, const char *what,
              struct mr_error *err)
@@ -118,7 +103,7 @@ static int answer(struct kfs_producer *p, rd_kafka_error_t *e, const char *what,
 
 int kfs_producer_ready(struct kfs_producer *p, int64_t deadline_ms, struct mr_error *err)
 {
-  int64_t until = kfs_now_ms() + deadline_ms;
+  int64_t until = kfk_now_ms() + deadline_ms;
   rd_kafka_error_t *e;
   int r = p->rk ? MR_OK : make(p, err);
   if (r < 0 || !p->id || p->ready)
@@ -128,7 +113,8 @@ int kfs_producer_ready(struct kfs_producer *p, int64_t deadline_ms, struct mr_er
     rd_kafka_poll(p->rk, 0);
     if (!e)
       break;
-    if (!rd_kafka_error_is_retriable(e) || p->down || kfs_woken(p->sink) || kfs_now_ms() >= until) {
+    if (!rd_kafka_error_is_retriable(e) || p->down || kfk_woken(p->sink->host) ||
+        kfk_now_ms() >= until) {
       r = answer(p, e, "init_transactions", err);
       kfs_producer_drop(p);
       return r;
@@ -199,11 +185,11 @@ static int undelivered(struct kfs_producer *p, struct mr_error *err)
 
 int kfs_producer_flush(struct kfs_producer *p, struct mr_error *err)
 {
-  int64_t until = kfs_now_ms() + p->sink->conf->commit_timeout_ms;
+  int64_t until = kfk_now_ms() + p->sink->conf->commit_timeout_ms;
   rd_kafka_resp_err_t e;
   do
     e = rd_kafka_flush(p->rk, KFS_SLICE_MS);
-  while (e && !p->failed && !kfs_woken(p->sink) && kfs_now_ms() < until);
+  while (e && !p->failed && !kfk_woken(p->sink->host) && kfk_now_ms() < until);
   if (p->failed)
     return undelivered(p, err);
   return e ? kfs_fail(p->sink, p, e, "messages wait for delivery", err) : MR_OK;
@@ -229,10 +215,10 @@ int kfs_producer_give_up(struct kfs_producer *p, struct mr_error *err)
  * only the lane rows know. */
 int kfs_producer_commit(struct kfs_producer *p, int64_t deadline_ms, struct mr_error *err)
 {
-  int64_t until = kfs_now_ms() + deadline_ms;
+  int64_t until = kfk_now_ms() + deadline_ms;
   rd_kafka_error_t *e;
   while ((e = rd_kafka_commit_transaction(p->rk, KFS_SLICE_MS)) && rd_kafka_error_is_retriable(e) &&
-         kfs_now_ms() < until)
+         kfk_now_ms() < until)
     rd_kafka_error_destroy(e);
   rd_kafka_poll(p->rk, 0);
   if (!e) {

@@ -1,23 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <dlfcn.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 #include "kafka.h"
-
-int64_t kafka_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
-
-bool kafka_woken(const struct kafka *k)
-{
-  struct pollfd p = {.fd = k->host->wake_fd, .events = POLLIN};
-  return k->host->wake_fd >= 0 && poll(&p, 1, 0) > 0;
-}
 
 /* ---------------------------------------------------------------- callbacks: from
  * rd_kafka_consumer_poll, so on our thread */
@@ -127,9 +112,9 @@ int kafka_client_reopen(struct kafka *k, int64_t queues, struct mr_error *err)
 /* Leaves the group, so that its other members take over now and not when the session times out. */
 static void leave_group(struct kafka *k)
 {
-  int64_t until = kafka_now_ms() + KAFKA_CALL_MS;
+  int64_t until = kfk_now_ms() + KAFKA_CALL_MS;
   rd_kafka_error_t *e = rd_kafka_consumer_close_queue(k->rk, k->events);
-  while (!e && !rd_kafka_consumer_closed(k->rk) && kafka_now_ms() < until)
+  while (!e && !rd_kafka_consumer_closed(k->rk) && kfk_now_ms() < until)
     rd_kafka_consumer_poll(k->rk, 20);
   if (e)
     rd_kafka_error_destroy(e);
@@ -199,17 +184,17 @@ int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
 int kafka_client_metadata(struct kafka *k, int64_t deadline_ms,
                           const struct rd_kafka_metadata **ret, struct mr_error *err)
 {
-  int64_t until = kafka_now_ms() + deadline_ms, slice = 250;
+  int64_t until = kfk_now_ms() + deadline_ms, slice = 250;
   rd_kafka_resp_err_t e;
   k->down = false;
   do {
-    int64_t left = until - kafka_now_ms();
+    int64_t left = until - kfk_now_ms();
     e = rd_kafka_metadata(k->rk, 0, NULL, ret, (int)(slice < left ? slice : left > 1 ? left : 1));
     if (!e)
       break;
     kafka_client_serve(k);
     slice *= 2;
-  } while (!k->down && !kafka_woken(k) && kafka_now_ms() < until);
+  } while (!k->down && !kfk_woken(k->host) && kfk_now_ms() < until);
   if (e)
     return kafka_client_fail(k, e, "no metadata", err);
   k->down = false;

@@ -132,14 +132,12 @@ int kafka_digits(const char *s, int n);
 bool kafka_time(const char *text, int64_t *ret_ms);
 
 /* client.c */
-int64_t kafka_now_ms(void);
 int kafka_client_open(struct kafka *k, struct mr_error *err);
 void kafka_client_close(struct kafka *k);
 /* A new handle whose queue is divided among more partitions. */
 int kafka_client_reopen(struct kafka *k, int64_t queues, struct mr_error *err);
 /* Serves callbacks (log, errors, rebalance); returns without waiting. */
 void kafka_client_serve(struct kafka *k);
-bool kafka_woken(const struct kafka *k);
 /* An error of a request to the cluster as a status: MR_RETRY with the brokers named, unreachable
  * set where it is so. */
 int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
