@@ -117,8 +117,11 @@ class Kafka:
         self.admin().delete_topics([name])[name].result(30)
 
     def producer(self, **config):
+        """Idempotent, because a retry must not change the order within a partition: the first
+        batches to a topic just created are often refused once."""
         from confluent_kafka import Producer
         return Producer({"bootstrap.servers": self.brokers, "linger.ms": 20, "log_level": 3,
+                         "enable.idempotence": True,
                          "batch.size": 500000, "queue.buffering.max.messages": 500000,
                          "queue.buffering.max.kbytes": 262144, **config})
 
