@@ -18,6 +18,7 @@ from servers.mariadb import Mariadb  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
 from servers.runner import BINARY, Millrace  # noqa: E402
+from servers.shared import SharedCassandra  # noqa: E402
 
 numbers = itertools.count(1)
 
@@ -52,6 +53,25 @@ def clickhouse(server_folder):
 def mariadb(server_folder):
     with Mariadb(server_folder / "mariadb", durable=False) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cassandra(tmp_path_factory):
+    """A node shared by all workers: it takes long to start."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with SharedCassandra(folder / "cassandra") as server:
+        yield server
+
+
+@pytest.fixture
+def keyspace(cassandra):
+    """An empty keyspace of one test; its name is no other worker's."""
+    name = f"k{next(numbers)}{os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    cassandra.create_keyspace(name)
+    yield name
+    cassandra.drop_keyspace(name)
 
 
 @pytest.fixture

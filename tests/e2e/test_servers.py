@@ -113,3 +113,11 @@ def test_frozen_proxy_is_silent_and_recovers(database, proxy):
     proxy.thaw()
     insert.join(20)
     assert not insert.is_alive() and landed(database, 1)
+
+
+def test_cassandra_keeps_rows_and_writes_segments(cassandra, keyspace):
+    cassandra.cql(f"CREATE TABLE {keyspace}.t (id int PRIMARY KEY, v text) WITH cdc = true")
+    cassandra.cql_many(f"INSERT INTO {keyspace}.t (id, v) VALUES (?, ?)", [(i, f"v{i}") for i in range(50)])
+    assert sorted(cassandra.cql(f"SELECT id, v FROM {keyspace}.t")) == [(i, f"v{i}") for i in range(50)]
+    assert list(cassandra.cdc_raw.glob("CommitLog-7-*.log"))
+    assert cassandra.table_id(keyspace, "t").version in (1, 4)
