@@ -201,6 +201,8 @@ struct mr_decoder;
 struct mr_encoder;
 struct mr_expr;
 struct mr_lookup;
+/* Takes the next bytes of a text or block. */
+typedef int mr_put_fn(void *out, const void *data, size_t len);
 /* Called for each row that an expression could not compute; the value is null there. code: "22012"
  * and the like. */
 typedef void mr_bad_row_fn(void *out, int64_t row, const char *code, const char *msg);
@@ -277,6 +279,10 @@ struct mr_host { /* the runtime's services, valid until close; stage thread, but
   /* The names of the columns that an expression reads, system columns included, NULL-terminated;
    * lent until expr_free. */
   const char *const *(*expr_columns)(const struct mr_expr *);
+  /* What a format makes of columns, as mr_plugin.ddl has it: a line for each column that is no
+   * system column, then the schema that readers of the format need (avro), where it has one. */
+  int (*format_ddl)(void *ctx, const struct mr_format *, const struct ArrowSchema *in,
+                    mr_put_fn *put, void *out, struct mr_error *);
 };
 struct mr_open { /* lend until close */
   uint32_t size, instance, instances;
@@ -293,7 +299,6 @@ typedef int mr_self_fn(void *self, struct mr_error *);
 typedef int mr_schema_fn(void *self, struct ArrowSchema *give,
                          struct mr_error *); /* of what it gives; MR_IDLE: not known yet */
 typedef int mr_unit_fn(void *self, const struct mr_unit *lend, struct mr_error *);
-typedef int mr_put_fn(void *out, const void *data, size_t len);
 typedef void mr_mark_fn(void *out, const struct mr_mark *lend);
 typedef void mr_state_fn(void *out, const struct mr_state *lend);
 
@@ -427,6 +432,9 @@ struct mr_plugin { /* exactly one of source, transform, sink is set */
    * each column that is no system column, in order, with its type in the target; then the
    * statement. */
   int (*ddl)(const struct mr_open *, mr_put_fn *put, void *out, struct mr_error *);
+  /* Optional, sinks that make tables, no I/O: the target's type for a column that is in no key, as
+   * `create` makes it. MR_BADCONF: it has none. */
+  int (*type)(const struct ArrowSchema *column, mr_put_fn *put, void *out, struct mr_error *);
 };
 extern __attribute__((visibility("default")))
 const struct mr_plugin mr_plugin_desc; /* also makes it C and public in C++ */

@@ -117,7 +117,8 @@ static void print_ddl(const struct ArrowSchema *in, const char *text)
     printf("-- %s: %s -> %s\n", column, mr_type_name(c, name, sizeof name), *line++);
   }
   g_autofree char *statement = *line ? g_strstrip(g_strjoinv("\n", line)) : g_strdup("");
-  printf("%s;\n", statement);
+  if (*statement)
+    printf("%s%s\n", statement, *statement == '{' ? "" : ";"); /* Avro's schema is JSON */
 }
 
 static int ddl(const struct mr_app_file *f, const struct mr_stage_spec *st,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "app/app.h"
+#include "app/types.h"
 #include "conf/json-out.h"
 #include "conf/option.h"
 #include "conf/suggest.h"
@@ -95,6 +96,16 @@ static void print_options(const struct mr_opt *table, size_t stride, int indent)
   }
 }
 
+/* ctx: the format of the line before. */
+static void print_type(void *ctx, const char *format, const char *type, const char *target)
+{
+  const char **last = ctx;
+  if (!*last || (format && strcmp(*last, format)))
+    printf("  types%s%s:\n", format ? ", format " : "", format ? format : "");
+  *last = format ? format : "";
+  printf("    %-18s  %s\n", type, target ? target : "cannot be written");
+}
+
 static void print_plugin(const struct inspected *x)
 {
   const struct mr_plugin *p = x->plugin;
@@ -104,9 +115,29 @@ static void print_plugin(const struct inspected *x)
   if (p->sink)
     printf("  delivers %s\n", mr_app_promise(p));
   print_options(p->options, p->opt_size, 2);
+  const char *format = NULL;
+  mr_app_types(p, print_type, &format);
 }
 
 /* ---- JSON */
+
+static void put_type(void *ctx, const char *format, const char *type, const char *target)
+{
+  struct mr_json_out *w = ctx;
+  mr_json_out_open(w, NULL, '{');
+  if (format)
+    mr_json_out_text(w, "format", format);
+  mr_json_out_text(w, "type", type);
+  mr_json_out_text(w, "target", target);
+  mr_json_out_close(w, '{');
+}
+
+static void put_types(struct mr_json_out *w, const struct mr_plugin *p)
+{
+  mr_json_out_open(w, "types", '[');
+  mr_app_types(p, put_type, w);
+  mr_json_out_close(w, '[');
+}
 
 static void put_flag(struct mr_json_out *w, const struct mr_opt *opt, int flag, const char *name)
 {
@@ -165,6 +196,8 @@ static void put_plugin(struct mr_json_out *w, const struct inspected *x, bool wh
     mr_json_out_text(w, "delivery", mr_app_promise(p));
   if (p && whole)
     put_options(w, p->options, p->opt_size);
+  if (p && whole && p->sink)
+    put_types(w, p);
   mr_json_out_close(w, '{');
 }
 

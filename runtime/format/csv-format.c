@@ -38,4 +38,5 @@ const struct mr_format_desc mr_format_csv = {
     .conf_size = sizeof(struct mr_csv_conf),
     .framed = true,
     .decoder = &mr_csv_decoder,
-    .encoder = &mr_csv_encoder};
+    .encoder = &mr_csv_encoder,
+    .text = &mr_csv_text};

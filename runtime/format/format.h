@@ -33,6 +33,14 @@ struct mr_encoder_vt {
                 struct mr_error *err);
   void (*free)(struct mr_encoder *);
 };
+/* What a format makes of columns. Any thread. */
+struct mr_format_text {
+  /* Puts what a value of the column's type becomes. MR_BADCONF: the format has nothing for it. */
+  int (*type)(const struct ArrowSchema *column, mr_put_fn *put, void *out, struct mr_error *err);
+  /* Absent where readers need none: puts the schema of messages that hold these columns. */
+  int (*schema)(const void *conf, const struct ArrowSchema *in, mr_put_fn *put, void *out,
+                struct mr_error *err);
+};
 /* Every decoder and encoder begins with its vtable pointer, so that the handle alone suffices. */
 struct mr_decoder {
   const struct mr_decoder_vt *vt;
@@ -49,6 +57,7 @@ struct mr_format_desc {
                   cuts lines itself */
   const struct mr_decoder_vt *decoder;
   const struct mr_encoder_vt *encoder; /* NULL: decodes only */
+  const struct mr_format_text *text;   /* NULL: bytes as they are */
 };
 /* The format of that name (json, jsonl, csv, raw), or NULL. formats: NULL-terminated list of all.
  */
@@ -81,6 +90,9 @@ static inline int mr_encode(struct mr_encoder *e, const struct mr_batch *lend,
 {
   return e->vt->encode(e, lend, give, err);
 }
+/* As mr_host.format_ddl. */
+int mr_format_ddl(const struct mr_format *f, const struct ArrowSchema *in, mr_put_fn *put,
+                  void *out, struct mr_error *err);
 void mr_decoder_free(struct mr_decoder *d); /* takes NULL */
 void mr_encoder_free(struct mr_encoder *e);
 

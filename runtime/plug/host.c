@@ -112,6 +112,12 @@ static int host_type(void *ctx, const char *text, const char *name, struct Arrow
   return mr_type_parse(text, name, give, err);
 }
 
+static int host_format_ddl(void *ctx, const struct mr_format *f, const struct ArrowSchema *in,
+                           mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return mr_format_ddl(f, in, put, out, err);
+}
+
 static const char *host_format_name(const struct mr_format *f)
 {
   return f->desc->name;
@@ -149,6 +155,7 @@ void mr_host_init(struct mr_host *h, void *ctx)
       .extents = host_extents,
       .format_name = host_format_name,
       .expr_columns = mr_expr_columns,
+      .format_ddl = host_format_ddl,
   };
 }
 

@@ -145,6 +145,7 @@ static void host(void)
   FIELD(mr_host, extents);
   FIELD(mr_host, format_name);
   FIELD(mr_host, expr_columns);
+  FIELD(mr_host, format_ddl);
   SIZE(mr_open);
   FIELD(mr_open, size);
   FIELD(mr_open, instance);
@@ -228,6 +229,7 @@ static void kinds(void)
   FIELD(mr_plugin, explain);
   FIELD(mr_plugin, flags);
   FIELD(mr_plugin, ddl);
+  FIELD(mr_plugin, type);
 }
 
 /* Numbers that are part of the contract. */

@@ -65,8 +65,49 @@ def test_ddl_of_sqlite_is_the_table_it_makes(millrace):
     assert real.execute("PRAGMA table_info(t)").fetchall() == made.execute("PRAGMA table_info(t)").fetchall()
 
 
+def mysql_columns(schema):
+    return schema.sql("SELECT column_name, column_type, is_nullable, column_key, collation_name FROM"
+                      " information_schema.columns WHERE table_schema = DATABASE() AND table_name = 't'"
+                      " ORDER BY ordinal_position")
+
+
+def test_ddl_of_mysql_is_the_table_it_makes(millrace, schema):
+    sink = 'mysql: {url: "%s", table: t, mode: upsert, key: [id], create: true}'
+    types, statement = ddl(millrace, sink % "mysql://nobody@127.0.0.1:1/none")  # no server is asked
+    assert types["id"] == "bigint unsigned" and types["price"] == "decimal(18,4)"
+    schema.sql(statement)
+    shown = mysql_columns(schema)
+    schema.sql("DROP TABLE t")
+    millrace.write("in.jsonl", '{"id": 1, "price": 2.5, "odd name": "x"}\n')
+    millrace.run(PIPELINE % (sink % schema.url)).expect(0)
+    assert mysql_columns(schema) == shown and len(shown) == len(COLUMNS)
+
+
+def test_ddl_of_clickhouse_is_the_table_it_makes(millrace, clickhouse):
+    sink = 'clickhouse: {url: "%s", table: ddl.t, create: true, key: [id]}'
+    types, statement = ddl(millrace, sink % "http://127.0.0.1:1/")
+    assert types["id"] == "UInt64" and types["price"] == "Nullable(Decimal(18, 4))"
+    clickhouse.query("DROP DATABASE IF EXISTS ddl")
+    clickhouse.query("CREATE DATABASE ddl")
+    clickhouse.query(statement.rstrip().rstrip(";"))
+    shown = clickhouse.query("SHOW CREATE TABLE ddl.t")
+    clickhouse.query("DROP TABLE ddl.t SYNC")
+    millrace.write("in.jsonl", '{"id": 1, "price": 2.5, "odd name": "x"}\n')
+    millrace.run(PIPELINE % (sink % clickhouse.url)).expect(0)
+    assert clickhouse.query("SHOW CREATE TABLE ddl.t") == shown and "MergeTree" in str(shown)
+
+
+def test_ddl_of_messages_and_files_is_what_values_become(millrace):
+    for sink in ("kafka: {brokers: '127.0.0.1:1', topic: t}", "file: {path: out.jsonl}"):
+        types, statement = ddl(millrace, sink)
+        assert types["id"] == "number" and types["at"] == "text, 2026-01-28T10:00:00.123456Z"
+        assert statement == ""
+    types, _ = ddl(millrace, "file: {path: out.csv, format: csv}")
+    assert types["at"] == "2026-01-28T10:00:00.123456Z" and types["raw"] == "JSON"
+
+
 def test_ddl_says_why_there_is_none(millrace):
-    file = millrace.write("p.yaml", PIPELINE % "file: {path: out.jsonl}")
+    file = millrace.write("p.yaml", PIPELINE % "null: {}")
     assert "makes no table" in millrace.command("discover", "--ddl", file, "out").expect(2).err
     assert "no stage `nobody`" in millrace.command("discover", "--ddl", file, "nobody").expect(2).err
     inferred = re.sub(r"      columns:\n(        .*\n)+", "", PIPELINE % SQLITE).replace("{set: {twice: price * 2}, drop: [ratio]}", "{set: {one: \"1\"}}")

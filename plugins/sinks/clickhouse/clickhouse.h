@@ -12,6 +12,7 @@
 #include "encode.h"
 #include "millrace/plugin.h"
 
+#define CH_TODAY 25           /* major version of a server that nobody has asked */
 #define CH_VERSION "_version" /* of ReplacingMergeTree, in tables that are created here */
 #define CH_DELETED "_is_deleted"
 #define CH_UNIT_ROWS 1000000 /* a block of more than max_insert_block_size could be split */
@@ -168,6 +169,9 @@ int ch_target_columns(struct ch_sink *s, struct mr_error *err);
 int ch_target_plan(struct ch_sink *s, struct mr_error *err);
 /* Reads the columns again and plans anew when they are others than those that are known. */
 int ch_target_compare(struct ch_sink *s, struct mr_error *err);
+/* Appends the statement that makes the table, for the server that is known. */
+int ch_target_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *err);
+bool ch_takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c);
 void ch_target_forget(struct ch_sink *s);
 int ch_column_find(const struct ch_sink *s, const char *name);
 /* What the table's engine says, in words, for check. */
@@ -209,6 +213,9 @@ int ch_abort(void *self, const struct mr_unit *u, struct mr_error *err);
 int ch_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 int ch_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
+int ch_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int ch_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
+
 /* ---- plugin.c */
 int ch_open(const struct mr_open *o, void **self, struct mr_error *err);
 void ch_free(void *self);

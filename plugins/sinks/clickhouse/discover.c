@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One server's health and what it promises; what tables and columns it has. */
 #include "clickhouse.h"
+#include "common/sql-ddl.h"
 
 static int put_text(mr_put_fn *put, void *out, struct sql_buf *text, struct mr_error *err)
 {
@@ -124,4 +125,35 @@ int ch_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void
     status = table ? list_columns(s, put, out, err) : list_tables(s, put, out, err);
   ch_free(s);
   return status;
+}
+
+static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
+{
+  const struct ch_sink *s = self;
+  return ch_type_ddl(c, s && ch_takes_nulls(s, c), true, out);
+}
+
+static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
+{
+  return ch_target_ddl(self, out, err);
+}
+
+/* No server is asked: the table is one of today's. */
+int ch_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  void *self = NULL;
+  int status = ch_open(o, &self, err);
+  struct ch_sink *s = self;
+  if (status >= 0) {
+    s->server.modern = s->server.token = true;
+    s->server.major = CH_TODAY;
+    status = sql_put_ddl(self, o->in, type_ddl, table_ddl, put, out, err);
+  }
+  ch_free(self);
+  return status;
+}
+
+int ch_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return sql_put_type(type_ddl, c, put, out, err);
 }

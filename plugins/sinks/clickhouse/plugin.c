@@ -167,4 +167,6 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = ch_check,
     .discover = ch_discover,
+    .ddl = ch_ddl,
+    .type = ch_type,
 };

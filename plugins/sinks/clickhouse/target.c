@@ -174,7 +174,7 @@ static bool mentions(const char *sql, const char *name)
 }
 
 /* Columns that order, part or version the rows take no nulls. */
-static bool takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c)
+bool ch_takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c)
 {
   const char *version = s->conf->version;
   return (c->flags & ARROW_FLAG_NULLABLE) && !ch_is_key(s, c->name) &&
@@ -191,7 +191,7 @@ static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *
     sql_buf_str(sql, n++ ? ", " : "");
     ch_ident(sql, c->name);
     sql_buf_byte(sql, ' ');
-    if (!ch_type_ddl(c, takes_nulls(s, c), s->server.modern, sql))
+    if (!ch_type_ddl(c, ch_takes_nulls(s, c), s->server.modern, sql))
       return ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name",
                      c->name);
   }
@@ -227,12 +227,18 @@ static void engine_ddl(struct ch_sink *s, struct sql_buf *sql)
                 (long long)s->conf->window);
 }
 
+int ch_target_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  sql_buf_fmt(sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
+  int status = columns_ddl(s, sql, err);
+  engine_ddl(s, sql);
+  return status;
+}
+
 static int create_table(struct ch_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  sql_buf_fmt(&sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
-  int status = columns_ddl(s, &sql, err);
-  engine_ddl(s, &sql);
+  int status = ch_target_ddl(s, &sql, err);
   if (status >= 0)
     status = ch_query(s, sql_buf_text(&sql), "CREATE TABLE", NULL, err);
   sql_buf_done(&sql);

@@ -263,6 +263,12 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
   return e ? MR_FATAL : put(out, line, (size_t)n);
 }
 
+static int ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  const struct conf *c = o->conf;
+  return o->host->format_ddl(o->host->ctx, c->format, o->in, put, out, err);
+}
+
 static const struct mr_sink sink = {
     .size = sizeof(struct mr_sink),
     .delivery = MR_PLAIN,
@@ -288,4 +294,5 @@ const struct mr_plugin mr_plugin_desc = {
     .sink = &sink,
     .check = check,
     .flags = MR_PARTIAL,
+    .ddl = ddl,
 };

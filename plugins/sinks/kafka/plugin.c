@@ -72,6 +72,12 @@ static int check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_e
   return r;
 }
 
+static int ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  const struct kfs_conf *c = o->conf;
+  return o->host->format_ddl(o->host->ctx, c->format, o->in, put, out, err);
+}
+
 static const struct mr_sink sink = {
     .size = sizeof(struct mr_sink),
     .delivery = MR_TRANSACTIONAL,
@@ -101,4 +107,5 @@ const struct mr_plugin mr_plugin_desc = {
     .sink = &sink,
     .validate = kfs_validate,
     .check = check,
+    .ddl = ddl,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One server's health, and what tables and columns it has. */
 #include "common/maria-discover.h"
+#include "common/sql-ddl.h"
 #include "mysql-sink.h"
 
 int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
@@ -40,4 +41,29 @@ int my_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void
     status = maria_discover(&s->conn, table, put, out, err);
   my_free(s);
   return status;
+}
+
+static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
+{
+  return maria_type_ddl(c, self && my_is_key(self, c->name), out);
+}
+
+static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
+{
+  return my_target_ddl(self, out, err);
+}
+
+int my_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  void *self = NULL;
+  int status = my_open(o, &self, err);
+  if (status >= 0)
+    status = sql_put_ddl(self, o->in, type_ddl, table_ddl, put, out, err);
+  my_free(self);
+  return status;
+}
+
+int my_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return sql_put_type(type_ddl, c, put, out, err);
 }

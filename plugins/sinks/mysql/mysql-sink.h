@@ -91,6 +91,8 @@ int my_target_learn(struct my_sink *s, struct mr_error *err);
 int my_target_columns(struct my_sink *s, struct mr_error *err);
 /* Matches the input with the columns that are known. */
 int my_target_plan(struct my_sink *s, struct mr_error *err);
+/* Appends the statement that makes the table; asks no server. */
+int my_target_ddl(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
 void my_target_forget(struct my_sink *s);
 int my_column_find(const struct my_sink *s, const char *name);
 bool my_is_key(const struct my_sink *s, const char *name);
@@ -152,5 +154,7 @@ int my_merge(struct my_sink *s, struct mr_error *err);
 int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 int my_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
+int my_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int my_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
 
 #endif

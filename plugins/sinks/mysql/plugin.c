@@ -172,4 +172,6 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = my_check,
     .discover = my_discover,
+    .ddl = my_ddl,
+    .type = my_type,
 };

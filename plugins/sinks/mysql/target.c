@@ -179,11 +179,12 @@ int my_target_columns(struct my_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- creating the table */
 
-/* Text is told apart to the last byte, trailing blanks too: keys that differ stay different. */
+/* Text is told apart to the last byte, trailing blanks too: keys that differ stay different. Of a
+ * server that nobody has asked: MariaDB's. */
 static const char *exact_collation(const struct my_sink *s)
 {
-  return strstr(mysql_get_server_info(s->conn.db), "MariaDB") ? "utf8mb4_nopad_bin"
-                                                              : "utf8mb4_0900_bin";
+  return !s->conn.db || strstr(mysql_get_server_info(s->conn.db), "MariaDB") ? "utf8mb4_nopad_bin"
+                                                                             : "utf8mb4_0900_bin";
 }
 
 static int column_ddl(struct my_sink *s, const struct ArrowSchema *c, struct sql_buf *sql,
@@ -198,24 +199,30 @@ static int column_ddl(struct my_sink *s, const struct ArrowSchema *c, struct sql
   return MR_OK;
 }
 
-static int create_table(struct my_sink *s, struct mr_error *err)
+int my_target_ddl(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  struct sql_buf sql = {0};
   const char *const *key = s->conf->key.item;
   int n = 0, status = MR_OK;
-  sql_buf_fmt(&sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
+  sql_buf_fmt(sql, "CREATE TABLE IF NOT EXISTS %s (", s->target);
   for (int64_t i = 0; status >= 0 && i < s->in.n_children; i++) {
     if (mr_schema_is_system(s->in.children[i]))
       continue;
-    sql_buf_str(&sql, n++ ? ", " : "");
-    status = column_ddl(s, s->in.children[i], &sql, err);
+    sql_buf_str(sql, n++ ? ", " : "");
+    status = column_ddl(s, s->in.children[i], sql, err);
   }
   for (size_t i = 0; i < s->conf->key.n; i++) {
-    sql_buf_str(&sql, i ? ", " : ", PRIMARY KEY (");
-    maria_ident(&sql, key[i]);
+    sql_buf_str(sql, i ? ", " : ", PRIMARY KEY (");
+    maria_ident(sql, key[i]);
   }
-  sql_buf_fmt(&sql, "%s) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE %s",
+  sql_buf_fmt(sql, "%s) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE %s",
               s->conf->key.n ? ")" : "", exact_collation(s));
+  return status;
+}
+
+static int create_table(struct my_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int status = my_target_ddl(s, &sql, err);
   if (status >= 0)
     status = my_statement(s, &sql, "CREATE TABLE", MARIA_GIVE_UP, err);
   sql_buf_done(&sql);

@@ -207,5 +207,6 @@ const struct mr_plugin mr_plugin_desc = {
     .check = pg_check,
     .discover = pg_discover,
     .ddl = pg_ddl,
+    .type = pg_type_put,
     .flags = MR_PARTIAL,
 };

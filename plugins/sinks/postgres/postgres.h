@@ -277,5 +277,7 @@ int pg_open(const struct mr_open *o, void **self, struct mr_error *err);
 void pg_free(void *self);
 /* mr_plugin.ddl */
 int pg_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+/* mr_plugin.type */
+int pg_type_put(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
 
 #endif

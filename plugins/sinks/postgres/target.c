@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The target table: which columns it has, which the input fills, and how each is encoded. */
+#include "common/sql-ddl.h"
 #include "postgres.h"
 #include "common/pg-type.h"
 
@@ -230,32 +231,30 @@ static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *e
   return status;
 }
 
-static int put_ddl(struct pg_sink *s, struct sql_buf *text, struct mr_error *err)
+static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
 {
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    if (mr_schema_is_system(s->in.children[i]))
-      continue;
-    pg_type_ddl(s->in.children[i], text);
-    sql_buf_byte(text, '\n');
-  }
-  s->genuine = true;
-  int status = create_sql(s, text, err);
-  sql_buf_byte(text, '\n');
-  return status;
+  return pg_type_ddl(c, out);
+}
+
+static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
+{
+  ((struct pg_sink *)self)->genuine = true;
+  return create_sql(self, out, err);
 }
 
 int pg_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
 {
-  struct sql_buf text = {0};
   void *self = NULL;
   int status = pg_open(o, &self, err);
   if (status >= 0)
-    status = put_ddl(self, &text, err);
-  if (status >= 0 && put(out, sql_buf_text(&text), strlen(sql_buf_text(&text))) < 0)
-    status = pg_no_memory(err);
-  sql_buf_done(&text);
+    status = sql_put_ddl(self, o->in, type_ddl, table_ddl, put, out, err);
   pg_free(self);
   return status;
+}
+
+int pg_type_put(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return sql_put_type(type_ddl, c, put, out, err);
 }
 
 static int create_table(struct pg_sink *s, struct mr_error *err)

@@ -130,5 +130,6 @@ const struct mr_plugin mr_plugin_desc = {
     .check = sq_check,
     .discover = sq_discover,
     .ddl = sq_ddl,
+    .type = sq_type,
     .flags = MR_PARTIAL,
 };

@@ -154,6 +154,8 @@ void sq_free(void *self);
 int sq_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 /* mr_plugin.ddl */
 int sq_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+/* mr_plugin.type */
+int sq_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
 int sq_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The target table: its columns and their affinities, creating it, adding columns. */
+#include "common/sql-ddl.h"
 #include "sqlite.h"
 
 static bool contains(const char *text, const char *part)
@@ -193,30 +194,31 @@ static int create_sql(struct sq_sink *s, struct sql_buf *sql, struct mr_error *e
   return status;
 }
 
-static int put_ddl(struct sq_sink *s, struct sql_buf *text, struct mr_error *err)
+static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
 {
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const char *type = type_name(s->in.children[i]);
-    if (!mr_schema_is_system(s->in.children[i]))
-      sql_buf_fmt(text, "%s\n", type ? type : "");
-  }
-  int status = create_sql(s, text, err);
-  sql_buf_byte(text, '\n');
-  return status;
+  const char *type = type_name(c);
+  sql_buf_str(out, type ? type : "");
+  return type != NULL;
+}
+
+static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
+{
+  return create_sql(self, out, err);
 }
 
 int sq_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
 {
-  struct sql_buf text = {0};
   void *self = NULL;
   int status = sq_open(o, &self, err);
   if (status >= 0)
-    status = put_ddl(self, &text, err);
-  if (status >= 0 && put(out, sql_buf_text(&text), strlen(sql_buf_text(&text))) < 0)
-    status = sq_no_memory(err);
-  sql_buf_done(&text);
+    status = sql_put_ddl(self, o->in, type_ddl, table_ddl, put, out, err);
   sq_free(self);
   return status;
+}
+
+int sq_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return sql_put_type(type_ddl, c, put, out, err);
 }
 
 static int create_table(struct sq_sink *s, struct mr_error *err)

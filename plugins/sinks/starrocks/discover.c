@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One server's health, and what tables and columns it has. */
+#include "common/sql-ddl.h"
 #include "starrocks.h"
 
 static int put_text(mr_put_fn *put, void *out, struct sql_buf *text, struct mr_error *err)
@@ -134,32 +135,28 @@ int sr_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void
   return status;
 }
 
-/* The type of each column, and the statement. */
-static int put_ddl(struct sr_sink *s, struct sql_buf *text, struct mr_error *err)
+static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
 {
-  bool key_given = s->conf->key.n > 0;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c))
-      continue;
-    sr_type_ddl(c, key_given && sr_in_key(s, c->name), text);
-    sql_buf_byte(text, '\n');
-  }
-  int status = sr_target_ddl(s, text, err);
-  sql_buf_byte(text, '\n');
-  return status;
+  const struct sr_sink *s = self;
+  return sr_type_ddl(c, s && s->conf->key.n > 0 && sr_in_key(s, c->name), out);
+}
+
+static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
+{
+  return sr_target_ddl(self, out, err);
 }
 
 int sr_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
 {
   void *self = NULL;
-  struct sql_buf text = {0};
   int status = sr_open(o, &self, err);
   if (status >= 0)
-    status = put_ddl(self, &text, err);
-  if (status >= 0)
-    status = put_text(put, out, &text, err);
-  sql_buf_done(&text);
+    status = sql_put_ddl(self, o->in, type_ddl, table_ddl, put, out, err);
   sr_free(self);
   return status;
+}
+
+int sr_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  return sql_put_type(type_ddl, c, put, out, err);
 }

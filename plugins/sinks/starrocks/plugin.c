@@ -235,4 +235,5 @@ const struct mr_plugin mr_plugin_desc = {
     .check = sr_check,
     .discover = sr_discover,
     .ddl = sr_ddl,
+    .type = sr_type,
 };

@@ -249,5 +249,6 @@ int sr_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
 int sr_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
                 struct mr_error *err);
 int sr_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
+int sr_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
 
 #endif

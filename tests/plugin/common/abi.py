@@ -99,7 +99,7 @@ REJECTS = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Reject))
 class Host(c.Structure):
     _fields_ = [("abi", c.c_uint32), ("size", c.c_uint32), ("ctx", c.c_void_p),
                 ("wake_fd", c.c_int), ("log", LOG), ("metric", METRIC), ("notify", NOTIFY),
-                ("reject", REJECTS), ("rest", c.c_void_p * 21)]
+                ("reject", REJECTS), ("rest", c.c_void_p * 22)]
 
 
 class Open(c.Structure):
@@ -149,7 +149,7 @@ class Plugin(c.Structure):
                 ("validate", c.CFUNCTYPE(c.c_int, c.c_void_p, ERR)), ("check", CHECK),
                 ("discover", c.CFUNCTYPE(c.c_int, c.POINTER(Open), c.c_char_p, PUT, c.c_void_p,
                                          ERR)),
-                ("explain", c.c_void_p), ("flags", c.c_uint32), ("ddl", c.c_void_p)]
+                ("explain", c.c_void_p), ("flags", c.c_uint32), ("ddl", c.c_void_p), ("type", c.c_void_p)]
 
 
 class Failure(Exception):
