@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "conf/json-out.h"
+#include "engine/lookup.h"
 #include "plug/host.h"
 
 #define MAX_STAGES 256
@@ -110,22 +111,51 @@ static void put_stage(struct mr_json_out *w, struct mr_status_http *h,
   mr_json_out_close(w, '{');
 }
 
+/* Indexed by mr_lookup_state. */
+static const char *const lookup_states[] = {"new", "waiting", "loading", "ready", "failed"};
+
+struct listing {
+  struct mr_json_out w;
+  const struct mr_spec *spec;
+};
+static void put_lookup(void *out, const struct mr_lookup_info *i)
+{
+  struct listing *l = out;
+  g_autofree char *safe = mr_spec_redact(l->spec, i->text);
+  mr_json_out_open(&l->w, NULL, '{');
+  mr_json_out_text(&l->w, "name", i->name);
+  mr_json_out_text(&l->w, "state", lookup_states[i->state]);
+  mr_json_out_text(&l->w, "text", safe);
+  mr_json_out_int(&l->w, "keys", i->keys);
+  mr_json_out_int(&l->w, "bytes", i->bytes);
+  mr_json_out_int(&l->w, "rows", i->rows);
+  mr_json_out_int(&l->w, "rejected", i->rejected);
+  if (i->age_us >= 0)
+    mr_json_out_real(&l->w, "age_seconds", (double)i->age_us / 1e6);
+  mr_json_out_bool(&l->w, "following", i->following);
+  mr_json_out_close(&l->w, '{');
+}
+
 static void status(struct mr_status_http *h, struct answer *a)
 {
   struct mr_stage_stats s[MAX_STAGES];
   size_t n = mr_pipeline_stats(h->p, s, MAX_STAGES);
   const struct mr_stage_stats *worst;
-  struct mr_json_out w = {.text = a->text};
-  mr_json_out_open(&w, NULL, '{');
-  mr_json_out_text(&w, "pipeline", h->spec->name);
-  mr_json_out_text(&w, "state", state_name(overall(s, n, &worst)));
-  mr_json_out_int(&w, "memory_bytes", mr_pipeline_memory(h->p));
-  mr_json_out_int(&w, "dead_letters", (int64_t)mr_pipeline_letters(h->p));
-  mr_json_out_open(&w, "stages", '[');
+  struct listing l = {{.text = a->text}, h->spec};
+  struct mr_json_out *w = &l.w;
+  mr_json_out_open(w, NULL, '{');
+  mr_json_out_text(w, "pipeline", h->spec->name);
+  mr_json_out_text(w, "state", state_name(overall(s, n, &worst)));
+  mr_json_out_int(w, "memory_bytes", mr_pipeline_memory(h->p));
+  mr_json_out_int(w, "dead_letters", (int64_t)mr_pipeline_letters(h->p));
+  mr_json_out_open(w, "stages", '[');
   for (size_t i = 0; i < n; i++)
-    put_stage(&w, h, &s[i], i);
-  mr_json_out_close(&w, '[');
-  mr_json_out_close(&w, '{');
+    put_stage(w, h, &s[i], i);
+  mr_json_out_close(w, '[');
+  mr_json_out_open(w, "lookups", '[');
+  mr_pipeline_lookups(h->p, put_lookup, &l);
+  mr_json_out_close(w, '[');
+  mr_json_out_close(w, '{');
 }
 
 /* ---- /metrics */
@@ -149,6 +179,25 @@ static void own_metric(void *out, const char *name, const char *lane, int64_t va
   if (lane)
     g_string_append_printf(n->text, ",lane=\"%s\"", lane);
   g_string_append_printf(n->text, "} %" G_GINT64_FORMAT "\n", value);
+}
+
+static void lookup_metrics(void *out, const struct mr_lookup_info *i)
+{
+  const struct {
+    const char *name;
+    double value;
+  } all[] = {{"ready", i->state == MR_LOOKUP_READY},
+             {"keys", (double)i->keys},
+             {"bytes", (double)i->bytes},
+             {"rows_total", (double)i->rows},
+             {"rows_rejected_total", (double)i->rejected},
+             {"age_seconds", (double)i->age_us / 1e6}};
+  size_t n = G_N_ELEMENTS(all) - (i->age_us < 0); /* never loaded: no age */
+  for (size_t k = 0; k < n; k++) {
+    char text[MR_REAL_TEXT];
+    g_string_append_printf(out, "millrace_lookup_%s{lookup=\"%s\"} %s\n", all[k].name, i->name,
+                           mr_real_text(text, all[k].value));
+  }
 }
 
 static void metrics(struct mr_status_http *h, struct answer *a)
@@ -175,6 +224,7 @@ static void metrics(struct mr_status_http *h, struct answer *a)
     mr_pipeline_metrics(h->p, i, own_metric, &(struct named){a->text, &s[i]});
     metric(a->text, &s[i], "up", s[i].status == 2 || s[i].status == 3);
   }
+  mr_pipeline_lookups(h->p, lookup_metrics, a->text);
   g_string_append_printf(
       a->text, "millrace_memory_bytes %" G_GINT64_FORMAT "\nmillrace_dead_letters_total %lu\n",
       mr_pipeline_memory(h->p), (unsigned long)mr_pipeline_letters(h->p));

@@ -78,6 +78,24 @@ static char **cells_of(const struct mr_ynode *stages, const struct mr_ynode *s,
   return c;
 }
 
+/* A lookup as one more line: its rows a second, and why it is not ready. */
+static char **lookup_cells(const struct mr_ynode *l, const struct mr_ynode *before, double seconds)
+{
+  const char *state = text_of(l, "state");
+  char **c = g_new0(char *, CELLS + 1);
+  int i = 0;
+  c[i++] = g_strdup(text_of(l, "name"));
+  c[i++] = g_strdup("lookup");
+  c[i++] = g_strdup(state);
+  c[i++] = g_strdup_printf("%.0f", grown(before, l, "rows", seconds));
+  while (i < CELLS - 2)
+    c[i++] = g_strdup("-");
+  c[i++] = g_strdup(text_of(l, "rejected"));
+  c[i++] =
+      g_strdelimit(g_strdup(strcmp(state, "ready") ? text_of(l, "text") : ""), "\n\r\t\033", ' ');
+  return c;
+}
+
 static void put_line(GString *out, char *const *cells, const size_t *width, int columns)
 {
   g_autoptr(GString) line = g_string_new(NULL);
@@ -103,7 +121,8 @@ static void put_head(GString *out, const struct mr_ynode *now)
 static char *table(const struct mr_ynode *before, const struct mr_ynode *now, double seconds,
                    int columns)
 {
-  const struct mr_ynode *stages = mr_ynode_get(now, "stages");
+  const struct mr_ynode *stages = mr_ynode_get(now, "stages"),
+                        *lookups = mr_ynode_get(now, "lookups");
   g_autoptr(GPtrArray) lines = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
   GString *out = g_string_new(NULL);
   size_t width[CELLS] = {0};
@@ -111,6 +130,10 @@ static char *table(const struct mr_ynode *before, const struct mr_ynode *now, do
   for (guint i = 0; i < mr_ynode_count(stages); i++) {
     const struct mr_ynode *s = mr_ynode_kid(stages, i);
     g_ptr_array_add(lines, cells_of(stages, s, twin(mr_ynode_get(before, "stages"), s), seconds));
+  }
+  for (guint i = 0; i < mr_ynode_count(lookups); i++) {
+    const struct mr_ynode *l = mr_ynode_kid(lookups, i);
+    g_ptr_array_add(lines, lookup_cells(l, twin(mr_ynode_get(before, "lookups"), l), seconds));
   }
   for (guint i = 0; i < lines->len; i++)
     for (int k = 0; k < CELLS; k++)

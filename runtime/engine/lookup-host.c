@@ -2,6 +2,7 @@
 /* What a lookup's source may call (mr_host), and how its instance comes and goes. */
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "engine/engine.h"
 #include "engine/lookup-private.h"
 
 const struct mr_source *mr_lookup_vt(const struct mr_lookup_source *s)
@@ -24,15 +25,32 @@ static void host_notify(void *ctx)
   s->os->wake(s->os, &s->event);
 }
 
+/* "trades/0 at 17: " as far as it is known. */
+static void put_place(const struct mr_lookup_source *s, const struct mr_reject *r, GString *out)
+{
+  char at[2 * sizeof r->position->token + 1];
+  if (r->lane < s->lanes->len)
+    g_string_append(out, g_array_index(s->lanes, struct mr_lookup_lane, r->lane).name);
+  if (r->position && r->position->len) {
+    mr_position_text(r->position, at, sizeof at);
+    g_string_append_printf(out, "%sat %s", out->len ? " " : "", at);
+  }
+  if (out->len)
+    g_string_append(out, ": ");
+}
+
+/* The first of a load is told whole; its end tells how many there were. */
 static int host_reject(void *ctx, const struct mr_reject *r)
 {
   struct mr_lookup_source *s = ctx;
+  g_autoptr(GString) place = g_string_new(NULL);
   pthread_mutex_lock(&s->lock);
-  bool first = !s->rejected++;
+  bool first = s->rejected++ == s->rejected_before;
   pthread_mutex_unlock(&s->lock);
+  put_place(s, r, place);
   if (first)
-    mr_lookup_log(s, MR_WARN, "a row was refused (%s): %s; further ones are counted",
-                  r->code ? r->code : "", r->msg ? r->msg : "");
+    mr_lookup_log(s, MR_WARN, "a row was refused (%s): %s%s; further ones are counted",
+                  r->code ? r->code : "rejected", place->str, r->msg ? r->msg : "");
   if (s->all->hooks.reject)
     s->all->hooks.reject(s->all->hooks.ctx, s->spec->name, r);
   return MR_OK;

@@ -537,10 +537,27 @@ static int begin_source(struct mr_lookup_source *s, bool bounded, struct mr_erro
 
 /* ---- the life of a lookup */
 
+static int64_t rejected_now(struct mr_lookup_source *s)
+{
+  pthread_mutex_lock(&s->lock);
+  int64_t n = s->rejected;
+  pthread_mutex_unlock(&s->lock);
+  return n;
+}
+
+static void tell_rejected(struct mr_lookup_source *s)
+{
+  int64_t n = rejected_now(s) - s->rejected_before;
+  if (n > 1)
+    mr_lookup_log(s, MR_WARN, "%lld rows of this load were refused", (long long)n);
+  s->rejected_before += n;
+}
+
 /* One whole load, shown at its end. MR_IDLE: interrupted. */
 static int load(struct mr_lookup_source *s, bool fresh, struct mr_error *err)
 {
   bool loaded;
+  s->rejected_before = rejected_now(s);
   int rc = begin_load(s, fresh, &loaded, err);
   s->resumed = rc >= 0 && loaded;
   if (rc >= 0 && !loaded) {
@@ -560,6 +577,7 @@ static int load(struct mr_lookup_source *s, bool fresh, struct mr_error *err)
   if (rc < 0)
     return rc;
   show(s);
+  tell_rejected(s);
   tell_progress(s, true);
   return MR_OK;
 }

@@ -62,9 +62,9 @@ struct mr_lookup_source {
   GArray *lanes;             /* struct mr_lookup_lane */
   GPtrArray *feeds;          /* struct mr_lookup_feed * */
   struct mr_journal *journal;
-  int64_t op;           /* index of _op in schema, or -1 */
-  int64_t told_us;      /* when progress was told last */
-  int64_t last_refused; /* rejects that were logged */
+  int64_t op;              /* index of _op in schema, or -1 */
+  int64_t told_us;         /* when progress was told last */
+  int64_t rejected_before; /* `rejected` when this load began */
 };
 
 struct mr_lookups {

@@ -522,6 +522,13 @@ void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, 
   pthread_mutex_unlock(&p->lock);
 }
 
+void mr_pipeline_lookups(struct mr_pipeline *p,
+                         void (*each)(void *out, const struct mr_lookup_info *lend), void *out)
+{
+  if (p->lookups)
+    mr_lookups_each(p->lookups, each, out);
+}
+
 uint64_t mr_pipeline_letters(const struct mr_pipeline *p)
 {
   return atomic_load_explicit(&((struct mr_pipeline *)p)->letters_written, memory_order_relaxed);

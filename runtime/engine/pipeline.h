@@ -58,6 +58,10 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
  * mr_pipeline_stats. Any thread. */
 typedef void mr_metric_fn(void *out, const char *name, const char *lane, int64_t value);
 void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, void *out);
+struct mr_lookup_info; /* lookup.h */
+/* Calls each() for every lookup of the file. Any thread. */
+void mr_pipeline_lookups(struct mr_pipeline *p,
+                         void (*each)(void *out, const struct mr_lookup_info *lend), void *out);
 uint64_t mr_pipeline_letters(const struct mr_pipeline *p);
 int64_t mr_pipeline_memory(const struct mr_pipeline *p); /* bytes of batches in flight */
 

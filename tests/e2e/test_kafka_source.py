@@ -187,7 +187,7 @@ def make_certificates(folder):
 
 
 class SecureKafka(Kafka):
-    """With a second listener that wants TLS and a password; `secure` is its address."""
+    """With a second listener that wants TLS and a log-in of any kind; `secure` is its address."""
 
     def _format(self):
         from servers.process import free_port
@@ -198,15 +198,18 @@ class SecureKafka(Kafka):
         text = text.replace("listeners=PLAINTEXT:", f"listeners=SECURE://127.0.0.1:{port},PLAINTEXT:", 1)
         text = text.replace("advertised.listeners=", f"advertised.listeners=SECURE://localhost:{port},")
         text = text.replace("protocol.map=", "protocol.map=SECURE:SASL_SSL,CONTROLLER:PLAINTEXT,")
-        login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
-        self.properties.write_text(text + f"""sasl.enabled.mechanisms=PLAIN
-listener.name.secure.plain.sasl.jaas.config={login} user_etl="{PASSWORD}";
+        modules = "org.apache.kafka.common.security"
+        self.properties.write_text(text + f"""sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
+listener.name.secure.plain.sasl.jaas.config={modules}.plain.PlainLoginModule required user_etl="{PASSWORD}";
+listener.name.secure.scram-sha-256.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+listener.name.secure.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginModule required;
+listener.name.secure.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule required;
 ssl.keystore.type=PEM
 ssl.keystore.location={self.folder}/broker.pem
 ssl.truststore.type=PEM
 ssl.truststore.location={self.folder}/ca.pem
 """)
-        super()._format()
+        super()._format(*(f"--add-scram=SCRAM-SHA-{bits}=[name=etl,password={PASSWORD}]" for bits in (256, 512)))
 
 
 @pytest.fixture(scope="module")
@@ -217,11 +220,11 @@ def secure(server_folder):
         yield server
 
 
-def login(password=PASSWORD, ca="${CA}", tls=""):
+def login(password=PASSWORD, ca="${CA}", tls="", mechanism="plain"):
     return f"""      tls:
         mode: on
         ca: "{ca}"
-{tls}      sasl: {{mechanism: plain, user: etl, password: "{password}"}}
+{tls}      sasl: {{mechanism: {mechanism}, user: etl, password: "{password}"}}
 """
 
 
@@ -244,6 +247,26 @@ def refused(result, *words):
 
 def test_wrong_password(secure, millrace):
     refused(run_secure(secure, millrace, login("wrong-secret")), "in", "localhost", "uthentication")
+
+
+@pytest.mark.parametrize("mechanism", ["scram_sha_256", "scram_sha_512"])
+def test_scram(secure, millrace, mechanism):
+    run_secure(secure, millrace, login(mechanism=mechanism)).expect(0)
+    assert [r["id"] for r in rows(millrace)] == list(range(20))
+    wrong = login("wrong-secret", mechanism=mechanism)
+    refused(run_secure(secure, millrace, wrong), "in", "localhost", "uthentication")
+
+
+def test_oauthbearer(secure, millrace):
+    """A token that the library makes itself; the broker takes unsigned ones."""
+    options = """      tls: {mode: on, ca: "${CA}"}
+      sasl: {mechanism: oauthbearer}
+      rdkafka:
+        enable.sasl.oauthbearer.unsecure.jwt: "true"
+        sasl.oauthbearer.config: principal=etl
+"""
+    run_secure(secure, millrace, options).expect(0)
+    assert [r["id"] for r in rows(millrace)] == list(range(20))
 
 
 def test_unknown_authority(secure, millrace):

@@ -64,10 +64,10 @@ class Kafka:
         jars = maven.libraries("kafka-3.9.1", *COORDINATES)
         return [require_tool("java"), f"-Xmx{heap}", *self.flags, "-cp", f"{jars}/*", main, *args]
 
-    def _format(self):
+    def _format(self, *options):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         process = Process(self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c",
-                                     str(self.properties)), self.folder / "format.log")
+                                     str(self.properties), *options), self.folder / "format.log")
         if process.popen.wait(60) != 0:
             raise ServerError((self.folder / "format.log").read_text())
 
