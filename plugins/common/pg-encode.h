@@ -78,6 +78,7 @@ struct pg_type {
   int32_t typmod;
   bool text_like; /* enum, citext: a label in text form is also its binary form */
   bool not_null;
+  bool bracketed; /* pgvector's: reads a list of numbers as JSON writes it */
 };
 
 /* Chooses the encoder of a source column for a target type. false: this pair has none (or no

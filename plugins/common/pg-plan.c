@@ -111,7 +111,8 @@ static bool refused(enum mr_kind k, const struct pg_type *to)
   case PG_BYTEA: return true;
   case PG_JSON:
   case PG_JSONB: return false;
-  default: return k == MR_K_STRUCT || k == MR_K_MAP || (k == MR_K_LIST && !to->elem_oid);
+  default:
+    return k == MR_K_STRUCT || k == MR_K_MAP || (k == MR_K_LIST && !to->elem_oid && !to->bracketed);
   }
 }
 

@@ -19,6 +19,7 @@ from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
 from servers.runner import BINARY, Millrace  # noqa: E402
 from servers.shared import SharedCassandra  # noqa: E402
+from servers.timescale import Timescale  # noqa: E402
 
 numbers = itertools.count(1)
 
@@ -39,6 +40,13 @@ def kafka(server_folder):
 @pytest.fixture(scope="session")
 def postgres(server_folder):
     with Postgres(server_folder / "postgres", durable=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def timescale(server_folder):
+    """TimescaleDB and pgvector on PostgreSQL 17."""
+    with Timescale(server_folder / "timescale", durable=False) as server:
         yield server
 
 

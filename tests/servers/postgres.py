@@ -43,10 +43,10 @@ def bin_folder():
 class Postgres:
     """A server; `url` reaches it as superuser over TCP. Use as a context manager or call stop()."""
 
-    def __init__(self, folder, *, durable=True, settings=""):
+    def __init__(self, folder, *, durable=True, settings="", programs=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.bin = bin_folder()
+        self.bin = programs or bin_folder()
         self.user = "postgres" if os.geteuid() == 0 else None
         self.port = free_port()
         self.process = None

@@ -39,9 +39,14 @@ int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
     status = pg_target_columns(s, err);
     if (status == MR_BADCONF && !strcmp(err->code, "42P01") && s->conf->create) {
       sql_buf_str(&text, "will be created");
-      status = MR_OK;
+      sql_buf_str(&text, s->conf->hypertable.time ? " as a hypertable" : "");
+      status = pg_hyper_available(s, err);
     } else {
       sql_buf_str(&text, "ok");
+      if (status >= 0)
+        status = pg_hyper_available(s, err);
+      if (status >= 0)
+        status = pg_hyper_check(s, err);
       if (status >= 0 && s->in.n_children)
         status = pg_target_plan(s, err); /* what start would find wrong with the columns */
     }

@@ -28,7 +28,7 @@ static int add_column(struct pg_sink *s, const struct ArrowSchema *c, struct mr_
   sql_ident(&change, c->name);
   sql_buf_byte(&change, ' ');
   int status =
-      pg_type_ddl(c, &change)
+      pg_hyper_type(s, c, &change)
           ? alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
           : pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
   if (status >= 0)

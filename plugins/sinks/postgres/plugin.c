@@ -24,6 +24,30 @@ static const struct mr_opt connection_options[] = {
     {0},
 };
 
+static const struct mr_opt hypertable_options[] = {
+    {.name = "time",
+     .type = MR_TEXT,
+     .offset = offsetof(struct pg_conf_hypertable, time),
+     .flags = MR_REQUIRED,
+     .doc = "Column of the time, a timestamp or a date"},
+    {.name = "chunk",
+     .type = MR_TIME_MS,
+     .offset = offsetof(struct pg_conf_hypertable, chunk_ms),
+     .range = "1s..3650d",
+     .dflt = "7d",
+     .doc = "Time that one chunk holds"},
+    {.name = "space",
+     .type = MR_TEXT,
+     .offset = offsetof(struct pg_conf_hypertable, space),
+     .doc = "Column by whose hash chunks are split further"},
+    {.name = "partitions",
+     .type = MR_INT,
+     .offset = offsetof(struct pg_conf_hypertable, partitions),
+     .range = "1..32767",
+     .doc = "Parts of that split"},
+    {0},
+};
+
 static const struct mr_opt options[] = {
     OPT(url, "url", MR_TEXT, .flags = MR_SECRET,
         .doc = "postgresql://user:password@host:port/database, or key=value text of libpq"),
@@ -59,6 +83,8 @@ static const struct mr_opt options[] = {
         .doc = "Deadline for the answer to COMMIT"),
     OPT(connection, "connection", MR_GROUP, .sub_size = sizeof(struct pg_conf_connection),
         .sub = connection_options, .doc = "How long a connection is used"),
+    OPT(hypertable, "hypertable", MR_GROUP, .sub_size = sizeof(struct pg_conf_hypertable),
+        .sub = hypertable_options, .doc = "TimescaleDB: what create makes is a hypertable"),
     OPT(application_name, "application_name", MR_TEXT,
         .doc = "Shown in pg_stat_activity; left out: millrace/PIPELINE/STAGE"),
     {0},
@@ -90,7 +116,7 @@ static int validate(const void *conf, struct mr_error *err)
       return bad_option(err, "url", "not a URL or connection string that libpq understands");
     PQconninfoFree(parsed);
   }
-  return MR_OK;
+  return pg_hyper_validate(c, err);
 }
 
 /* Names longer than the server keeps would be cut, and two of them could become one. */
@@ -168,6 +194,7 @@ void pg_free(void *self)
   sql_name_done(&s->offsets);
   free(s->target);
   free(s->offsets_name);
+  free(s->hyper_schema);
   free(s->shown);
   free(s->where);
   free(s->pipeline);

@@ -5,7 +5,8 @@
  * means target.c  what the table looks like, creating it                      evolve.c  new and
  * wider columns lanes.c   millrace_offsets                                            unit.c begin,
  * write, flush, commit, abort copy.c    rows by COPY                 insert.c  rows by INSERT
- * merge.c   upserts from a staging table       partial.c upserts of rows with some columns only */
+ * merge.c   upserts from a staging table       partial.c upserts of rows with some columns only
+ * hypertable.c TimescaleDB */
 #ifndef POSTGRES_SINK_H
 #define POSTGRES_SINK_H
 #include <libpq-fe.h>
@@ -29,6 +30,11 @@ enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
 struct pg_conf_connection {
   int64_t max_batches;
 };
+/* A hypertable that `create` makes; time NULL: none. */
+struct pg_conf_hypertable {
+  const char *time, *space;
+  int64_t chunk_ms, partitions;
+};
 struct pg_conf {
   const char *url, *host, *database, *user, *password, *tls_ca, *table, *application_name;
   int64_t port, connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
@@ -37,6 +43,7 @@ struct pg_conf {
   struct mr_list key;
   const struct ArrowSchema *columns;
   struct pg_conf_connection connection;
+  struct pg_conf_hypertable hypertable;
 };
 
 /* A column of the target table. */
@@ -66,6 +73,7 @@ struct pg_sink {
   struct ArrowSchema in;
   struct sql_name table, offsets;
   char *target, *offsets_name; /* quoted */
+  char *hyper_schema;          /* quoted; TimescaleDB's, once it is known */
   char *shown;                 /* the table as the file names it, for messages */
   char *where;                 /* " at HOST:PORT, database D, user U" */
 
@@ -184,6 +192,22 @@ int pg_probe(struct pg_sink *s, struct mr_error *err);
 int pg_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
 /* Adds the input's columns that the table has not. */
 int pg_evolve_add(struct pg_sink *s, struct mr_error *err);
+
+/* ---- hypertable.c */
+/* The rules among the options; no I/O. */
+int pg_hyper_validate(const struct pg_conf *c, struct mr_error *err);
+/* pg_type_ddl() for a column of the target: a hypertable's timestamps have a zone. */
+bool pg_hyper_type(const struct pg_sink *s, const struct ArrowSchema *column, struct sql_buf *out);
+/* Appends the statement behind CREATE TABLE, when a hypertable is asked for. MR_BADCONF: the
+ * columns are not such. */
+int pg_hyper_ddl(const struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* Does the server have what the options ask for? MR_BADCONF when not. */
+int pg_hyper_available(struct pg_sink *s, struct mr_error *err);
+/* Is the table that is there the hypertable that the options ask for? */
+int pg_hyper_check(struct pg_sink *s, struct mr_error *err);
+/* The time column of the target; *ret stays NULL when it is no hypertable. Caller frees. Fails
+ * where there is no TimescaleDB. */
+int pg_hyper_time_column(struct pg_sink *s, char **ret, struct mr_error *err);
 
 /* ---- lanes.c */
 int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err);

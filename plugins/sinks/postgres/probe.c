@@ -91,17 +91,28 @@ static int try_conflict(struct pg_sink *s, struct mr_error *err)
   return status;
 }
 
+/* On a hypertable no such index can be made without the time column. */
+static int no_index(struct pg_sink *s, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  char *time = NULL;
+  pg_hyper_time_column(s, &time, &ignored);
+  snprintf(err->option, sizeof err->option, "key");
+  int status = pg_fail(err, MR_BADCONF, "42P10",
+                       "mode upsert needs a primary key or unique index on exactly the key columns"
+                       " of %s%s%s%s",
+                       s->shown, time ? ", a hypertable: its keys contain its time column " : "",
+                       time ? time : "", s->where);
+  free(time);
+  return status;
+}
+
 static int probe_upsert(struct pg_sink *s, struct mr_error *err)
 {
   int status = try_conflict(s, err);
   s->use_conflict = status >= 0;
-  if (status < 0 && !strcmp(err->code, "42P10")) {
-    snprintf(err->option, sizeof err->option, "key");
-    return pg_fail(err, MR_BADCONF, "42P10",
-                   "mode upsert needs a primary key or unique index on exactly the key columns of"
-                   " %s%s",
-                   s->shown, s->where);
-  }
+  if (status < 0 && !strcmp(err->code, "42P10"))
+    return no_index(s, err);
   if (status < 0 && (s->genuine || !s->pg))
     return status;
   s->use_temp = true;

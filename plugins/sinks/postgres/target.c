@@ -87,7 +87,7 @@ static const char catalog_sql[] =
     " CASE WHEN t.typtype = 'd' THEN coalesce(b.mod, -1) ELSE a.atttypmod END,"
     " e.typtype = 'e' OR e.typname = 'citext' OR (e.typcategory = 'A' AND EXISTS (SELECT 1 FROM"
     " pg_catalog.pg_type i WHERE i.oid = e.typelem AND (i.typtype = 'e' OR i.typname = 'citext'))),"
-    " pg_catalog.format_type(a.atttypid, a.atttypmod)"
+    " pg_catalog.format_type(a.atttypid, a.atttypmod), e.typname IN ('vector', 'halfvec')"
     " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid,"
     " LATERAL (WITH RECURSIVE d(oid, base, kind, mod) AS ("
     "SELECT t.oid, t.typbasetype, t.typtype, a.atttypmod UNION ALL"
@@ -115,6 +115,7 @@ static void catalog_row(struct pg_sink *s, const PGresult *res, int row)
   c->type.elem_oid = (uint32_t)strtoul(PQgetvalue(res, row, 5), NULL, 10);
   c->type.typmod = (int32_t)strtol(PQgetvalue(res, row, 6), NULL, 10);
   c->type.text_like = is_true(res, row, 7);
+  c->type.bracketed = is_true(res, row, 9);
   free(c->shown);
   c->shown = strdup(PQgetvalue(res, row, 8));
 }
@@ -191,8 +192,9 @@ static bool column_ddl(struct pg_sink *s, const struct ArrowSchema *c, struct sq
 {
   sql_ident(sql, c->name);
   sql_buf_byte(sql, ' ');
-  bool ok = pg_type_ddl(c, sql);
-  if (is_key(s, c->name))
+  bool ok = pg_hyper_type(s, c, sql);
+  const char *time = s->conf->hypertable.time;
+  if (is_key(s, c->name) || (time && !strcmp(time, c->name)))
     sql_buf_str(sql, " NOT NULL");
   return ok;
 }
@@ -228,12 +230,12 @@ static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *e
   }
   key_ddl(s, sql);
   sql_buf_byte(sql, ')');
-  return status;
+  return status < 0 ? status : pg_hyper_ddl(s, sql, err);
 }
 
 static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
 {
-  return pg_type_ddl(c, out);
+  return pg_hyper_type(self, c, out);
 }
 
 static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)
@@ -260,13 +262,16 @@ int pg_type_put(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct m
 static int create_table(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int status = create_sql(s, &sql, err);
+  int status = pg_hyper_available(s, err);
   if (status >= 0)
+    status = create_sql(s, &sql, err);
+  if (status >= 0) /* one string: both statements or none */
     status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE", s->conf->statement_timeout_ms,
                     PG_GIVE_UP, NULL, NULL, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    pg_log(s, MR_INFO, "created table %s%s", s->shown, s->where);
+    pg_log(s, MR_INFO, "created %s %s%s", s->conf->hypertable.time ? "hypertable" : "table",
+           s->shown, s->where);
   else if (pg_made_meanwhile(err))
     status = MR_OK;
   return status;
@@ -435,6 +440,10 @@ int pg_target_learn(struct pg_sink *s, struct mr_error *err)
     if (status >= 0)
       status = pg_target_columns(s, err);
   }
+  if (status >= 0)
+    status = pg_hyper_available(s, err);
+  if (status >= 0)
+    status = pg_hyper_check(s, err);
   if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
     status = pg_evolve_add(s, err);
   if (status >= 0)

@@ -163,7 +163,7 @@ class Failure(Exception):
         super().__init__(f"{call}: status {status}, code {self.code!r}: {self.msg}")
 
 
-UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60000, "h": 3600000, "min": 60000}
+UNITS = {"": 1, "ms": 1, "s": 1000, "m": 60000, "h": 3600000, "d": 86400000, "min": 60000}
 SIZES = {"": 1, "KiB": 1024, "MiB": 1 << 20, "GiB": 1 << 30}
 
 

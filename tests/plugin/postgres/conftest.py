@@ -15,6 +15,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "plugin" / "common")]
 import servers.postgres  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
+from servers.timescale import Timescale  # noqa: E402
 
 numbers = itertools.count(1)
 if "MILLRACE_TEST_POSTGRES_BIN" in os.environ:  # another version than the newest installed
@@ -27,6 +28,14 @@ def server():
         os.chmod(folder, 0o755)  # the server runs as another user
         with Postgres(pathlib.Path(folder) / "postgres", durable=False,
                       settings="log_statement = 'all'") as made:
+            yield made
+
+
+@pytest.fixture(scope="session")
+def timescale():
+    with tempfile.TemporaryDirectory(prefix="millrace-ts-") as folder:
+        os.chmod(folder, 0o755)
+        with Timescale(pathlib.Path(folder) / "postgres", durable=False) as made:
             yield made
 
 
@@ -57,6 +66,14 @@ def db(server):
     made = Database(server, f"db{next(numbers)}")
     yield made
     server.drop_database(made.name)
+
+
+@pytest.fixture
+def ts(timescale):
+    """A database with TimescaleDB and pgvector."""
+    made = Database(timescale, f"db{next(numbers)}")
+    yield made
+    timescale.drop_database(made.name)
 
 
 @pytest.fixture
