@@ -577,8 +577,9 @@ bool mr_store_is_postgres(const char *state)
          (g_str_has_prefix(state, "postgres://") || g_str_has_prefix(state, "postgresql://"));
 }
 
-struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
-                                       struct mr_error *err)
+/* Not connected yet; *ret_status: whether the URL is one. */
+static struct pg_store *store_new(const char *url, const char *pipeline, int *ret_status,
+                                  struct mr_error *err)
 {
   struct pg_store *s = g_new0(struct pg_store, 1);
   g_autofree char *application = g_strdup_printf("millrace/%s/state", pipeline);
@@ -587,7 +588,15 @@ struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, in
   s->pipeline = g_strdup(pipeline);
   g_strlcpy(s->founder, uuid, sizeof s->founder);
   pthread_mutex_init(&s->lock, NULL);
-  int status = mr_pg_init(&s->c, url, application, err);
+  *ret_status = mr_pg_init(&s->c, url, application, err);
+  return s;
+}
+
+struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
+                                       struct mr_error *err)
+{
+  int status;
+  struct pg_store *s = store_new(url, pipeline, &status, err);
   if (status >= 0)
     status = close_call(s, open_call(s, err));
   if (status >= 0)
@@ -595,4 +604,42 @@ struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, in
   st_free(&s->vt);
   *ret_status = status;
   return NULL;
+}
+
+static int describe(struct pg_store *s, char **give_text, struct mr_error *err)
+{
+  PGresult *res = NULL;
+  int status = RUN(s, &res, err,
+                   "SELECT current_setting('server_version'), current_schema(),"
+                   " to_regclass('millrace_state') IS NOT NULL,"
+                   " coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)",
+                   "");
+  if (status >= 0) {
+    bool there = *PQgetvalue(res, 0, 2) == 't', may = *PQgetvalue(res, 0, 3) == 't';
+    if (there)
+      status = read_version(s, err);
+    else if (!may)
+      status = mr_fail(err, MR_BADCONF,
+                       "the state%s: no table millrace_state, and no right to make"
+                       " tables in schema `%s`",
+                       s->c.where, PQgetvalue(res, 0, 1));
+    if (status >= 0)
+      *give_text = g_strdup_printf("PostgreSQL %s%s, tables of the state %s", PQgetvalue(res, 0, 0),
+                                   s->c.where, there ? "there" : "will be made");
+  }
+  PQclear(res);
+  return status;
+}
+
+int mr_store_postgres_check(const char *url, const char *pipeline, char **give_text,
+                            struct mr_error *err)
+{
+  int status;
+  struct pg_store *s = store_new(url, pipeline, &status, err);
+  if (status >= 0)
+    status = mr_pg_connect(&s->c, err);
+  if (status >= 0)
+    status = describe(s, give_text, err);
+  st_free(&s->vt);
+  return status;
 }

@@ -66,5 +66,10 @@ bool mr_store_is_postgres(const char *state);
  * privilege; MR_RETRY: not reached; MR_FATAL) and *err say why. */
 struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
                                        struct mr_error *err);
+/* What `check --connect` says of such a database; it changes nothing there. MR_OK: *give_text
+ * (g_free) is for people. MR_BADCONF: the tables are not there and may not be made. Others as
+ * above. */
+int mr_store_postgres_check(const char *url, const char *pipeline, char **give_text,
+                            struct mr_error *err);
 
 #endif

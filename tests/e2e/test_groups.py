@@ -55,6 +55,19 @@ def test_a_url_of_another_kind_is_no_state(millrace, topic):
     assert "geheim" not in refused.text
 
 
+def test_check_asks_the_database_of_the_state(millrace, kafka, database, topic):
+    millrace.env |= {"OUT": "/dev/null", "STATE": database.url}
+    text = SHARED.replace("TOPIC", topic(1))
+    said = millrace.check(text, "--connect").expect(0).text
+    assert "state: ok: PostgreSQL 1" in said and "tables of the state will be made" in said
+    assert database.sql("SELECT to_regclass('millrace_state')") == [(None,)]
+    millrace.run(text).expect(0)
+    assert "tables of the state there" in millrace.check(text, "--connect").expect(0).text
+    wrong = database.url.rpartition("/")[0] + "/no_such_database"
+    said = millrace.check(text, "--connect", env={"STATE": wrong}).expect(3).text
+    assert "state: down: " in said and "no_such_database" in said
+
+
 def test_positions_are_kept_in_the_database(millrace, kafka, database, topic):
     name, out = topic(2), millrace.folder / "out.jsonl"
     millrace.env |= {"OUT": str(out), "STATE": database.url}
