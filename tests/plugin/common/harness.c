@@ -204,6 +204,17 @@ static void print_nested(GString *out, const struct mr_view *v, int64_t i)
   g_string_append_c(out, v->kind == MR_K_STRUCT ? '}' : ']');
 }
 
+static void append_int128(GString *out, __int128 v)
+{
+  char text[48], *p = text + sizeof text;
+  unsigned __int128 left = v < 0 ? 0 - (unsigned __int128)v : (unsigned __int128)v;
+  *--p = 0;
+  do
+    *--p = (char)('0' + (int)(left % 10));
+  while (left /= 10);
+  g_string_append_printf(out, "%s%s", v < 0 ? "-" : "", p);
+}
+
 static void print_fixed(GString *out, const struct mr_view *v, int64_t i)
 {
   const uint8_t *p = mr_view_fixed(v, i);
@@ -213,7 +224,7 @@ static void print_fixed(GString *out, const struct mr_view *v, int64_t i)
       g_string_append_printf(out, "%02x", p[k]);
   } else if (v->kind == MR_K_DECIMAL) {
     memcpy(&d, p, sizeof d);
-    g_string_append_printf(out, "%lld", (long long)d);
+    append_int128(out, d);
   } else if (v->kind == MR_K_UINT64) {
     g_string_append_printf(out, "%llu", (unsigned long long)mr_view_int(v, i));
   } else if (v->kind == MR_K_FLOAT32 || v->kind == MR_K_FLOAT64) {
