@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from faults import backends, common, kills, memory, starrocks
+from faults import backends, common, kills, memory, outage, starrocks
 from servers import trades
 
 SEED = random.SystemRandom().randrange(10 ** 6)
@@ -52,6 +52,14 @@ def test_stopped_backend_is_noticed_within_its_deadline(where):
 
 def test_memory_stays_flat_while_the_sink_stands_still(where):
     check(memory.run(*where, rows=500_000, seconds=5))
+
+
+def test_a_sink_that_is_down_stops_no_other(kafka, postgres, mariadb, clickhouse, tmp_path):
+    """S2-15, S3-12: COPY and INSERT into PostgreSQL, MariaDB and ClickHouse in one process."""
+    outcomes, _ = outage.run(kafka, postgres, mariadb, clickhouse, tmp_path, 1, 1000, ("copied", "analytics"))
+    assert len(outcomes) == 4
+    for outcome in outcomes:
+        check(outcome)
 
 
 def test_the_comparison_finds_what_is_lost_doubled_or_changed():
