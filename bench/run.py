@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [null|postgres|postgres-key|peers|first-row|memory|all] [--rows N] [--rounds N]
+"""./dev bench [null|postgres|postgres-key|peers|starrocks|first-row|memory|all] [--rows N] [--rounds N]
 [--starts N]: candidates take turns round by round; ratios are to the floor of the same round."""
 
 import argparse
@@ -17,6 +17,7 @@ import time
 
 import connect
 import measure
+import starrocks
 from measure import Disturbance, FirstByte, Sample
 from servers import postgres as pg
 from servers import trades
@@ -264,6 +265,10 @@ def bench_peers(bench, options):
           f" their schema)\n{measure.table(samples, 'script')}")
 
 
+def bench_starrocks(bench, options):
+    starrocks.bench_starrocks(bench, options, rounds_of)
+
+
 NOTIFY = """CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
   $$ BEGIN NOTIFY arrived; RETURN NULL; END $$;
 CREATE TRIGGER tell AFTER INSERT ON trades FOR EACH STATEMENT EXECUTE FUNCTION tell()"""
@@ -302,7 +307,7 @@ def bench_first_row(bench, options):
 
 
 BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench_postgres_key,
-           "peers": bench_peers, "first-row": bench_first_row}
+           "peers": bench_peers, "starrocks": bench_starrocks, "first-row": bench_first_row}
 
 
 def run_memory(options):

@@ -435,6 +435,10 @@ struct mr_plugin { /* exactly one of source, transform, sink is set */
   /* Optional, sinks that make tables, no I/O: the target's type for a column that is in no key, as
    * `create` makes it. MR_BADCONF: it has none. */
   int (*type)(const struct ArrowSchema *column, mr_put_fn *put, void *out, struct mr_error *);
+  /* Optional, sinks: the functions for this configuration (filled and valid), where it decides the
+   * delivery class; one of a few constant tables, always the same for the same configuration. The
+   * class of `sink` is the one that holds without options. */
+  const struct mr_sink *(*choose)(const void *conf);
 };
 extern __attribute__((visibility("default")))
 const struct mr_plugin mr_plugin_desc; /* also makes it C and public in C++ */

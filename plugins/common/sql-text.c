@@ -12,10 +12,13 @@ void sql_text_decimal(struct sql_buf *out, uint64_t lo, int64_t hi, int scale)
   bool minus = hi < 0;
   if (minus)
     v = ~v + 1;
-  do {
+  for (; v > UINT64_MAX; v /= 10)
     digits[n++] = (char)('0' + (int)(v % 10));
-    v /= 10;
-  } while (v);
+  uint64_t low = (uint64_t)v; /* nearly all of them: 64 bits divide much faster */
+  do {
+    digits[n++] = (char)('0' + (int)(low % 10));
+    low /= 10;
+  } while (low);
   while (n <= scale && n < 47)
     digits[n++] = '0';
   if (minus)
@@ -50,7 +53,11 @@ static bool date(struct sql_buf *out, int64_t days)
   int m, d;
   civil(days, &y, &m, &d);
   bool bc = y < 1;
-  sql_buf_fmt(out, "%04lld-%02d-%02d", (long long)(bc ? 1 - y : y), m, d);
+  sql_buf_uint(out, (uint64_t)(bc ? 1 - y : y), 4);
+  sql_buf_byte(out, '-');
+  sql_buf_uint(out, (uint64_t)m, 2);
+  sql_buf_byte(out, '-');
+  sql_buf_uint(out, (uint64_t)d, 2);
   return bc;
 }
 
@@ -62,10 +69,16 @@ void sql_text_date(struct sql_buf *out, int64_t days)
 
 void sql_text_time(struct sql_buf *out, int64_t us)
 {
-  int64_t s = us / 1000000, f = us % 1000000;
-  sql_buf_fmt(out, "%02d:%02d:%02d", (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));
-  if (f)
-    sql_buf_fmt(out, ".%06d", (int)f);
+  uint64_t s = (uint64_t)us / 1000000, f = (uint64_t)us % 1000000;
+  sql_buf_uint(out, s / 3600, 2);
+  sql_buf_byte(out, ':');
+  sql_buf_uint(out, s / 60 % 60, 2);
+  sql_buf_byte(out, ':');
+  sql_buf_uint(out, s % 60, 2);
+  if (!f)
+    return;
+  sql_buf_byte(out, '.');
+  sql_buf_uint(out, f, 6);
 }
 
 void sql_text_timestamp(struct sql_buf *out, int64_t us, char sep, const char *zone)
@@ -169,7 +182,7 @@ bool sql_text_value(struct sql_buf *out, const struct mr_view *v, int64_t i)
   const char *s;
   switch (v->kind) {
   case MR_K_BOOL: sql_buf_str(out, mr_view_bool(v, i) ? "true" : "false"); return true;
-  case MR_K_UINT64: sql_buf_fmt(out, "%llu", (unsigned long long)mr_view_int(v, i)); return true;
+  case MR_K_UINT64: sql_buf_uint(out, (uint64_t)mr_view_int(v, i), 1); return true;
   case MR_K_FLOAT32:
   case MR_K_FLOAT64: sql_text_double(out, mr_view_f64(v, i), v->kind == MR_K_FLOAT32); return true;
   case MR_K_DECIMAL: decimal_value(out, v, i); return true;
@@ -193,25 +206,8 @@ bool sql_text_value(struct sql_buf *out, const struct mr_view *v, int64_t i)
   case MR_K_STRUCT: return sql_text_json(out, v, i);
   case MR_K_NONE:
   case MR_K_NULL: return false;
-  default: sql_buf_fmt(out, "%lld", (long long)mr_view_int(v, i)); return true;
+  default: sql_buf_int(out, mr_view_int(v, i)); return true;
   }
-}
-
-static void json_string(struct sql_buf *out, const char *s, int64_t n)
-{
-  sql_buf_byte(out, '"');
-  for (int64_t i = 0; i < n; i++) {
-    unsigned char c = (unsigned char)s[i];
-    if (c == '"' || c == '\\') {
-      sql_buf_byte(out, '\\');
-      sql_buf_byte(out, (char)c);
-    } else if (c < 0x20) {
-      sql_buf_fmt(out, "\\u%04x", c);
-    } else {
-      sql_buf_byte(out, (char)c);
-    }
-  }
-  sql_buf_byte(out, '"');
 }
 
 static bool json_list(struct sql_buf *out, const struct mr_view *v, int64_t i)
@@ -239,7 +235,7 @@ static bool json_struct(struct sql_buf *out, const struct mr_view *v, int64_t i)
     sql_view_child(v, c, &child);
     if (c)
       sql_buf_byte(out, ',');
-    json_string(out, child.schema->name, (int64_t)strlen(child.schema->name));
+    sql_buf_json(out, child.schema->name);
     sql_buf_byte(out, ':');
     if (!sql_text_json(out, &child, v->offset + i))
       return false;
@@ -262,7 +258,7 @@ static bool json_map(struct sql_buf *out, const struct mr_view *v, int64_t i)
     if (k > entry.offset + from)
       sql_buf_byte(out, ',');
     bool ok = sql_text_value(&name, &key, k);
-    json_string(out, (const char *)name.p, (int64_t)name.len);
+    sql_buf_json_bytes(out, (const char *)name.p, name.len);
     out->failed |= name.failed;
     sql_buf_done(&name);
     sql_buf_byte(out, ':');
@@ -288,12 +284,12 @@ static bool json_scalar(struct sql_buf *out, const struct mr_view *v, int64_t i)
   if (v->kind == MR_K_TEXT) {
     int64_t n;
     const char *s = mr_view_bytes(v, i, &n);
-    json_string(out, s, n);
+    sql_buf_json_bytes(out, s, (size_t)n);
     return true;
   }
   struct sql_buf text = {0};
   bool ok = sql_text_value(&text, v, i);
-  json_string(out, (const char *)text.p, (int64_t)text.len);
+  sql_buf_json_bytes(out, (const char *)text.p, text.len);
   out->failed |= text.failed;
   sql_buf_done(&text);
   return ok;

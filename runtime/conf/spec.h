@@ -53,6 +53,15 @@ struct mr_stage_spec {
   bool broken; /* a problem was found in it; never in a spec that mr_spec_load gave */
   struct mr_ynode *node, *options; /* its place in the file: conf's own */
 };
+/* The functions of a sink's plugin that a configuration asks for; NULL: it is no sink. */
+static inline const struct mr_sink *mr_plugin_sink(const struct mr_plugin *p, const void *conf)
+{
+  return p->sink && MR_HAS(p, choose) ? p->choose(conf) : p->sink;
+}
+static inline const struct mr_sink *mr_stage_sink(const struct mr_stage_spec *st)
+{
+  return mr_plugin_sink(st->plugin, st->conf);
+}
 struct mr_settings {
   int64_t checkpoint_ms, checkpoint_bytes, checkpoint_rows; /* 1000, 64 MiB, 0 = no bound */
   int64_t batch_rows, batch_bytes, linger_ms;               /* 8192, 1 MiB, 50 */

@@ -10,7 +10,7 @@
 
 static const struct mr_sink *vt(const struct mr_stage *s)
 {
-  return s->spec->plugin->sink;
+  return mr_stage_sink(s->spec);
 }
 static struct mr_store *store(struct mr_stage *s)
 {

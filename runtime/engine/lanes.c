@@ -366,7 +366,7 @@ static int take_from_store(struct mr_stage *s, struct taking *t, const char *sou
 static int take_rows(struct mr_stage *s, struct taking *t, const char *const *names, size_t n,
                      struct mr_error *err)
 {
-  const struct mr_sink *v = s->spec->plugin->sink;
+  const struct mr_sink *v = mr_stage_sink(s->spec);
   const char *source = t->r->source->spec->name;
   if (v->delivery == MR_TRANSACTIONAL)
     return v->take(s->self, source, names, n, on_mark, NULL, t, err);
@@ -377,7 +377,7 @@ static int take_rows(struct mr_stage *s, struct taking *t, const char *const *na
 static int found_rows(struct mr_stage *s, const struct mr_mark *marks, size_t n,
                       struct mr_error *err)
 {
-  const struct mr_sink *v = s->spec->plugin->sink;
+  const struct mr_sink *v = mr_stage_sink(s->spec);
   int st, tries = 1;
   do {
     mr_error_clear(err);

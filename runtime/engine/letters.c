@@ -271,7 +271,7 @@ static void put_mark(struct mr_letters *ls, struct mr_column *c, const struct mr
 /* Writes rows through the sink plugin and makes them durable. Under the lock. */
 static bool write_rows(struct mr_letters *ls, struct mr_stage *caller, struct ArrowArray *rows)
 {
-  const struct mr_sink *v = ls->stage.spec->plugin->sink;
+  const struct mr_sink *v = mr_stage_sink(ls->stage.spec);
   struct mr_batch b = {.size = sizeof b,
                        .lane = MR_NO_LANE,
                        .schema = &ls->schema,
@@ -433,7 +433,7 @@ struct mr_letters *mr_letters_new(struct mr_pipeline *p, struct mr_error *err)
   mr_stage_init(&ls->stage, p, p->spec->dead_letter, 0, 0, 1);
   ls->stage.open.in = &ls->schema;
   void *self = NULL;
-  if (p->spec->dead_letter->plugin->sink->open(&ls->stage.open, &self, err) < 0) {
+  if (mr_stage_sink(p->spec->dead_letter)->open(&ls->stage.open, &self, err) < 0) {
     mr_letters_free(ls);
     return NULL;
   }

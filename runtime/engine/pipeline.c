@@ -341,7 +341,7 @@ static void wake_plugins(struct mr_pipeline *p)
     const struct mr_plugin *pl = s->spec->plugin;
     void (*wake)(void *) = pl->source      ? pl->source->wake
                            : pl->transform ? pl->transform->wake
-                                           : pl->sink->wake;
+                                           : mr_stage_sink(s->spec)->wake;
     bool now = mr_stopping(p) == MR_ABORT || pl->source;
     uint64_t one = 1;
     if (!now)

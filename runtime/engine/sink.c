@@ -10,7 +10,7 @@
 
 static const struct mr_sink *vt(const struct mr_stage *s)
 {
-  return s->spec->plugin->sink;
+  return mr_stage_sink(s->spec);
 }
 
 /* Parallel instances count for themselves: each has one label that its predecessor may have left.

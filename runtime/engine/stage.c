@@ -322,13 +322,19 @@ void mr_stage_end(struct mr_stage *s)
 
 /* ---- the plugin's life */
 
-static mr_open_fn *open_of(const struct mr_plugin *pl)
+static mr_open_fn *open_of(const struct mr_stage_spec *st)
 {
-  return pl->source ? pl->source->open : pl->transform ? pl->transform->open : pl->sink->open;
+  const struct mr_plugin *pl = st->plugin;
+  return pl->source      ? pl->source->open
+         : pl->transform ? pl->transform->open
+                         : mr_stage_sink(st)->open;
 }
-static mr_self_fn *start_of(const struct mr_plugin *pl)
+static mr_self_fn *start_of(const struct mr_stage_spec *st)
 {
-  return pl->source ? pl->source->start : pl->transform ? pl->transform->start : pl->sink->start;
+  const struct mr_plugin *pl = st->plugin;
+  return pl->source      ? pl->source->start
+         : pl->transform ? pl->transform->start
+                         : mr_stage_sink(st)->start;
 }
 
 void mr_stage_close(struct mr_stage *s)
@@ -341,7 +347,7 @@ void mr_stage_close(struct mr_stage *s)
   pthread_mutex_unlock(&s->p->lock);
   (pl->source      ? pl->source->close
    : pl->transform ? pl->transform->close
-                   : pl->sink->close)(s->self);
+                   : mr_stage_sink(s->spec)->close)(s->self);
   s->self = NULL;
 }
 
@@ -357,7 +363,7 @@ bool mr_stage_open(struct mr_stage *s, struct mr_shape *in)
   void *self = NULL;
   int st = mr_plugin_takes(s->spec->plugin, s->open.in, &err);
   if (st >= 0)
-    st = open_of(s->spec->plugin)(&s->open, &self, &err);
+    st = open_of(s->spec)(&s->open, &self, &err);
   if (st < 0) {
     mr_pipeline_fail(s->p, s, st, &err);
     return false;
@@ -373,7 +379,7 @@ int mr_stage_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_
 {
   const struct mr_plugin *pl = s->spec->plugin;
   int (*evolve)(void *, const struct ArrowSchema *, struct mr_error *) =
-      pl->sink ? pl->sink->evolve : pl->transform->evolve;
+      pl->sink ? mr_stage_sink(s->spec)->evolve : pl->transform->evolve;
   int st = mr_plugin_takes(pl, in, err);
   if (st < 0)
     return st;
@@ -384,7 +390,7 @@ int mr_stage_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_
 bool mr_stage_start(struct mr_stage *s)
 {
   struct mr_error err = MR_ERROR_INIT;
-  mr_self_fn *start = start_of(s->spec->plugin);
+  mr_self_fn *start = start_of(s->spec);
   int64_t begun = mr_now_us(s->p->os);
   for (int tries = 1;; tries++) {
     int st = start ? start(s->self, &err) : MR_OK;

@@ -8,6 +8,7 @@
 #include "conf/suggest.h"
 #include "data/types.h"
 #include "expr/expr.h"
+#include "plug/descriptor.h"
 #include "plug/host.h"
 #include "plug/plug.h"
 
@@ -121,19 +122,21 @@ static void open_init(struct visit *v, struct mr_host *host, struct mr_open *o,
                         .stage = v->st->name};
 }
 
-static mr_open_fn *open_of(const struct mr_plugin *p)
+static mr_open_fn *open_of(const struct mr_plugin *p, const void *conf)
 {
-  return p->source ? p->source->open : p->transform ? p->transform->open : p->sink->open;
+  return p->source      ? p->source->open
+         : p->transform ? p->transform->open
+                        : mr_plugin_sink(p, conf)->open;
 }
 
-static void close_it(const struct mr_plugin *p, void *self)
+static void close_it(const struct mr_plugin *p, const void *conf, void *self)
 {
   if (p->source)
     p->source->close(self);
   else if (p->transform)
     p->transform->close(self);
   else
-    p->sink->close(self);
+    mr_plugin_sink(p, conf)->close(self);
 }
 
 static int schema_of(const struct mr_plugin *p, void *self, struct ArrowSchema *give,
@@ -149,7 +152,10 @@ static int try_open(const struct mr_plugin *p, const struct mr_open *o,
   struct ArrowSchema give = {0};
   void *self = NULL;
   mr_error_clear(err);
-  int rc = open_of(p)(o, &self, err);
+  g_autofree char *wrong = p->sink ? mr_descriptor_sink(mr_plugin_sink(p, o->conf)) : NULL;
+  if (wrong)
+    return mr_fail(err, MR_FATAL, "plugin `%s` is broken: %s", p->name, wrong);
+  int rc = open_of(p, o->conf)(o, &self, err);
   if (rc < 0)
     return rc;
   if (!p->sink)
@@ -158,7 +164,7 @@ static int try_open(const struct mr_plugin *p, const struct mr_open *o,
     *ret_schema = g_memdup2(&give, sizeof give);
     give.release = NULL;
   }
-  close_it(p, self);
+  close_it(p, o->conf, self);
   return rc;
 }
 
@@ -506,7 +512,7 @@ static bool is_database(const char *state)
 static void check_group(struct mr_checked *c, const struct mr_stage_spec *st)
 {
   const struct mr_stage_spec *source =
-      st->plugin && st->plugin->sink && st->plugin->sink->delivery != MR_TRANSACTIONAL
+      st->plugin && st->plugin->sink && mr_stage_sink(st)->delivery != MR_TRANSACTIONAL
           ? member_above(c, st, c->spec->stages->len)
           : NULL;
   if (!source || is_database(c->spec->settings.state))

@@ -90,7 +90,7 @@ static char *check_transform(const struct mr_transform *v)
   return why ? why : first_missing("transform", need);
 }
 
-static char *check_sink(const struct mr_sink *v)
+char *mr_descriptor_sink(const struct mr_sink *v)
 {
   char *why = check_size("struct mr_sink", v->size, SINK_SIZE);
   if (!why && (v->delivery < MR_PLAIN || v->delivery > MR_TRANSACTIONAL))
@@ -118,7 +118,7 @@ static char *check_functions(const struct mr_plugin *p)
 {
   if (p->source)
     return check_source(p->source);
-  return p->transform ? check_transform(p->transform) : check_sink(p->sink);
+  return p->transform ? check_transform(p->transform) : mr_descriptor_sink(p->sink);
 }
 
 char *mr_descriptor_check(const struct mr_plugin *p, size_t object_size, const char *folder,

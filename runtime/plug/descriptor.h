@@ -9,5 +9,7 @@
  * than the descriptor's own sizes allow. */
 char *mr_descriptor_check(const struct mr_plugin *p, size_t object_size, const char *folder,
                           const char *name);
+/* The same for one table of a sink's functions, as mr_plugin.choose gives them. */
+char *mr_descriptor_sink(const struct mr_sink *v);
 
 #endif

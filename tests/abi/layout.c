@@ -230,6 +230,7 @@ static void kinds(void)
   FIELD(mr_plugin, flags);
   FIELD(mr_plugin, ddl);
   FIELD(mr_plugin, type);
+  FIELD(mr_plugin, choose);
 }
 
 /* Numbers that are part of the contract. */

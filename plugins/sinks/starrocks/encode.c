@@ -6,8 +6,8 @@
 #include "common/sql-text.h"
 #include "starrocks.h"
 
-#define FIELD_END "\x01" /* CSV, see label.c */
-#define ROW_END "\x02"
+#define FIELD_END '\x01' /* CSV, see label.c */
+#define ROW_END '\x02'
 #define DATE_MIN (-719528) /* 0000-01-01 */
 #define DATE_MAX 2932896   /* 9999-12-31 */
 #define DAY_US 86400000000
@@ -33,28 +33,9 @@ static bool is_csv(const struct sr_sink *s)
 
 /* ---------------------------------------------------------------- texts */
 
-static void json_text(struct sql_buf *out, const char *p, size_t n)
-{
-  size_t from = 0;
-  sql_buf_byte(out, '"');
-  for (size_t i = 0; i < n; i++) {
-    unsigned char c = (unsigned char)p[i];
-    if (c >= 0x20 && c != '"' && c != '\\')
-      continue;
-    sql_buf_bytes(out, p + from, i - from);
-    from = i + 1;
-    if (c == '"' || c == '\\')
-      sql_buf_fmt(out, "\\%c", c);
-    else
-      sql_buf_fmt(out, "\\u%04x", c);
-  }
-  sql_buf_bytes(out, p + from, n - from);
-  sql_buf_byte(out, '"');
-}
-
 static bool csv_text(struct sql_buf *out, const char *p, size_t n, struct misfit *m)
 {
-  if (memchr(p, FIELD_END[0], n) || memchr(p, ROW_END[0], n))
+  if (memchr(p, FIELD_END, n) || memchr(p, ROW_END, n))
     return misfit(m, "22021", "text with a byte 1 or 2 cannot go as CSV; format: json can");
   if (n == 2 && !memcmp(p, "\\N", 2))
     return misfit(m, "22021", "the text \\N would become NULL as CSV; format: json can");
@@ -69,7 +50,7 @@ static bool put_text(struct sr_sink *s, const struct sr_column *c, const char *p
     return misfit(m, "22001", "text is longer than the column holds (bytes)");
   if (is_csv(s))
     return csv_text(&s->rows, p, (size_t)n, m);
-  json_text(&s->rows, p, (size_t)n);
+  sql_buf_json_bytes(&s->rows, p, (size_t)n);
   return true;
 }
 
@@ -103,11 +84,15 @@ static bool put_int(struct sr_sink *s, const struct sr_field *f, int64_t i, stru
   int_limits(f->column->type, &min, &max);
   if (!large && (huge || v < min || v > max))
     return misfit(m, "22003", "number is out of the column's range");
-  const char *quote = large && !is_csv(s) ? "\"" : "";
-  if (f->v.kind == MR_K_UINT64)
-    sql_buf_fmt(&s->rows, "%s%llu%s", quote, (unsigned long long)v, quote);
+  bool quoted = large && !is_csv(s);
+  if (quoted)
+    sql_buf_byte(&s->rows, '"');
+  if (huge)
+    sql_buf_uint(&s->rows, (uint64_t)v, 1);
   else
-    sql_buf_fmt(&s->rows, "%s%lld%s", quote, (long long)v, quote);
+    sql_buf_int(&s->rows, v);
+  if (quoted)
+    sql_buf_byte(&s->rows, '"');
   return true;
 }
 
@@ -257,19 +242,23 @@ static bool put_row(const struct encoding *e, int64_t row, struct misfit *m, int
   for (int i = 0; i < s->n_fields && ok; i++) {
     const struct sr_field *f = &s->field[i];
     *bad = i;
-    if (i)
-      sql_buf_str(&s->rows, csv ? FIELD_END : ",");
+    if (i && csv)
+      sql_buf_byte(&s->rows, FIELD_END);
     if (!csv)
-      sql_buf_str(&s->rows, f->key);
+      sql_buf_bytes(&s->rows, f->key + !i, f->key_len - !i);
     ok = mr_view_null(&f->v, row) ? put_null(s, f, deleted, m) : put_value(s, f, row, m);
   }
+  if (ok && e->ops && csv)
+    sql_buf_byte(&s->rows, FIELD_END);
+  else if (ok && e->ops)
+    sql_buf_str(&s->rows, ",\"__op\":");
   if (ok && e->ops)
-    sql_buf_fmt(&s->rows, csv ? FIELD_END "%d" : ",\"__op\":%d", deleted);
+    sql_buf_byte(&s->rows, deleted ? '1' : '0');
   if (!ok) {
     s->rows.len = start;
     return false;
   }
-  sql_buf_str(&s->rows, csv ? ROW_END : "}");
+  sql_buf_byte(&s->rows, csv ? ROW_END : '}');
   s->n_rows++;
   return true;
 }

@@ -66,7 +66,8 @@ enum sr_model { MODEL_UNKNOWN, MODEL_DUPLICATE, MODEL_AGGREGATE, MODEL_UNIQUE, M
 
 struct sr_field { /* a column that is written; v: bound to the batch */
   const struct sr_column *column;
-  char *key; /* `"name":` */
+  char *key; /* `,"name":` */
+  size_t key_len;
   struct mr_view v;
 };
 

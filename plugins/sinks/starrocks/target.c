@@ -306,12 +306,11 @@ static int plan_field(struct sr_sink *s, struct sr_column *c, struct mr_error *e
     sql_buf_done(&made);
     return status;
   }
-  sql_buf_byte(&key, '"');
-  for (const char *p = c->name; *p; p++)
-    sql_buf_fmt(&key, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-  sql_buf_str(&key, "\":");
-  sql_buf_text(&key);
-  s->field[s->n_fields++] = (struct sr_field){.column = c, .key = (char *)key.p};
+  sql_buf_byte(&key, ',');
+  sql_buf_json(&key, c->name);
+  sql_buf_byte(&key, ':');
+  s->field[s->n_fields++] =
+      (struct sr_field){.column = c, .key = (char *)key.p, .key_len = key.len};
   *err->option = 0;
   return key.failed ? src_no_memory(err) : MR_OK;
 }

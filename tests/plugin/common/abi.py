@@ -149,7 +149,8 @@ class Plugin(c.Structure):
                 ("validate", c.CFUNCTYPE(c.c_int, c.c_void_p, ERR)), ("check", CHECK),
                 ("discover", c.CFUNCTYPE(c.c_int, c.POINTER(Open), c.c_char_p, PUT, c.c_void_p,
                                          ERR)),
-                ("explain", c.c_void_p), ("flags", c.c_uint32), ("ddl", c.c_void_p), ("type", c.c_void_p)]
+                ("explain", c.c_void_p), ("flags", c.c_uint32), ("ddl", c.c_void_p), ("type", c.c_void_p),
+                ("choose", c.CFUNCTYPE(c.c_void_p, c.c_void_p))]
 
 
 class Failure(Exception):
@@ -246,8 +247,10 @@ class SinkUnderTest:
 
     def __init__(self, name, schema=None, pipeline="p", stage="s", **options):
         self.plugin = load("sinks", name)
-        self.sink = self.plugin.sink.contents
         self.conf = Conf(self.plugin, options)
+        self.sink = self.plugin.sink.contents
+        if self.plugin.choose:
+            self.sink = Sink.from_address(self.plugin.choose(self.conf.address))
         self.logs, self.rejects, self.metrics, self.running = [], [], {}, []
         self.wake_read, self.wake_write = os.pipe()
         self._callbacks = (LOG(self._log), METRIC(self._metric), NOTIFY(lambda _: None),
