@@ -17,6 +17,8 @@ from .starrocks_load import Load
 from .starrocks_mysql import MySql
 from .starrocks_table import Column, Refused, Table
 
+LOAD_PARAMETERS = ("columns", "format", "partial_update", "partial_update_mode", "strict_mode",
+                   "timezone", "compression", "column_separator", "row_delimiter")
 OPEN = ("PREPARE", "PREPARED")
 FINISHED = ("COMMITTED", "VISIBLE")
 
@@ -223,6 +225,10 @@ class StarRocks:
         return {"Status": "OK"}
 
     @staticmethod
+    def _parameters(headers):
+        return {k.lower(): v for k, v in headers.items() if k.lower() in LOAD_PARAMETERS}
+
+    @staticmethod
     def _missing(label):
         return {"Status": "TXN_NOT_EXISTS", "Message": f"transaction with label {label} not exists"}
 
@@ -232,6 +238,9 @@ class StarRocks:
         if txn.state != "PREPARE":
             return {"Status": "FAILED", "Message": f"transaction is {txn.state} already"}
         txn.touched = time.monotonic()
+        if txn.loads and (self._parameters(headers) != self._parameters(txn.headers)):
+            self._abort(txn, "other parameters")
+            return {"Status": "FAILED", "Message": "the parameters of a transaction's loads differ"}
         try:
             load = Load(self.tables[txn.table], headers, body, self.filters)
         except Refused as e:

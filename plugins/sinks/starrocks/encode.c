@@ -14,12 +14,7 @@
 
 __extension__ typedef __int128 i128; /* the only spelling the compiler knows */
 
-/* Why a value has no place; NULL: it has one. */
-struct misfit {
-  const char *code, *why;
-};
-
-static bool misfit(struct misfit *m, const char *code, const char *why)
+static bool misfit(struct sr_misfit *m, const char *code, const char *why)
 {
   m->code = code;
   m->why = why;
@@ -33,7 +28,7 @@ static bool is_csv(const struct sr_sink *s)
 
 /* ---------------------------------------------------------------- texts */
 
-static bool csv_text(struct sql_buf *out, const char *p, size_t n, struct misfit *m)
+static bool csv_text(struct sql_buf *out, const char *p, size_t n, struct sr_misfit *m)
 {
   if (memchr(p, FIELD_END, n) || memchr(p, ROW_END, n))
     return misfit(m, "22021", "text with a byte 1 or 2 cannot go as CSV; format: json can");
@@ -44,7 +39,7 @@ static bool csv_text(struct sql_buf *out, const char *p, size_t n, struct misfit
 }
 
 static bool put_text(struct sr_sink *s, const struct sr_column *c, const char *p, int64_t n,
-                     struct misfit *m)
+                     struct sr_misfit *m)
 {
   if (c->type == SR_TEXT && n > c->bytes)
     return misfit(m, "22001", "text is longer than the column holds (bytes)");
@@ -55,7 +50,7 @@ static bool put_text(struct sr_sink *s, const struct sr_column *c, const char *p
 }
 
 /* The canonical text of any value. */
-static bool put_as_text(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_as_text(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   struct sql_buf text = {0};
   bool ok = sql_text_value(&text, &f->v, i);
@@ -77,7 +72,7 @@ static void int_limits(enum sr_type t, int64_t *ret_min, int64_t *ret_max)
   *ret_min = -*ret_max - 1;
 }
 
-static bool put_int(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_int(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   int64_t v = f->v.kind == MR_K_BOOL ? mr_view_bool(&f->v, i) : mr_view_int(&f->v, i), min, max;
   bool huge = f->v.kind == MR_K_UINT64 && v < 0, large = f->column->type == SR_LARGEINT;
@@ -96,7 +91,7 @@ static bool put_int(struct sr_sink *s, const struct sr_field *f, int64_t i, stru
   return true;
 }
 
-static bool put_float(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_float(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   bool real = f->v.kind == MR_K_FLOAT32 || f->v.kind == MR_K_FLOAT64;
   double v = real ? mr_view_f64(&f->v, i) : (double)mr_view_int(&f->v, i);
@@ -132,7 +127,7 @@ static bool decimal_fits(i128 n, int scale, const struct sr_column *c)
   return room > 38 || (n < limit && n > -limit);
 }
 
-static bool put_decimal(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_decimal(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   int scale;
   i128 n = decimal_of(&f->v, i, &scale);
@@ -148,7 +143,7 @@ static bool put_decimal(struct sr_sink *s, const struct sr_field *f, int64_t i, 
 
 /* ---------------------------------------------------------------- times */
 
-static bool put_time(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_time(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   int64_t v = mr_view_int(&f->v, i);
   bool date = f->v.kind == MR_K_DATE;
@@ -172,14 +167,14 @@ static bool put_time(struct sr_sink *s, const struct sr_field *f, int64_t i, str
 
 /* ---------------------------------------------------------------- values */
 
-static bool put_json(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_json(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   if (is_csv(s))
     return put_as_text(s, f, i, m);
   return sql_text_json(&s->rows, &f->v, i) || misfit(m, "42804", "a value without JSON");
 }
 
-static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, struct misfit *m)
+static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   int64_t n;
   const char *p;
@@ -205,7 +200,7 @@ static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, st
   }
 }
 
-static bool put_null(struct sr_sink *s, const struct sr_field *f, bool deleted, struct misfit *m)
+static bool put_null(struct sr_sink *s, const struct sr_field *f, bool deleted, struct sr_misfit *m)
 {
   if (!f->column->nullable && (!deleted || f->column->is_key))
     return misfit(m, "23502", "NULL in a column that is NOT NULL");
@@ -215,14 +210,7 @@ static bool put_null(struct sr_sink *s, const struct sr_field *f, bool deleted, 
 
 /* ---------------------------------------------------------------- rows */
 
-struct encoding {
-  struct sr_sink *s;
-  const struct mr_batch *b;
-  struct mr_view op;
-  bool ops; /* rows carry __op */
-};
-
-static bool is_delete(const struct encoding *e, int64_t row)
+bool sr_is_delete(const struct sr_encoding *e, int64_t row)
 {
   int64_t n;
   if (e->s->op_source < 0 || mr_view_null(&e->op, row))
@@ -231,21 +219,24 @@ static bool is_delete(const struct encoding *e, int64_t row)
   return n && (*p == 'd' || *p == 'D');
 }
 
-/* Appends one row; false: it was cut off again, *bad is the field that has no place. */
-static bool put_row(const struct encoding *e, int64_t row, struct misfit *m, int *bad)
+bool sr_put_row(const struct sr_encoding *e, int64_t row, struct sr_misfit *m, int *ret_bad)
 {
   struct sr_sink *s = e->s;
-  bool csv = is_csv(s), deleted = e->ops && is_delete(e, row), ok = true;
+  bool csv = is_csv(s), deleted = e->ops && sr_is_delete(e, row), ok = true;
   size_t start = s->rows.len;
+  int n = 0;
   if (!csv)
     sql_buf_str(&s->rows, s->n_rows ? ",\n{" : "[{");
   for (int i = 0; i < s->n_fields && ok; i++) {
     const struct sr_field *f = &s->field[i];
-    *bad = i;
-    if (i && csv)
+    if (e->use && !e->use[i])
+      continue;
+    *ret_bad = i;
+    if (n && csv)
       sql_buf_byte(&s->rows, FIELD_END);
     if (!csv)
-      sql_buf_bytes(&s->rows, f->key + !i, f->key_len - !i);
+      sql_buf_bytes(&s->rows, f->key + !n, f->key_len - !n);
+    n++;
     ok = mr_view_null(&f->v, row) ? put_null(s, f, deleted, m) : put_value(s, f, row, m);
   }
   if (ok && e->ops && csv)
@@ -263,8 +254,8 @@ static bool put_row(const struct encoding *e, int64_t row, struct misfit *m, int
   return true;
 }
 
-static int reject(const struct encoding *e, int64_t row, const struct misfit *m, int bad,
-                  struct mr_error *err)
+int sr_reject(const struct sr_encoding *e, int64_t row, const struct sr_misfit *m,
+              const char *column, struct mr_error *err)
 {
   struct mr_reject r = {.size = sizeof r,
                         .batch = e->b,
@@ -272,10 +263,22 @@ static int reject(const struct encoding *e, int64_t row, const struct misfit *m,
                         .row = row,
                         .code = m->code,
                         .msg = m->why,
-                        .column = e->s->field[bad].column->name};
-  mr_bit_set(e->s->dead, row, true);
+                        .column = column};
   int status = e->s->host->reject(e->s->host->ctx, &r);
   return status < 0 ? src_fail(err, status, "", "a rejected row") : MR_OK;
+}
+
+const char *sr_row_text(const struct sr_sink *s, size_t start, size_t end, size_t *ret_len)
+{
+  const char *p = (const char *)s->rows.p + start;
+  size_t n = end - start;
+  bool csv = is_csv(s);
+  while (!csv && n && *p != '{') {
+    p++;
+    n--;
+  }
+  *ret_len = csv && n ? n - 1 : n;
+  return p;
 }
 
 bool sr_dead_clear(struct sr_sink *s, int64_t n)
@@ -286,25 +289,30 @@ bool sr_dead_clear(struct sr_sink *s, int64_t n)
   return true;
 }
 
-static void bind_columns(struct encoding *e)
+void sr_encoding_bind(struct sr_encoding *e, struct sr_sink *s, const struct mr_batch *b)
 {
-  struct sr_sink *s = e->s;
-  for (int i = 0; i < s->n_fields; i++)
-    mr_view_column(&s->field[i].v, e->b->schema, &e->b->rows, s->field[i].column->source);
+  *e = (struct sr_encoding){.s = s, .b = b};
+  for (int i = 0; i < s->n_fields; i++) {
+    struct sr_field *f = &s->field[i];
+    mr_view_column(&f->v, b->schema, &b->rows, f->column->source);
+    mr_set_view(&f->set, b->schema, &b->rows, b->schema->children[f->column->source]->name);
+  }
   if (s->op_source >= 0)
-    mr_view_column(&e->op, e->b->schema, &e->b->rows, s->op_source);
+    mr_view_column(&e->op, b->schema, &b->rows, s->op_source);
   e->ops = s->model == MODEL_PRIMARY && s->conf->mode == MODE_UPSERT;
 }
 
 int sr_encode(struct sr_sink *s, const struct mr_batch *b, int64_t *row_end, struct mr_error *err)
 {
-  struct encoding e = {.s = s, .b = b};
+  struct sr_encoding e;
   int status = MR_OK, bad = 0;
-  bind_columns(&e);
+  sr_encoding_bind(&e, s, b);
   for (int64_t row = 0; row < b->rows.length && status >= 0; row++) {
-    struct misfit m = {0};
-    if (!mr_bit_get(s->dead, row) && !put_row(&e, row, &m, &bad))
-      status = reject(&e, row, &m, bad, err);
+    struct sr_misfit m = {0};
+    if (!mr_bit_get(s->dead, row) && !sr_put_row(&e, row, &m, &bad)) {
+      mr_bit_set(s->dead, row, true);
+      status = sr_reject(&e, row, &m, s->field[bad].column->name, err);
+    }
     if (row_end)
       row_end[row] = (int64_t)s->rows.len;
   }

@@ -16,16 +16,7 @@ struct search {
 /* The text of a row as it was sent, without what stands between rows. */
 static const char *row_text(const struct sr_sink *s, int64_t row, size_t *ret_len)
 {
-  size_t from = row ? (size_t)s->row_end[row - 1] : 0, to = (size_t)s->row_end[row];
-  const char *p = (const char *)s->rows.p + from;
-  size_t n = to - from;
-  bool csv = s->conf->format == FORMAT_CSV;
-  while (!csv && n && *p != '{') {
-    p++;
-    n--;
-  }
-  *ret_len = csv && n ? n - 1 : n;
-  return p;
+  return sr_row_text(s, row ? (size_t)s->row_end[row - 1] : 0, (size_t)s->row_end[row], ret_len);
 }
 
 static bool is_live(const struct sr_sink *s, int64_t row)
@@ -67,45 +58,36 @@ static int bury(struct sr_sink *s, const struct search *f, int64_t row, const ch
 
 /* ---------------------------------------------------------------- the error log */
 
-static bool same_row(const struct sr_sink *s, int64_t row, const char *text, size_t len)
+bool sr_same_row(const char *sent, size_t n, const char *text, size_t len)
 {
-  size_t n;
-  const char *p = row_text(s, row, &n);
-  return n >= len && !memcmp(p, text, len) && (n == len || len >= CUT_TEXT);
+  return n >= len && !memcmp(sent, text, len) && (n == len || len >= CUT_TEXT);
 }
 
 /* One entry: "Error: why. Row: text". */
-static int bury_entry(struct sr_sink *s, const struct search *f, int64_t from, int64_t to,
-                      const char *entry, size_t len, int64_t *n, struct mr_error *err)
+static int read_entry(struct sr_sink *s, const char *entry, size_t len, sr_entry_fn *call,
+                      void *out, struct mr_error *err)
 {
   const char *at = memmem(entry, len, "Row: ", 5);
-  int status = MR_OK;
   if (!at)
     return MR_OK;
   const char *text = at + 5;
   size_t text_len = len - (size_t)(text - entry), why_len = (size_t)(at - entry);
   size_t skip = why_len > 7 && !memcmp(entry, "Error: ", 7) ? 7 : 0;
   char *why = strndup(entry + skip, why_len - skip);
-  for (int64_t row = from; row < to && why && status >= 0; row++)
-    if (is_live(s, row) && same_row(s, row, text, text_len)) {
-      status = bury(s, f, row, why, err);
-      ++*n;
-    }
+  int status = why ? call(out, text, text_len, why, err) : src_no_memory(err);
   free(why);
-  return why ? status : src_no_memory(err);
+  return status;
 }
 
-/* Rejects the rows of [from, to) that the log names; *ret: how many. */
-static int read_log(struct sr_sink *s, const struct search *f, int64_t from, int64_t to,
-                    const char *url, int64_t *ret, struct mr_error *err)
+int sr_log_read(struct sr_sink *s, const char *url, sr_entry_fn *entry, void *out,
+                struct mr_error *err)
 {
   struct sr_request r = {.method = "GET", .url = url, .timeout_ms = LOG_TIMEOUT_MS};
   struct mr_error why = {.size = sizeof why, .row = -1};
   long http = 0;
   int status = MR_OK;
-  *ret = 0;
   if (sr_http(s, &r, &http, &why) != SR_ANSWERED || http != 200) {
-    sr_log(s, MR_WARN, "the log of filtered rows cannot be read (%s): looking for them by halves",
+    sr_log(s, MR_WARN, "the log of filtered rows cannot be read (%s)",
            *why.msg ? why.msg : "no such log");
     return MR_OK;
   }
@@ -115,8 +97,31 @@ static int read_log(struct sr_sink *s, const struct search *f, int64_t from, int
     size_t len = next ? (size_t)(next - p) : (size_t)(end - p);
     while (!next && len && p[len - 1] == '\n')
       len--;
-    status = bury_entry(s, f, from, to, p, len, ret, err);
+    status = read_entry(s, p, len, entry, out, err);
     p = next ? next + 1 : end;
+  }
+  return status;
+}
+
+struct burial {
+  struct sr_sink *s;
+  const struct search *f;
+  int64_t from, to, n;
+};
+
+/* Rejects the rows that an entry names. */
+static int bury_entry(void *out, const char *text, size_t len, const char *why,
+                      struct mr_error *err)
+{
+  struct burial *b = out;
+  int status = MR_OK;
+  for (int64_t row = b->from; row < b->to && status >= 0; row++) {
+    size_t n;
+    const char *sent = row_text(b->s, row, &n);
+    if (!is_live(b->s, row) || !sr_same_row(sent, n, text, len))
+      continue;
+    status = bury(b->s, b->f, row, why, err);
+    b->n++;
   }
   return status;
 }
@@ -146,7 +151,7 @@ static int search(struct sr_sink *s, struct search *f, int64_t from, int64_t to,
 static int refused(struct sr_sink *s, struct search *f, int64_t from, int64_t to, int64_t n,
                    const struct sr_reply *reply, bool *ret_again, struct mr_error *err)
 {
-  int64_t named = 0;
+  struct burial b = {s, f, from, to, 0};
   int status = MR_OK;
   if (!sr_blames_rows(reply))
     return sr_status(s, reply, "load", err);
@@ -156,9 +161,9 @@ static int refused(struct sr_sink *s, struct search *f, int64_t from, int64_t to
     return bury(s, f, from, reply->message, err);
   }
   if (reply->error_url)
-    status = read_log(s, f, from, to, reply->error_url, &named, err);
-  *ret_again = named > 0;
-  if (status < 0 || named)
+    status = sr_log_read(s, reply->error_url, bury_entry, &b, err);
+  *ret_again = b.n > 0;
+  if (status < 0 || b.n)
     return status;
   int64_t middle = from + (to - from) / 2;
   status = search(s, f, from, middle, err);

@@ -107,8 +107,6 @@ static bool add_format(struct sr_sink *s, struct curl_slist **list)
          add(list, "row_delimiter", "\\x02");
   if (ok && s->conf->compression != PACK_NONE)
     ok = add(list, "compression", pack[s->conf->compression]);
-  if (ok && s->columns_header)
-    ok = add(list, "columns", s->columns_header);
   return ok;
 }
 
@@ -118,10 +116,20 @@ static bool add_own(struct sr_sink *s, struct curl_slist **list)
   bool ok = true;
   for (size_t i = 0; i < s->conf->headers.n && ok; i++)
     ok = add(list, s->conf->headers.key[i], value[i]);
-  if (ok && s->conf->partial_update != PARTIAL_NO)
-    ok =
-        add(list, "partial_update", "true") &&
-        add(list, "partial_update_mode", s->conf->partial_update == PARTIAL_ROW ? "row" : "column");
+  return ok;
+}
+
+bool sr_load_headers(struct sr_sink *s, const char *columns, bool partial, struct curl_slist **list)
+{
+  bool by_column = s->conf->partial_update == PARTIAL_COLUMN;
+  bool ok = add(list, "Expect", "100-continue") && add(list, "timezone", s->conf->timezone) &&
+            add(list, "strict_mode", s->conf->strict_mode ? "true" : "false") &&
+            add(list, "max_filter_ratio", "0") && add_format(s, list) && add_own(s, list);
+  if (ok && columns)
+    ok = add(list, "columns", columns);
+  if (ok && partial)
+    ok = add(list, "partial_update", "true") &&
+         add(list, "partial_update_mode", by_column ? "column" : "row");
   return ok;
 }
 
@@ -133,12 +141,47 @@ enum sr_verdict sr_load(struct sr_sink *s, const char *label, const uint8_t *row
                          .body = rows,
                          .len = len,
                          .timeout_ms = s->conf->request_timeout_ms};
-  bool ok = add_names(s, &r.headers, label) && add(&r.headers, "Expect", "100-continue") &&
-            add(&r.headers, "timezone", s->conf->timezone) &&
-            add(&r.headers, "strict_mode", s->conf->strict_mode ? "true" : "false") &&
-            add(&r.headers, "max_filter_ratio", "0") && add_format(s, &r.headers) &&
-            add_own(s, &r.headers);
+  bool ok =
+      add_names(s, &r.headers, label) &&
+      sr_load_headers(s, s->columns_header, s->conf->partial_update != PARTIAL_NO, &r.headers);
   return ask(s, &r, ok, "load", ret, err);
+}
+
+static bool add_lines(struct curl_slist **list, const char *lines, size_t n)
+{
+  bool ok = true;
+  while (n && ok) {
+    const char *end = memchr(lines, '\n', n);
+    size_t len = end ? (size_t)(end - lines) : n;
+    char *line = strndup(lines, len);
+    ok = line && bare(list, line);
+    free(line);
+    lines += len + (end != NULL);
+    n -= len + (end != NULL);
+  }
+  return ok;
+}
+
+enum sr_verdict sr_put(struct sr_sink *s, const char *label, const char *headers, size_t n_headers,
+                       const uint8_t *rows, size_t len, struct sr_reply *ret, struct mr_error *err)
+{
+  struct sql_buf path = {0};
+  char *db = curl_easy_escape(s->easy, s->database, 0);
+  char *table = curl_easy_escape(s->easy, s->table, 0);
+  sql_buf_fmt(&path, "/api/%s/%s/_stream_load", db ? db : "", table ? table : "");
+  struct sr_request r = {.method = "PUT",
+                         .path = sql_buf_text(&path),
+                         .body = rows,
+                         .len = len,
+                         .timeout_ms = s->conf->request_timeout_ms};
+  bool ok = db && table && !path.failed && add(&r.headers, "label", label) &&
+            add_number(&r.headers, "timeout", s->conf->transaction_timeout_ms / 1000) &&
+            add_lines(&r.headers, headers, n_headers);
+  enum sr_verdict v = ask(s, &r, ok, "load", ret, err);
+  curl_free(db);
+  curl_free(table);
+  sql_buf_done(&path);
+  return v;
 }
 
 /* ---------------------------------------------------------------- states */
@@ -202,9 +245,10 @@ int sr_status(struct sr_sink *s, const struct sr_reply *r, const char *what, str
   err->unit_lost = true;
   switch (r->verdict) {
   case SR_MISSING:
-    snprintf(err->option, sizeof err->option, "url");
+    snprintf(err->option, sizeof err->option, "load");
     return src_fail(err, MR_BADCONF, "404",
-                    "%s: the server has no transaction interface (StarRocks 2.4 or later has)",
+                    "%s: the server has no transaction interface (StarRocks 2.4 or later has); "
+                    "load: labelled does without",
                     what);
   case SR_DENIED:
     err->unreachable = true;

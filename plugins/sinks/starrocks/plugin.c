@@ -11,6 +11,7 @@
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
 static const char *const evolve_choices[] = {"none", "add", NULL};
+static const char *const load_choices[] = {"transaction", "labelled", NULL};
 static const char *const format_choices[] = {"json", "csv", NULL};
 static const char *const pack_choices[] = {"none", "lz4", "zstd", NULL};
 static const char *const partial_choices[] = {"none", "row", "column", NULL};
@@ -34,6 +35,9 @@ static const struct mr_opt options[] = {
     OPT(be_address_map, "be_address_map", MR_TEXT, .flags = MR_KEYED,
         .doc = "Where backends are reached: HOST, HOST:PORT or * as FE names them, to HOST, "
                "HOST:PORT or *"),
+    OPT(load, "load", MR_CHOICE, .choices = load_choices, .dflt = "transaction",
+        .doc = "transaction: a unit is a transaction, prepared and committed; labelled: plain "
+               "loads, for servers without transactions and for rows that carry only some columns"),
     OPT(format, "format", MR_CHOICE, .choices = format_choices, .dflt = "json",
         .doc = "How rows are sent"),
     OPT(compression, "compression", MR_CHOICE, .choices = pack_choices, .dflt = "none",
@@ -167,6 +171,21 @@ static int fill(struct sr_sink *s, const struct mr_open *o, struct mr_error *err
   return room ? MR_OK : src_no_memory(err);
 }
 
+/* Loads of one transaction have the same columns. */
+static int check_set(const struct sr_sink *s, struct mr_error *err)
+{
+  int64_t at = s->in.release ? mr_schema_find(&s->in, MR_SET) : -1;
+  if (at < 0 || !mr_set_valid(s->in.children[at]))
+    return MR_OK;
+  if (s->conf->mode != MODE_UPSERT)
+    return src_badconf(err, "mode", "rows that carry only some columns (_set) need mode upsert");
+  if (s->conf->load != LOAD_LABELLED)
+    return src_badconf(err, "load",
+                       "rows that carry only some columns (_set) need load: labelled, as the loads "
+                       "of one transaction have the same columns");
+  return MR_OK;
+}
+
 int sr_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct sr_sink *s = calloc(1, sizeof *s);
@@ -174,8 +193,10 @@ int sr_open(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->set_source = -1;
+  s->op_source = s->set_source = s->at_group = -1;
   int status = fill(s, o, err);
+  if (status >= 0)
+    status = check_set(s, err);
   if (status < 0)
     sr_free(s);
   else
@@ -191,6 +212,8 @@ void sr_free(void *self)
   sr_http_close(s);
   sr_sql_close(s);
   sr_target_forget(s);
+  sr_groups_done(s);
+  sr_labelled_done(s);
   sql_buf_done(&s->rows);
   sql_buf_done(&s->packed);
   mr_schema_release(&s->in);
@@ -218,7 +241,35 @@ static const struct mr_sink sink = {
     .resolve = sr_resolve,
     .evolve = sr_evolve,
     .close = sr_free,
+    /* what a run with `load: labelled` has left: */
+    .seal = sr_labelled_seal,
+    .send = sr_labelled_send,
 };
+
+static const struct mr_sink labelled_sink = {
+    .size = sizeof(struct mr_sink),
+    .delivery = MR_IDEMPOTENT,
+    .open = sr_open,
+    .start = sr_start,
+    .begin = sr_labelled_begin,
+    .write = sr_labelled_write,
+    .seal = sr_labelled_seal,
+    .send = sr_labelled_send,
+    .abort = sr_labelled_abort,
+    .window = sr_labelled_window,
+    .unit_bytes = 64 << 20, /* a unit without key is one body */
+    /* what a run with `load: transaction` has left: */
+    .prepare = sr_prepare,
+    .commit = sr_commit,
+    .resolve = sr_resolve,
+    .evolve = sr_evolve,
+    .close = sr_free,
+};
+
+static const struct mr_sink *choose(const void *conf)
+{
+  return ((const struct sr_conf *)conf)->load == LOAD_LABELLED ? &labelled_sink : &sink;
+}
 
 const struct mr_plugin mr_plugin_desc = {
     .abi = MR_ABI,
@@ -235,5 +286,7 @@ const struct mr_plugin mr_plugin_desc = {
     .check = sr_check,
     .discover = sr_discover,
     .ddl = sr_ddl,
+    .flags = MR_PARTIAL,
+    .choose = choose,
     .type = sr_type,
 };

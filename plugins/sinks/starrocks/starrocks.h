@@ -3,6 +3,8 @@
  *
  * http.c    requests, redirects to BEs          reply.c   the server's JSON answers, what they mean
  * label.c   transactions and states of labels   unit.c    begin, write, prepare, commit, resolve
+ * labelled.c  a unit as plain loads: write, seal, send
+ * groups.c  rows of a unit by the columns that they write
  * encode.c  rows as JSON or CSV                 pack.c    LZ4 and zstd frames
  * sql.c     the MySQL protocol                  target.c  the table's columns, DDL
  * filter.c  finding the rows that the server filters
@@ -24,6 +26,7 @@ enum { MODE_APPEND, MODE_UPSERT };
 enum { EVOLVE_NONE, EVOLVE_ADD };
 enum { FORMAT_JSON, FORMAT_CSV };
 enum { PACK_NONE, PACK_LZ4, PACK_ZSTD };
+enum { LOAD_TRANSACTION, LOAD_LABELLED };
 enum { PARTIAL_NO, PARTIAL_ROW, PARTIAL_COLUMN };
 
 struct sr_conf {
@@ -32,7 +35,7 @@ struct sr_conf {
   int64_t sql_port, body_bytes, replicas, buckets;
   int64_t connect_timeout_ms, request_timeout_ms, alter_timeout_ms;
   int64_t transaction_timeout_ms, prepared_timeout_ms;
-  int32_t mode, evolve, format, compression, partial_update;
+  int32_t mode, evolve, load, format, compression, partial_update;
   bool create, strict_mode;
 };
 
@@ -68,7 +71,7 @@ struct sr_field { /* a column that is written; v: bound to the batch */
   const struct sr_column *column;
   char *key; /* `,"name":` */
   size_t key_len;
-  struct mr_view v;
+  struct mr_view v, set; /* set: what `_set` says of it */
 };
 
 enum sr_verdict {
@@ -88,6 +91,17 @@ struct sr_reply {
   char status[48], state[24], message[400];
   char *error_url; /* malloc'd or NULL */
   int64_t filtered;
+};
+
+struct sr_group { /* rows that write the same columns */
+  uint8_t *use;   /* a flag for each field */
+  bool deletes;
+  struct sql_buf rows;
+  int64_t n_rows;
+};
+struct sr_refused { /* a row that the server filters, as it was sent */
+  char *text, *why;
+  size_t len;
 };
 
 struct sr_sink {
@@ -131,7 +145,23 @@ struct sr_sink {
   int64_t n_rows;      /* in rows */
   int64_t *row_end;    /* while a batch is tried: where each of its rows ends in rows */
   int64_t row_end_cap; /* bytes */
-  uint8_t *dead;       /* a bit for each row of the batch that is left out */
+  /* groups.c: groups whose loads may go in any order */
+  struct sr_group *group;
+  int n_groups, at_group; /* at_group: whose rows are in `rows`; -1: none */
+  struct sr_seen *seen;   /* which groups have rows of a key */
+  size_t n_seen, cap_seen;
+  uint8_t *use; /* of the row that is looked at */
+
+  /* labelled.c */
+  struct sql_buf block; /* of the unit: its parts so far */
+  const struct mr_batch **written;
+  size_t n_written, cap_written;
+  struct sr_refused *refused; /* rows of this unit that the server filtered */
+  size_t n_refused;
+  bool fresh;            /* the block was never sent */
+  int64_t label_seconds; /* for how long the server keeps labels */
+
+  uint8_t *dead; /* a bit for each row of the batch that is left out */
   int64_t dead_cap;
 };
 
@@ -179,6 +209,13 @@ enum sr_verdict sr_step(struct sr_sink *s, enum sr_step step, const char *label,
                         struct sr_reply *ret, struct mr_error *err);
 enum sr_verdict sr_load(struct sr_sink *s, const char *label, const uint8_t *rows, size_t len,
                         struct sr_reply *ret, struct mr_error *err);
+/* The headers of a load that do not depend on its label, added to list. columns: NULL, or the
+ * header of that name; partial: those columns alone are written. false: no memory. */
+bool sr_load_headers(struct sr_sink *s, const char *columns, bool partial,
+                     struct curl_slist **list);
+/* A plain load with these headers (a line each). */
+enum sr_verdict sr_put(struct sr_sink *s, const char *label, const char *headers, size_t n_headers,
+                       const uint8_t *rows, size_t len, struct sr_reply *ret, struct mr_error *err);
 /* enum mr_outcome of a label, or MR_RETRY. An UNKNOWN one is MR_UNKNOWN, whatever the table is. */
 int sr_label_state(struct sr_sink *s, const char *label, struct mr_error *err);
 /* Rolls a label back and has that confirmed. MR_FATAL: it is committed. */
@@ -190,6 +227,27 @@ int sr_status(struct sr_sink *s, const struct sr_reply *r, const char *what, str
 /* Appends the rows of a batch whose bit in s->dead is not set; rows that the table can never hold
  * are rejected, and their bits set. row_end: NULL, or the end of each row in s->rows. */
 int sr_encode(struct sr_sink *s, const struct mr_batch *b, int64_t *row_end, struct mr_error *err);
+/* Why a value has no place; NULL: it has one. */
+struct sr_misfit {
+  const char *code, *why;
+};
+struct sr_encoding { /* a batch, bound for row after row */
+  struct sr_sink *s;
+  const struct mr_batch *b;
+  struct mr_view op;
+  bool ops;           /* rows carry __op */
+  const uint8_t *use; /* NULL, or a flag for each field that is written */
+};
+void sr_encoding_bind(struct sr_encoding *e, struct sr_sink *s, const struct mr_batch *b);
+bool sr_is_delete(const struct sr_encoding *e, int64_t row);
+/* Appends one row to s->rows; false: it was cut off again, *ret_bad is the field without a place.
+ */
+bool sr_put_row(const struct sr_encoding *e, int64_t row, struct sr_misfit *m, int *ret_bad);
+/* What was appended from start on, as the server's error log shows the row. */
+const char *sr_row_text(const struct sr_sink *s, size_t start, size_t end, size_t *ret_len);
+/* Rejects a row. column may be NULL. */
+int sr_reject(const struct sr_encoding *e, int64_t row, const struct sr_misfit *m,
+              const char *column, struct mr_error *err);
 /* Clears s->dead for n rows. */
 bool sr_dead_clear(struct sr_sink *s, int64_t n);
 
@@ -199,6 +257,34 @@ int sr_pack(struct sr_sink *s, const uint8_t *rows, size_t len, struct mr_error 
 /* ---- filter.c: tries a batch alone, and rejects the rows that the server filters. The others are
  * then in s->rows. */
 int sr_isolate(struct sr_sink *s, const struct mr_batch *b, struct mr_error *err);
+
+/* Is this row, as it was sent, the one that an entry of the log shows? */
+bool sr_same_row(const char *sent, size_t n, const char *text, size_t len);
+/* Calls for each entry of an error log. MR_OK, too, when the log cannot be read. */
+typedef int sr_entry_fn(void *out, const char *text, size_t len, const char *why,
+                        struct mr_error *err);
+int sr_log_read(struct sr_sink *s, const char *url, sr_entry_fn *entry, void *out,
+                struct mr_error *err);
+
+/* ---- groups.c */
+/* Puts the group of a row into s->rows, for sr_put_row with s->use. MR_MORE: the row belongs behind
+ * what is there: close the groups and ask again. */
+int sr_group_find(const struct sr_encoding *e, int64_t row, struct mr_error *err);
+/* Ends what sr_group_find began: every group's rows are in the group. */
+void sr_groups_settle(struct sr_sink *s);
+void sr_groups_clear(struct sr_sink *s);
+void sr_groups_done(struct sr_sink *s);
+
+/* ---- labelled.c */
+int sr_labelled_begin(void *self, const struct mr_unit *u, struct mr_error *err);
+int sr_labelled_write(void *self, const struct mr_batch *b, struct mr_error *err);
+int sr_labelled_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out,
+                     struct mr_error *err);
+int sr_labelled_send(void *self, const char *token, const void *block, size_t len,
+                     struct mr_error *err);
+int sr_labelled_abort(void *self, const struct mr_unit *u, struct mr_error *err);
+int64_t sr_labelled_window(void *self);
+void sr_labelled_done(struct sr_sink *s);
 
 /* ---- sql.c */
 int sr_sql_connect(struct sr_sink *s, struct mr_error *err);
@@ -224,6 +310,8 @@ int sr_target_learn(struct sr_sink *s, struct mr_error *err);
 int sr_target_columns(struct sr_sink *s, struct mr_error *err);
 /* Matches the input with the columns that are known. */
 int sr_target_plan(struct sr_sink *s, struct mr_error *err);
+/* The `columns` header for the fields in use (NULL: all); malloc'd, NULL: no memory. */
+char *sr_columns_header(const struct sr_sink *s, const uint8_t *use);
 void sr_target_forget(struct sr_sink *s);
 /* Does the pipeline file name this column as part of the key? */
 bool sr_in_key(const struct sr_sink *s, const char *name);

@@ -3,6 +3,7 @@
 #include "starrocks.h"
 
 #define LABELS_MIN 10000       /* labels that should be kept; the server's default is 1000 */
+#define LABEL_SECONDS 259200   /* the server's default, where it does not say */
 #define LABEL_SECONDS_MIN 3600 /* and for how long */
 
 void sr_target_forget(struct sr_sink *s)
@@ -338,7 +339,7 @@ static int plan_fields(struct sr_sink *s, struct mr_error *err)
 
 static int check_unfilled(struct sr_sink *s, struct mr_error *err)
 {
-  bool partial = s->conf->partial_update != PARTIAL_NO;
+  bool partial = s->conf->partial_update != PARTIAL_NO || s->set_source >= 0;
   for (int i = 0; i < s->n_columns; i++) {
     const struct sr_column *c = &s->column[i];
     if (c->source < 0 && !c->nullable && !c->has_default && !c->generated &&
@@ -376,24 +377,34 @@ static int check_mode(struct sr_sink *s, struct mr_error *err)
   return MR_OK;
 }
 
-/* CSV always names its columns; JSON only when the table has more than the input: else a missing
- * name would be NULL instead of the column's default. */
-static int make_header(struct sr_sink *s, struct mr_error *err)
+char *sr_columns_header(const struct sr_sink *s, const uint8_t *use)
 {
   struct sql_buf out = {0};
-  free(s->columns_header);
-  s->columns_header = NULL;
-  if (s->conf->format == FORMAT_JSON && s->all_columns && s->conf->partial_update == PARTIAL_NO)
-    return MR_OK;
   for (int i = 0; i < s->n_fields; i++) {
-    sql_buf_str(&out, i ? "," : "");
+    if (use && !use[i])
+      continue;
+    sql_buf_str(&out, out.len ? "," : "");
     sr_sql_ident(&out, s->field[i].column->name);
   }
   if (s->conf->mode == MODE_UPSERT)
     sql_buf_str(&out, ",__op");
   sql_buf_text(&out);
-  s->columns_header = (char *)out.p;
-  return out.failed ? src_no_memory(err) : MR_OK;
+  if (!out.failed)
+    return (char *)out.p;
+  sql_buf_done(&out);
+  return NULL;
+}
+
+/* CSV always names its columns; JSON only when the table has more than the input: else a missing
+ * name would be NULL instead of the column's default. */
+static int make_header(struct sr_sink *s, struct mr_error *err)
+{
+  free(s->columns_header);
+  s->columns_header = NULL;
+  if (s->conf->format == FORMAT_JSON && s->all_columns && s->conf->partial_update == PARTIAL_NO)
+    return MR_OK;
+  s->columns_header = sr_columns_header(s, NULL);
+  return s->columns_header ? MR_OK : src_no_memory(err);
 }
 
 int sr_target_plan(struct sr_sink *s, struct mr_error *err)
@@ -407,9 +418,6 @@ int sr_target_plan(struct sr_sink *s, struct mr_error *err)
     status = src_badconf(err, "table", "table %s has no column %.300s; add it, or say evolve: add",
                          s->shown, sql_buf_text(&missing));
   sql_buf_done(&missing);
-  if (status >= 0 && s->set_source >= 0 && s->conf->mode == MODE_UPSERT)
-    status = src_fail(err, MR_BADCONF, "0A000",
-                      "rows that carry only some columns (_set) cannot be upserted yet");
   if (status >= 0)
     status = check_unfilled(s, err);
   if (status >= 0)
@@ -466,6 +474,7 @@ void sr_labels_warn(struct sr_sink *s)
   struct mr_error ignored = {.size = sizeof ignored};
   MYSQL_RES *res = NULL;
   MYSQL_ROW row;
+  s->label_seconds = LABEL_SECONDS;
   if (sr_sql_query(s, "ADMIN SHOW FRONTEND CONFIG LIKE 'label_keep%'", "ADMIN SHOW", &res,
                    &ignored) < 0) {
     sr_log(s, MR_INFO, "how long labels are kept cannot be read (%.100s)", ignored.msg);
@@ -475,6 +484,8 @@ void sr_labels_warn(struct sr_sink *s)
     int64_t v = row[0] && row[2] ? strtoll(row[2], NULL, 10) : 0;
     bool number = row[0] && !strcmp(row[0], "label_keep_max_num");
     bool seconds = row[0] && !strcmp(row[0], "label_keep_max_second");
+    if (seconds)
+      s->label_seconds = v;
     if ((number && v < LABELS_MIN) || (seconds && v < LABEL_SECONDS_MIN))
       sr_log(s, MR_WARN,
              "%s is %lld: a busy database forgets a label before a stopped pipeline may ask for it",
