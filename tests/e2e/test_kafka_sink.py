@@ -113,6 +113,30 @@ def test_headers_pass_through(kafka, topic, millrace, stage):
     assert all(m.headers() == [("trace", b"42"), ("trace", b"43")] for m in found)
 
 
+def test_headers_are_read_set_and_removed(kafka, topic, millrace):
+    """S4-6: from one topic to the other; numbers keep their digits."""
+    source, target = topic(1), topic(1)
+    value = b'{"id":7,"price":12345678901234567890.123456789000}'
+    kafka.produce(source, [{"value": value, "headers": [("trace", b"42"), ("secret", b"x")]}, {"value": value}])
+    text = "name: copy\n" + kafka_source(source, block({"id": "int64", "price": "decimal(38,12)"})) + """transforms:
+  - name: marked
+    select:
+      set:
+        seen: HEADER('trace')
+        has: HAS_HEADER('secret')
+        names: CAST(HEADER_KEYS() AS utf8)
+        _headers: "SET_HEADER(SET_HEADER(REMOVE_HEADER(_headers, 'secret'), 'offset', _offset), 'price', price)"
+""" + sink(target) + ENDING
+    millrace.run(text).expect(0)
+    found = committed(kafka, target)
+    price = b"12345678901234567890.123456789000"
+    assert [m.headers() for m in found] == [[("trace", b"42"), ("offset", b"0"), ("price", price)],
+                                            [("offset", b"1"), ("price", price)]]
+    values = [json.loads(m.value()) for m in found]
+    assert [(v["seen"], v["has"]) for v in values] == [("42", True), (None, False)]
+    assert json.loads(values[0]["names"]) == ["trace", "secret"]
+
+
 def test_a_missing_topic_is_named_and_can_be_made(kafka, topic, millrace):
     source = topic(1)
     kafka.produce(source, rows(0, 3))
