@@ -4,7 +4,6 @@
 #include <stddef.h>
 #include <string.h>
 #include <strings.h>
-#include <time.h>
 #include "common/kfk-conf.h"
 #include "common/src-error.h"
 
@@ -192,13 +191,6 @@ bool kfk_is_network(rd_kafka_resp_err_t e)
   case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED: return true;
   default: return false;
   }
-}
-
-int64_t kfk_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
 }
 
 bool kfk_woken(const struct mr_host *h)

@@ -44,8 +44,6 @@ int kfk_set_map(rd_kafka_conf_t *rc, const struct mr_list *map, const char *opti
 int kfk_set_security(rd_kafka_conf_t *rc, const struct mr_list *brokers, const struct kfk_tls *t,
                      const struct kfk_sasl *s, struct mr_error *err);
 int kfk_validate_sasl(const struct kfk_sasl *s, struct mr_error *err);
-/* Monotonic, for deadlines. */
-int64_t kfk_now_ms(void);
 /* Should the running call return? */
 bool kfk_woken(const struct mr_host *h);
 /* The broker could not be reached, or did not let us in. */

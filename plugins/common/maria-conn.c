@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/clock.h"
 #include "common/maria-conn.h"
 #include <errmsg.h>
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define GRACE_MS 5000 /* how long a call may go on once it should return */
@@ -12,13 +12,6 @@
 #define ROW_NUMBER_SINCE 100700 /* MariaDB's version with ROW_NUMBER in GET DIAGNOSTICS */
 
 const char *const maria_tls_choices[] = {"disable", "prefer", "require", "verify", NULL};
-
-int64_t maria_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---------------------------------------------------------------- waiting */
 
@@ -46,7 +39,7 @@ static enum waited wait_for(struct maria_conn *c, int wants, int64_t deadline,
                          {.fd = c->host ? c->host->wake_fd : -1, .events = POLLIN}};
   bool woken = false;
   for (;;) {
-    int64_t left = deadline - maria_now_ms();
+    int64_t left = deadline - clock_now_ms();
     left = left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : left;
     int n = poll(fd, 2, (int)left);
     if (n < 0 && errno == EINTR)
@@ -61,8 +54,8 @@ static enum waited wait_for(struct maria_conn *c, int wants, int64_t deadline,
       return WAITED_WOKEN;
     woken = true;
     fd[1].fd = -1;
-    if (deadline > maria_now_ms() + GRACE_MS)
-      deadline = maria_now_ms() + GRACE_MS;
+    if (deadline > clock_now_ms() + GRACE_MS)
+      deadline = clock_now_ms() + GRACE_MS;
   }
 }
 
@@ -81,7 +74,7 @@ static int gave_up(struct maria_conn *c, enum waited waited, const char *what, i
 #define AWAIT(c_, start_, cont_, what_, timeout_, patience_, err_)                   \
   ({                                                                                 \
     int wants_ = (start_), ready_, status_ = MR_OK;                                  \
-    int64_t deadline_ = maria_now_ms() + (timeout_);                                 \
+    int64_t deadline_ = clock_now_ms() + (timeout_);                                 \
     while (wants_ && status_ >= 0) {                                                 \
       enum waited waited_ = wait_for((c_), wants_, deadline_, (patience_), &ready_); \
       if (waited_ != WAITED_READY)                                                   \
@@ -494,7 +487,7 @@ static int await(struct maria_conn *c, struct maria_fetch *f, int64_t until_ms, 
   int ready = 0;
   while (f->state) {
     enum waited waited = wait_for(c, f->state, until, MARIA_GIVE_UP, &ready);
-    if (waited != WAITED_READY && maria_now_ms() < deadline_ms)
+    if (waited != WAITED_READY && clock_now_ms() < deadline_ms)
       return MR_IDLE;
     if (waited != WAITED_READY)
       return gave_up(c, waited, "query", c->conf->statement_timeout_ms, err);

@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/clock.h"
 #include "common/qry-source.h"
 #include <poll.h>
-#include <time.h>
 #include "common/src-error.h"
-
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 int qry_validate(const struct qry_conf *c, struct mr_error *err)
 {
@@ -335,7 +328,7 @@ static bool over(struct qry_source *s)
 {
   stop(s);
   if (s->conf->incremental) {
-    s->next_poll_ms = s->bounded ? INT64_MAX : now_ms() + s->conf->poll_ms;
+    s->next_poll_ms = s->bounded ? INT64_MAX : clock_now_ms() + s->conf->poll_ms;
     return false;
   }
   s->at = (struct qry_mark){.kind = QRY_DONE};
@@ -368,11 +361,11 @@ static int read_batch(struct qry_source *s, int64_t max_rows, int64_t max_bytes,
 
 static int wait_poll(struct qry_source *s, int32_t timeout_ms)
 {
-  int64_t left = s->next_poll_ms - now_ms();
+  int64_t left = s->next_poll_ms - clock_now_ms();
   struct pollfd wake = {.fd = s->host->wake_fd, .events = POLLIN};
   if (left > 0)
     poll(&wake, 1, left < timeout_ms ? (int)left : timeout_ms);
-  return s->next_poll_ms > now_ms() ? MR_IDLE : MR_OK;
+  return s->next_poll_ms > clock_now_ms() ? MR_IDLE : MR_OK;
 }
 
 int qry_source_read(struct qry_source *s, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,

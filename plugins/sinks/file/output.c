@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/clock.h"
 #include "output.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -6,13 +7,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 /* Where the extension of a path begins, or its end. */
 static size_t stem(const char *path)
@@ -150,7 +144,7 @@ static int open_file(struct output *o, struct mr_error *err)
   if (fstat(o->fd, &st))
     return fails(o, "open", errno, err);
   o->size = o->base = S_ISREG(st.st_mode) ? st.st_size : 0;
-  o->opened_ms = now_ms();
+  o->opened_ms = clock_now_ms();
   o->synced_folder = false;
   return MR_OK;
 }
@@ -214,7 +208,7 @@ int output_write(struct output *o, const void *data, size_t len, struct mr_error
 static bool is_due(const struct output *o)
 {
   return (o->max_bytes && o->size >= o->max_bytes) ||
-         (o->max_ms && o->size && now_ms() - o->opened_ms >= o->max_ms);
+         (o->max_ms && o->size && clock_now_ms() - o->opened_ms >= o->max_ms);
 }
 
 int output_commit(struct output *o, struct mr_error *err)

@@ -4,6 +4,7 @@
  * "v1 owner=3 rows=120 run=77 position=000000000000002a from=0000000000000010 by=5f3a…". */
 #include <inttypes.h>
 #include <stdlib.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 #define VALUE_FMT \
@@ -171,7 +172,7 @@ static int read_all(struct kfs *s, rd_kafka_t *rk, rd_kafka_topic_t *t, int64_t 
 {
   int64_t low, high;
   bool stuck = false;
-  while (kfk_now_ms() < until && !kfk_woken(s->host)) {
+  while (clock_now_ms() < until && !kfk_woken(s->host)) {
     rd_kafka_message_t *m = rd_kafka_consume(t, 0, 50);
     rd_kafka_poll(rk, 0);
     if (!m)
@@ -215,7 +216,7 @@ int kfs_offsets_read(struct kfs *s, int64_t deadline_ms, struct mr_error *err)
   if (!t || rd_kafka_consume_start(t, 0, from))
     r = kfs_fail(s, NULL, rd_kafka_last_error(), s->conf->offsets_topic, err);
   else {
-    r = read_all(s, rk, t, kfk_now_ms() + deadline_ms, err);
+    r = read_all(s, rk, t, clock_now_ms() + deadline_ms, err);
     rd_kafka_consume_stop(t, 0);
   }
   if (t)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 int kfs_fail(struct kfs *s, const struct kfs_producer *p, rd_kafka_resp_err_t e, const char *what,
@@ -103,7 +104,7 @@ static int answer(struct kfs_producer *p, rd_kafka_error_t *e, const char *what,
 
 int kfs_producer_ready(struct kfs_producer *p, int64_t deadline_ms, struct mr_error *err)
 {
-  int64_t until = kfk_now_ms() + deadline_ms;
+  int64_t until = clock_now_ms() + deadline_ms;
   rd_kafka_error_t *e;
   int r = p->rk ? MR_OK : make(p, err);
   if (r < 0 || !p->id || p->ready)
@@ -114,7 +115,7 @@ int kfs_producer_ready(struct kfs_producer *p, int64_t deadline_ms, struct mr_er
     if (!e)
       break;
     if (!rd_kafka_error_is_retriable(e) || p->down || kfk_woken(p->sink->host) ||
-        kfk_now_ms() >= until) {
+        clock_now_ms() >= until) {
       r = answer(p, e, "init_transactions", err);
       kfs_producer_drop(p);
       return r;
@@ -185,11 +186,11 @@ static int undelivered(struct kfs_producer *p, struct mr_error *err)
 
 int kfs_producer_flush(struct kfs_producer *p, struct mr_error *err)
 {
-  int64_t until = kfk_now_ms() + p->sink->conf->commit_timeout_ms;
+  int64_t until = clock_now_ms() + p->sink->conf->commit_timeout_ms;
   rd_kafka_resp_err_t e;
   do
     e = rd_kafka_flush(p->rk, KFS_SLICE_MS);
-  while (e && !p->failed && !kfk_woken(p->sink->host) && kfk_now_ms() < until);
+  while (e && !p->failed && !kfk_woken(p->sink->host) && clock_now_ms() < until);
   if (p->failed)
     return undelivered(p, err);
   return e ? kfs_fail(p->sink, p, e, "messages wait for delivery", err) : MR_OK;
@@ -215,10 +216,10 @@ int kfs_producer_give_up(struct kfs_producer *p, struct mr_error *err)
  * only the lane rows know. */
 int kfs_producer_commit(struct kfs_producer *p, int64_t deadline_ms, struct mr_error *err)
 {
-  int64_t until = kfk_now_ms() + deadline_ms;
+  int64_t until = clock_now_ms() + deadline_ms;
   rd_kafka_error_t *e;
   while ((e = rd_kafka_commit_transaction(p->rk, KFS_SLICE_MS)) && rd_kafka_error_is_retriable(e) &&
-         kfk_now_ms() < until)
+         clock_now_ms() < until)
     rd_kafka_error_destroy(e);
   rd_kafka_poll(p->rk, 0);
   if (!e) {

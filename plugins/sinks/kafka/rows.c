@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows -> messages. The value holds every column but the system ones. */
 #include <stdlib.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 /* A message's opaque: the unit's batch in the upper half, counted from 1, the row below. */
@@ -338,7 +339,7 @@ static int send_row(const struct sending *d, int64_t row, struct mr_error *err)
   if (!deleted)
     value = encoded(&d->value, row);
   while ((e = produce(d, row, key, value)) == RD_KAFKA_RESP_ERR__QUEUE_FULL && !d->p->failed &&
-         kfk_now_ms() < d->until_ms)
+         clock_now_ms() < d->until_ms)
     rd_kafka_poll(d->p->rk, 50);
   if (!e)
     return d->s->alone ? kfs_producer_flush(d->p, err) : MR_OK;
@@ -368,7 +369,7 @@ int kfs_rows_send(struct kfs_producer *p, const struct mr_batch *b, struct mr_er
 {
   struct kfs *s = p->sink;
   struct sending d = {
-      .s = s, .p = p, .b = b, .until_ms = kfk_now_ms() + s->conf->commit_timeout_ms};
+      .s = s, .p = p, .b = b, .until_ms = clock_now_ms() + s->conf->commit_timeout_ms};
   if (!b->rows.length)
     return MR_OK;
   int r = send_rows(&d, err);

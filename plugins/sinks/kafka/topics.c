@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whether the topics are there, and making those that may be made. */
 #include <stdlib.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 static int metadata(struct kfs *s, const struct rd_kafka_metadata **ret, struct mr_error *err)
 {
   struct kfs_producer *p = &s->plain;
-  int64_t until = kfk_now_ms() + KFS_START_MS;
+  int64_t until = clock_now_ms() + KFS_START_MS;
   int r = kfs_producer_ready(p, KFS_START_MS, err);
   if (r < 0)
     return r;
@@ -15,7 +16,7 @@ static int metadata(struct kfs *s, const struct rd_kafka_metadata **ret, struct 
   do {
     e = rd_kafka_metadata(p->rk, 1, NULL, ret, KFS_SLICE_MS);
     rd_kafka_poll(p->rk, 0);
-  } while (e && !p->down && !kfk_woken(s->host) && kfk_now_ms() < until);
+  } while (e && !p->down && !kfk_woken(s->host) && clock_now_ms() < until);
   return e ? kfs_fail(s, p, e, "no metadata", err) : MR_OK;
 }
 

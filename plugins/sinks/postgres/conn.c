@@ -4,145 +4,17 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
+#include "common/clock.h"
 #include "common/sql-text.h"
 #include "postgres.h"
 
 #define GRACE_MS 1000 /* how long a call that should end now may go on to finish cleanly */
-#define PARAMETERS_MAX 64
-#define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
-
-int64_t pg_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---------------------------------------------------------------- parameters */
-
-struct parameters {
-  const char *key[PARAMETERS_MAX + 1], *value[PARAMETERS_MAX + 1];
-  int n;
-  PQconninfoOption *parsed;
-  char port[16], timeout[24];
-};
-
-static const char *get(const struct parameters *p, const char *key)
-{
-  for (int i = 0; i < p->n; i++)
-    if (!strcmp(p->key[i], key))
-      return p->value[i];
-  return NULL;
-}
-
-static void set(struct parameters *p, const char *key, const char *value)
-{
-  if (!value || p->n == PARAMETERS_MAX)
-    return;
-  for (int i = 0; i < p->n; i++)
-    if (!strcmp(p->key[i], key)) {
-      p->value[i] = value;
-      return;
-    }
-  p->key[p->n] = key;
-  p->value[p->n++] = value;
-}
-
-static void set_default(struct parameters *p, const char *key, const char *value)
-{
-  if (!get(p, key))
-    set(p, key, value);
-}
-
-static void parameters_done(struct parameters *p)
-{
-  PQconninfoFree(p->parsed);
-}
-
-static bool is_loopback(const char *host)
-{
-  return !host || !*host || *host == '/' || *host == '@' || !strcmp(host, "localhost") ||
-         !strncmp(host, "127.", 4) || !strcmp(host, "::1");
-}
-
-static void set_tls(struct parameters *p, const struct pg_conf *c)
-{
-  static const char *const mode[] = {"disable", "prefer", "require", "verify-ca", "verify-full"};
-  const char *host = get(p, "hostaddr") ? get(p, "hostaddr") : get(p, "host");
-  if (c->tls >= 0)
-    set(p, "sslmode", mode[c->tls]);
-  else if (!get(p, "service"))
-    set_default(p, "sslmode", is_loopback(host) ? "prefer" : "verify-full");
-  if (c->tls_ca)
-    set(p, "sslrootcert", c->tls_ca);
-  const char *now = get(p, "sslmode");
-  if (now && !strncmp(now, "verify", 6) && !get(p, "sslrootcert") && !access(CA_FILE, R_OK))
-    set(p, "sslrootcert", CA_FILE);
-}
-
-/* libpq's own message would repeat pieces of the URL, and the password may be one. */
-static bool parse_url(struct parameters *p, const char *url)
-{
-  char *message = NULL;
-  p->parsed = PQconninfoParse(url, &message);
-  if (message)
-    PQfreemem(message);
-  for (PQconninfoOption *o = p->parsed; o && o->keyword; o++)
-    if (o->val)
-      set(p, o->keyword, o->val);
-  return p->parsed != NULL;
-}
-
-static int collect(struct pg_sink *s, struct parameters *p, struct mr_error *err)
-{
-  const struct pg_conf *c = s->conf;
-  memset(p, 0, sizeof *p);
-  if (c->url && !parse_url(p, c->url)) {
-    snprintf(err->option, sizeof err->option, "url");
-    return pg_fail(err, MR_BADCONF, "", "not a URL or connection string that libpq understands");
-  }
-  set(p, "host", c->host);
-  set(p, "dbname", c->database);
-  set(p, "user", c->user);
-  set(p, "password", c->password);
-  if (c->port != INT64_MIN) {
-    snprintf(p->port, sizeof p->port, "%d", (int)c->port);
-    set(p, "port", p->port);
-  }
-  set_tls(p, c);
-  snprintf(p->timeout, sizeof p->timeout, "%lld", (long long)c->commit_timeout_ms);
-  set_default(p, "gssencmode", "disable");
-  set_default(p, "keepalives", "1");
-  set_default(p, "keepalives_idle", "10");
-  set_default(p, "keepalives_interval", "5");
-  set_default(p, "keepalives_count", "3");
-  set_default(p, "tcp_user_timeout", p->timeout);
-  set_default(p, "client_encoding", "UTF8");
-  set(p, "client_encoding", "UTF8");
-  return MR_OK;
-}
 
 int pg_conn_describe(struct pg_sink *s, struct mr_error *err)
 {
-  struct parameters p;
-  struct sql_buf text = {0};
-  int status = collect(s, &p, err);
-  if (status < 0)
-    return status;
-  const char *host = get(&p, "host") ? get(&p, "host") : get(&p, "hostaddr");
-  const char *port = get(&p, "port"), *base = get(&p, "dbname"), *user = get(&p, "user");
-  sql_buf_fmt(&text, " at %s:%s", host && *host ? host : "local socket", port ? port : "5432");
-  if (base)
-    sql_buf_fmt(&text, ", database %s", base);
-  if (user)
-    sql_buf_fmt(&text, ", user %s", user);
-  parameters_done(&p);
-  sql_buf_text(&text);
   free(s->where);
-  s->where = (char *)text.p;
-  return s->where ? MR_OK : pg_no_memory(err);
+  s->where = NULL;
+  return pg_login_where(&s->conf->login, &s->where, err);
 }
 
 /* ---------------------------------------------------------------- waiting */
@@ -153,7 +25,7 @@ int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience 
                          {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
   bool woken = false;
   for (;;) {
-    int64_t left = deadline - pg_now_ms();
+    int64_t left = deadline - clock_now_ms();
     if (left < 0)
       left = 0;
     int n = poll(fd, 2, left > INT32_MAX ? INT32_MAX : (int)left);
@@ -167,8 +39,8 @@ int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience 
       return -1;
     woken = true;
     fd[1].fd = -1;
-    if (deadline > pg_now_ms() + GRACE_MS)
-      deadline = pg_now_ms() + GRACE_MS;
+    if (deadline > clock_now_ms() + GRACE_MS)
+      deadline = clock_now_ms() + GRACE_MS;
   }
 }
 
@@ -194,7 +66,7 @@ static void notice(void *ctx, const PGresult *res)
 
 static int poll_connection(struct pg_sink *s, struct mr_error *err)
 {
-  int64_t deadline = pg_now_ms() + s->conf->connect_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->connect_timeout_ms;
   PostgresPollingStatusType state = PGRES_POLLING_WRITING;
   while (state != PGRES_POLLING_OK) {
     if (state == PGRES_POLLING_FAILED)
@@ -209,17 +81,17 @@ static int poll_connection(struct pg_sink *s, struct mr_error *err)
 
 static int open_connection(struct pg_sink *s, struct mr_error *err)
 {
-  struct parameters p;
-  char name[PG_NAME_MAX + 1];
-  int status = collect(s, &p, err);
+  struct pg_params p;
+  char name[PG_NAME_MAX + 1], timeout[24];
+  int status = pg_params_init(&p, &s->conf->login, err);
   if (status < 0)
     return status;
   snprintf(name, sizeof name, "millrace/%s/%s", s->pipeline, s->stage);
-  if (s->conf->application_name)
-    set(&p, "application_name", s->conf->application_name);
-  set_default(&p, "application_name", name);
+  snprintf(timeout, sizeof timeout, "%lld", (long long)s->conf->commit_timeout_ms);
+  pg_params_default(&p, "tcp_user_timeout", timeout);
+  pg_params_default(&p, "application_name", name);
   s->pg = PQconnectStartParams(p.key, p.value, 0);
-  parameters_done(&p);
+  pg_params_done(&p);
   if (!s->pg)
     return pg_no_memory(err);
   if (PQstatus(s->pg) == CONNECTION_BAD)
@@ -315,7 +187,7 @@ void pg_close(struct pg_sink *s)
 static int send_all(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
                     struct mr_error *err)
 {
-  int64_t deadline = pg_now_ms() + timeout;
+  int64_t deadline = clock_now_ms() + timeout;
   int left;
   while ((left = PQflush(s->pg)) > 0) {
     int ready = pg_wait(s, POLLOUT | POLLIN, deadline, patience);
@@ -331,7 +203,7 @@ static int send_all(struct pg_sink *s, const char *what, int64_t timeout, enum p
 static int next_result(struct pg_sink *s, const char *what, int64_t timeout,
                        enum pg_patience patience, PGresult **ret, struct mr_error *err)
 {
-  int64_t deadline = pg_now_ms() + timeout;
+  int64_t deadline = clock_now_ms() + timeout;
   while (PQisBusy(s->pg)) {
     int ready = pg_wait(s, POLLIN, deadline, patience);
     if (ready <= 0)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows by COPY FROM STDIN, sent as they come. */
 #include <poll.h>
+#include "common/clock.h"
 #include "postgres.h"
 
 #define CHUNK (64 * 1024) /* bytes of encoded rows that go to libpq at once */
@@ -175,7 +176,7 @@ static int open_copy(struct pg_sink *s, struct mr_error *err)
 static int put(struct pg_sink *s, bool *hurry, struct mr_error *err)
 {
   char what[160];
-  int64_t deadline = pg_now_ms() + s->conf->statement_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->statement_timeout_ms;
   int left = 1;
   name_copy(s, what, sizeof what);
   if (s->out.len && PQputCopyData(s->pg, (const char *)s->out.p, (int)s->out.len) != 1)

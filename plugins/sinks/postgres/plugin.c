@@ -8,8 +8,6 @@
     .name = name_, .type = type_, .offset = offsetof(struct pg_conf, field_), __VA_ARGS__ \
   }
 
-static const char *const tls_choices[] = {"disable",   "prefer",      "require",
-                                          "verify-ca", "verify-full", NULL};
 static const char *const mode_choices[] = {"append", "upsert", NULL};
 static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 static const char *const method_choices[] = {"auto", "copy", "insert", NULL};
@@ -49,16 +47,7 @@ static const struct mr_opt hypertable_options[] = {
 };
 
 static const struct mr_opt options[] = {
-    OPT(url, "url", MR_TEXT, .flags = MR_SECRET,
-        .doc = "postgresql://user:password@host:port/database, or key=value text of libpq"),
-    OPT(host, "host", MR_TEXT, .doc = "Server name, address or socket folder; wins over url"),
-    OPT(port, "port", MR_INT, .range = "1..65535", .doc = "Server port"),
-    OPT(database, "database", MR_TEXT, .doc = "Database name"),
-    OPT(user, "user", MR_TEXT, .doc = "User name"),
-    OPT(password, "password", MR_TEXT, .flags = MR_SECRET, .doc = "Password"),
-    OPT(tls, "tls", MR_CHOICE, .choices = tls_choices,
-        .doc = "Encryption; left out: verify-full, on loopback prefer"),
-    OPT(tls_ca, "tls_ca", MR_TEXT, .doc = "File of certificate authorities"),
+    PG_LOGIN_OPTIONS(pg_conf, login),
     OPT(table, "table", MR_TEXT, .flags = MR_REQUIRED, .doc = "Target table, schema.name"),
     OPT(mode, "mode", MR_CHOICE, .choices = mode_choices, .dflt = "append",
         .doc = "append inserts every row; upsert keeps one row for each key"),
@@ -85,8 +74,7 @@ static const struct mr_opt options[] = {
         .sub = connection_options, .doc = "How long a connection is used"),
     OPT(hypertable, "hypertable", MR_GROUP, .sub_size = sizeof(struct pg_conf_hypertable),
         .sub = hypertable_options, .doc = "TimescaleDB: what create makes is a hypertable"),
-    OPT(application_name, "application_name", MR_TEXT,
-        .doc = "Shown in pg_stat_activity; left out: millrace/PIPELINE/STAGE"),
+    PG_LOGIN_NAME_OPTION(pg_conf, login),
     {0},
 };
 
@@ -110,13 +98,8 @@ static int validate(const void *conf, struct mr_error *err)
   for (size_t i = 0; i < c->key.n; i++)
     if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
       return bad_option(err, "key", "a column name is empty or longer than 63 bytes");
-  if (c->url) {
-    PQconninfoOption *parsed = PQconninfoParse(c->url, NULL);
-    if (!parsed)
-      return bad_option(err, "url", "not a URL or connection string that libpq understands");
-    PQconninfoFree(parsed);
-  }
-  return pg_hyper_validate(c, err);
+  int status = pg_login_validate(&c->login, err);
+  return status < 0 ? status : pg_hyper_validate(c, err);
 }
 
 /* Names longer than the server keeps would be cut, and two of them could become one. */

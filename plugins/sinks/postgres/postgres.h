@@ -11,6 +11,7 @@
 #define POSTGRES_SINK_H
 #include <libpq-fe.h>
 #include "common/pg-encode.h"
+#include "common/pg-login.h"
 #include "common/sql-ident.h"
 #include "millrace/plugin.h"
 
@@ -22,7 +23,6 @@
 #define PG_TAG_MAX 32  /* bytes of a command tag */
 #define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
-enum { TLS_DISABLE, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum { MODE_APPEND, MODE_UPSERT };
 enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
@@ -36,9 +36,10 @@ struct pg_conf_hypertable {
   int64_t chunk_ms, partitions;
 };
 struct pg_conf {
-  const char *url, *host, *database, *user, *password, *tls_ca, *table, *application_name;
-  int64_t port, connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
-  int32_t tls, mode, evolve, method;
+  struct pg_login login;
+  const char *table;
+  int64_t connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
+  int32_t mode, evolve, method;
   bool create, create_offsets;
   struct mr_list key;
   const struct ArrowSchema *columns;
@@ -140,7 +141,6 @@ void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- conn.c */
-int64_t pg_now_ms(void); /* monotonic */
 /* Makes the texts that name the server; no I/O. MR_BADCONF: url is not one. */
 int pg_conn_describe(struct pg_sink *s, struct mr_error *err);
 /* Connects if there is no living connection, and prepares the session. MR_RETRY with
@@ -162,7 +162,8 @@ int pg_query(struct pg_sink *s, const char *sql, const char *what, PGresult **re
 /* Sends what libpq still holds back, then takes every result. */
 int pg_take_results(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
                     pg_result_fn *each, void *ctx, struct mr_error *err);
-/* Waits for the socket: events of poll(). 1: ready; 0: deadline (pg_now_ms) passed; -1: woken. */
+/* Waits for the socket: events of poll(). 1: ready; 0: deadline (clock_now_ms) passed; -1: woken.
+ */
 int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience);
 /* One statement with n parameters in text form (NULL: null). */
 int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *value,

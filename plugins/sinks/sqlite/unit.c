@@ -3,7 +3,7 @@
  * commit. */
 #include <poll.h>
 #include <stdarg.h>
-#include <time.h>
+#include "common/clock.h"
 #include "sqlite.h"
 
 #define BUSY_STEP_MS 10 /* between two looks at a lock that another connection holds */
@@ -126,21 +126,14 @@ void sq_rollback(struct sq_sink *s)
 
 /* ---------------------------------------------------------------- connection */
 
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Called while another connection holds the lock: 1 = look again. */
 static int on_busy(void *ctx, int count)
 {
   struct sq_sink *s = ctx;
   struct pollfd wake = {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN};
   if (!s->busy_since)
-    s->busy_since = now_ms();
-  if (now_ms() - s->busy_since >= s->conf->busy_timeout_ms)
+    s->busy_since = clock_now_ms();
+  if (clock_now_ms() - s->busy_since >= s->conf->busy_timeout_ms)
     return 0;
   return poll(&wake, 1, count < BUSY_STEP_MS ? 1 : BUSY_STEP_MS) <= 0;
 }

@@ -74,8 +74,6 @@ struct file {
   bool hungry;
 };
 
-/* input.c */
-int64_t file_now_ms(void);
 static inline uint64_t file_number(const struct file_input *in)
 {
   return in->generation << FILE_OFFSET_BITS | in->at;

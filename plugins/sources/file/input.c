@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "common/clock.h"
 #include "file.h"
 #include <dirent.h>
 #include <errno.h>
@@ -6,13 +7,6 @@
 #include <libgen.h>
 #include <time.h>
 #include <unistd.h>
-
-int64_t file_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 struct mr_position file_position(const struct file_input *in, uint64_t number)
 {
@@ -389,8 +383,8 @@ bool file_input_turn(struct file *f, struct file_input *in, int *ret_status, str
     return false;
   }
   if (!in->rotated_ms)
-    in->rotated_ms = file_now_ms(); /* its writer may not have noticed yet */
-  if (file_now_ms() - in->rotated_ms < FILE_GRACE_MS)
+    in->rotated_ms = clock_now_ms(); /* its writer may not have noticed yet */
+  if (clock_now_ms() - in->rotated_ms < FILE_GRACE_MS)
     return false;
   if (!in->final) {
     in->final = true;

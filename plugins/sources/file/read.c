@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <glob.h>
 #include <poll.h>
+#include "common/clock.h"
 #include "file.h"
 
 /* ---------------------------------------------------------------- the batch under construction */
@@ -385,7 +386,7 @@ static int find_paths(struct file *f, struct mr_error *err)
 {
   glob_t g;
   int r = glob(f->conf->path, GLOB_BRACE | GLOB_TILDE, NULL, &g), status = MR_OK;
-  f->globbed_ms = file_now_ms();
+  f->globbed_ms = clock_now_ms();
   if (r == GLOB_NOSPACE)
     return src_no_memory(err);
   for (size_t i = 0; !r && status == MR_OK && i < g.gl_pathc; i++)
@@ -450,7 +451,7 @@ int file_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_m
               struct mr_batch *give, struct mr_error *err)
 {
   struct file *f = self;
-  int64_t until = file_now_ms() + timeout_ms;
+  int64_t until = clock_now_ms() + timeout_ms;
   struct pollfd wake = {.fd = f->host->wake_fd, .events = POLLIN};
   if (max_rows <= 0)
     return MR_IDLE;
@@ -460,11 +461,11 @@ int file_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_m
       return r;
     if (all_ended(f))
       return MR_END;
-    int64_t left = until - file_now_ms();
+    int64_t left = until - clock_now_ms();
     if (left <= 0 || poll(&wake, 1, (int)(left < FILE_POLL_MS ? left : FILE_POLL_MS)) > 0)
       return MR_IDLE;
     if (f->conf->mode == FILE_FOLLOW && !f->bounded &&
-        file_now_ms() - f->globbed_ms >= FILE_GLOB_MS && (r = file_find(f, err)) < 0 &&
+        clock_now_ms() - f->globbed_ms >= FILE_GLOB_MS && (r = file_find(f, err)) < 0 &&
         r != MR_RETRY)
       return r;
   }

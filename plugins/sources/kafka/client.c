@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 /* ---------------------------------------------------------------- callbacks: from
@@ -112,9 +113,9 @@ int kafka_client_reopen(struct kafka *k, int64_t queues, struct mr_error *err)
 /* Leaves the group, so that its other members take over now and not when the session times out. */
 static void leave_group(struct kafka *k)
 {
-  int64_t until = kfk_now_ms() + KAFKA_CALL_MS;
+  int64_t until = clock_now_ms() + KAFKA_CALL_MS;
   rd_kafka_error_t *e = rd_kafka_consumer_close_queue(k->rk, k->events);
-  while (!e && !rd_kafka_consumer_closed(k->rk) && kfk_now_ms() < until)
+  while (!e && !rd_kafka_consumer_closed(k->rk) && clock_now_ms() < until)
     rd_kafka_consumer_poll(k->rk, 20);
   if (e)
     rd_kafka_error_destroy(e);
@@ -184,17 +185,17 @@ int kafka_client_fail(struct kafka *k, rd_kafka_resp_err_t e, const char *what,
 int kafka_client_metadata(struct kafka *k, int64_t deadline_ms,
                           const struct rd_kafka_metadata **ret, struct mr_error *err)
 {
-  int64_t until = kfk_now_ms() + deadline_ms, slice = 250;
+  int64_t until = clock_now_ms() + deadline_ms, slice = 250;
   rd_kafka_resp_err_t e;
   k->down = false;
   do {
-    int64_t left = until - kfk_now_ms();
+    int64_t left = until - clock_now_ms();
     e = rd_kafka_metadata(k->rk, 0, NULL, ret, (int)(slice < left ? slice : left > 1 ? left : 1));
     if (!e)
       break;
     kafka_client_serve(k);
     slice *= 2;
-  } while (!k->down && !kfk_woken(k->host) && kfk_now_ms() < until);
+  } while (!k->down && !kfk_woken(k->host) && clock_now_ms() < until);
   if (e)
     return kafka_client_fail(k, e, "no metadata", err);
   k->down = false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* discover: the topics of a cluster; the columns that messages of one topic have. */
+#include "common/clock.h"
 #include "kafka.h"
 
 #define SAMPLE_MESSAGES 1000
@@ -107,8 +108,8 @@ static int sample(struct kafka *k, const char *topic, struct mr_error *err)
   rd_kafka_topic_partition_list_destroy(l);
   if (t)
     rd_kafka_topic_destroy(t);
-  int64_t until = kfk_now_ms() + SAMPLE_MS;
-  for (int n = 0; !e && left > 0 && n < SAMPLE_MESSAGES && kfk_now_ms() < until; n++) {
+  int64_t until = clock_now_ms() + SAMPLE_MS;
+  for (int n = 0; !e && left > 0 && n < SAMPLE_MESSAGES && clock_now_ms() < until; n++) {
     struct mr_error ignored = {.size = sizeof ignored, .row = -1};
     rd_kafka_message_t *m = rd_kafka_consumer_poll(k->rk, 100);
     left -= m && m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF;

@@ -2,6 +2,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 /* ---------------------------------------------------------------- the batch under construction */
@@ -453,7 +454,7 @@ static void clear_wake(struct kafka *k)
 /* Lag of each partition by what the last fetch said; once a second. */
 static void measure(struct kafka *k)
 {
-  int64_t now = kfk_now_ms(), low, high;
+  int64_t now = clock_now_ms(), low, high;
   if (now - k->measured_ms < 1000)
     return;
   k->measured_ms = now;

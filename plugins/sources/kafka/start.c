@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
+#include "common/clock.h"
 #include "kafka.h"
 
 /* ---------------------------------------------------------------- partitions */
@@ -315,7 +316,7 @@ int kafka_place(struct kafka *k, struct mr_error *err)
   KAFKA_SCOPED struct kafka_part **part = select_parts(k, false, &n);
   if (!part)
     return src_no_memory(err);
-  k->placed_ms = kfk_now_ms();
+  k->placed_ms = clock_now_ms();
   int r = n ? name_lanes(k, part, n, err) : MR_OK;
   if (r == MR_OK && n)
     r = find_ends(k, part, n, err);
@@ -422,7 +423,7 @@ int kafka_lost(void *self, uint32_t lane, struct mr_error *err)
     kafka_forget_open(k);
   kafka_part_drop_held(p);
   p->lost = true;
-  k->lost_ms = kfk_now_ms();
+  k->lost_ms = clock_now_ms();
   return MR_OK;
 }
 
@@ -474,7 +475,7 @@ int kafka_start(void *self, struct mr_error *err)
     r = join_group(k, err);
   else if (r == MR_OK)
     r = kafka_place(k, err);
-  k->refreshed_ms = kfk_now_ms();
+  k->refreshed_ms = clock_now_ms();
   return r;
 }
 
@@ -498,7 +499,7 @@ int kafka_refresh(struct kafka *k, struct mr_error *err)
 {
   const struct rd_kafka_metadata *md;
   struct mr_error ignored = {.size = sizeof ignored, .row = -1};
-  int64_t now = kfk_now_ms();
+  int64_t now = clock_now_ms();
   bool waiting = false;
   if (!k->subscribed && now - k->refreshed_ms >= KAFKA_REFRESH_MS) {
     k->refreshed_ms = now;

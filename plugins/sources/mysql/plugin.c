@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The mysql source: rows of a query or table, read once or followed by a growing column. */
+#include "common/clock.h"
 #include "common/maria-discover.h"
 #include "mysql-source.h"
 
@@ -70,7 +71,7 @@ static int read_(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeou
                  struct mr_batch *give, struct mr_error *err)
 {
   struct my_source *s = self;
-  s->read_until = maria_now_ms() + timeout_ms;
+  s->read_until = clock_now_ms() + timeout_ms;
   return qry_source_read(&s->source, max_rows, max_bytes, timeout_ms, give, err);
 }
 static int cut(void *self, uint32_t lane, const struct mr_position *at)

@@ -5,6 +5,7 @@
  * ORDER BY. FLOAT columns are asked for as doubles, because the server writes a float with six
  * digits. */
 #include <errno.h>
+#include "common/clock.h"
 #include "common/sql-text.h"
 #include "mysql-source.h"
 
@@ -237,7 +238,7 @@ static int begin(void *self, const struct qry_mark *from, struct mr_error *err)
   struct my_source *s = self;
   s->over = false;
   s->field = NULL;
-  s->deadline = maria_now_ms() + s->conf->server.statement_timeout_ms;
+  s->deadline = clock_now_ms() + s->conf->server.statement_timeout_ms;
   sql_buf_clear(&s->sql);
   select_text(s, from, &s->sql);
   const char *sql = sql_buf_text(&s->sql);
@@ -273,7 +274,7 @@ static int next(void *self, int64_t most, int64_t bytes, struct mr_error *err)
   if (s->over)
     return MR_END;
   if (!s->fetch.asking && !s->fetch.waiting)
-    s->deadline = maria_now_ms() + s->conf->server.statement_timeout_ms;
+    s->deadline = clock_now_ms() + s->conf->server.statement_timeout_ms;
   int rc = maria_next(&s->conn, &s->fetch, s->read_until, s->deadline, &s->row, err);
   if (rc != MR_OK)
     return rc == MR_REJECT ? MR_FATAL : rc; /* of a query, not of a row */

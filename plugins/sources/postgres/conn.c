@@ -3,134 +3,15 @@
  * runtime's wake_fd. */
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
-#include <unistd.h>
+#include "common/clock.h"
 #include "common/src-error.h"
 #include "postgres.h"
 
-#define PARAMETERS_MAX 64
-#define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
-
-int64_t pg_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-/* ---- parameters */
-
-struct parameters {
-  const char *key[PARAMETERS_MAX + 1], *value[PARAMETERS_MAX + 1];
-  int n;
-  PQconninfoOption *parsed;
-  char port[16];
-};
-
-static const char *get(const struct parameters *p, const char *key)
-{
-  for (int i = 0; i < p->n; i++)
-    if (!strcmp(p->key[i], key))
-      return p->value[i];
-  return NULL;
-}
-
-static void set(struct parameters *p, const char *key, const char *value)
-{
-  int i = 0;
-  if (!value || p->n == PARAMETERS_MAX)
-    return;
-  while (i < p->n && strcmp(p->key[i], key))
-    i++;
-  p->key[i] = key;
-  p->value[i] = value;
-  p->n += i == p->n;
-}
-
-static void set_default(struct parameters *p, const char *key, const char *value)
-{
-  if (!get(p, key))
-    set(p, key, value);
-}
-
-static bool is_loopback(const char *host)
-{
-  return !host || !*host || *host == '/' || *host == '@' || !strcmp(host, "localhost") ||
-         !strncmp(host, "127.", 4) || !strcmp(host, "::1");
-}
-
-/* Beyond this machine a server must show that it is the one that was meant. */
-static void set_tls(struct parameters *p, const struct pg_conf *c)
-{
-  static const char *const mode[] = {"disable", "prefer", "require", "verify-ca", "verify-full"};
-  const char *host = get(p, "hostaddr") ? get(p, "hostaddr") : get(p, "host");
-  if (c->tls >= 0)
-    set(p, "sslmode", mode[c->tls]);
-  else if (!get(p, "service"))
-    set_default(p, "sslmode", is_loopback(host) ? "prefer" : "verify-full");
-  if (c->tls_ca)
-    set(p, "sslrootcert", c->tls_ca);
-  const char *now = get(p, "sslmode");
-  if (now && !strncmp(now, "verify", 6) && !get(p, "sslrootcert") && !access(CA_FILE, R_OK))
-    set(p, "sslrootcert", CA_FILE);
-}
-
-/* libpq's own message would repeat pieces of the URL, and the password may be one. */
-static bool parse_url(struct parameters *p, const char *url)
-{
-  char *message = NULL;
-  p->parsed = PQconninfoParse(url, &message);
-  if (message)
-    PQfreemem(message);
-  for (PQconninfoOption *o = p->parsed; o && o->keyword; o++)
-    if (o->val)
-      set(p, o->keyword, o->val);
-  return p->parsed != NULL;
-}
-
-static int collect(struct pg_source *s, struct parameters *p, struct mr_error *err)
-{
-  const struct pg_conf *c = s->conf;
-  memset(p, 0, sizeof *p);
-  if (c->url && !parse_url(p, c->url))
-    return src_badconf(err, "url", "not a URL or connection string that libpq understands");
-  set(p, "host", c->host);
-  set(p, "dbname", c->database);
-  set(p, "user", c->user);
-  set(p, "password", c->password);
-  if (c->port != INT64_MIN) {
-    snprintf(p->port, sizeof p->port, "%d", (int)c->port);
-    set(p, "port", p->port);
-  }
-  set_tls(p, c);
-  set_default(p, "gssencmode", "disable");
-  set_default(p, "keepalives_idle", "10");
-  set_default(p, "keepalives_interval", "5");
-  set_default(p, "keepalives_count", "3");
-  set_default(p, "application_name", c->application_name ? c->application_name : s->application);
-  set(p, "client_encoding", "UTF8");
-  return MR_OK;
-}
-
 int pg_describe_server(struct pg_source *s, struct mr_error *err)
 {
-  struct parameters p;
-  struct sql_buf text = {0};
-  int rc = collect(s, &p, err);
-  if (rc < 0)
-    return rc;
-  const char *host = get(&p, "host") ? get(&p, "host") : get(&p, "hostaddr");
-  const char *port = get(&p, "port"), *base = get(&p, "dbname"), *user = get(&p, "user");
-  sql_buf_fmt(&text, " at %s:%s", host && *host ? host : "local socket", port ? port : "5432");
-  if (base)
-    sql_buf_fmt(&text, ", database %s", base);
-  if (user)
-    sql_buf_fmt(&text, ", user %s", user);
-  PQconninfoFree(p.parsed);
-  sql_buf_text(&text);
   free(s->where);
-  s->where = (char *)text.p;
-  return s->where ? MR_OK : src_no_memory(err);
+  s->where = NULL;
+  return pg_login_where(&s->conf->login, &s->where, err);
 }
 
 /* ---- failures */
@@ -203,7 +84,7 @@ static enum waited wait_for(struct pg_source *s, short events, int64_t until_ms)
   struct pollfd fd[2] = {{.fd = PQsocket(s->pg), .events = events},
                          {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
   for (;;) {
-    int64_t left = until_ms - pg_now_ms();
+    int64_t left = until_ms - clock_now_ms();
     int n = poll(fd, 2, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
     if (n < 0 && errno == EINTR)
       continue;
@@ -230,7 +111,7 @@ static void ignore_notice(void *ctx, const PGresult *res)
 
 static int poll_connection(struct pg_source *s, struct mr_error *err)
 {
-  int64_t deadline = pg_now_ms() + s->conf->connect_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->connect_timeout_ms;
   for (PostgresPollingStatusType state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;
        state = PQconnectPoll(s->pg)) {
     if (state == PGRES_POLLING_FAILED)
@@ -244,12 +125,13 @@ static int poll_connection(struct pg_source *s, struct mr_error *err)
 
 static int open_connection(struct pg_source *s, struct mr_error *err)
 {
-  struct parameters p;
-  int rc = collect(s, &p, err);
+  struct pg_params p;
+  int rc = pg_params_init(&p, &s->conf->login, err);
   if (rc < 0)
     return rc;
+  pg_params_default(&p, "application_name", s->application);
   s->pg = PQconnectStartParams(p.key, p.value, 0);
-  PQconninfoFree(p.parsed);
+  pg_params_done(&p);
   if (!s->pg)
     return src_no_memory(err);
   if (PQstatus(s->pg) == CONNECTION_BAD)
@@ -311,7 +193,7 @@ int pg_receive(struct pg_source *s, int64_t until_ms, int64_t deadline_ms, PGres
   for (;;) {
     while (PQisBusy(s->pg)) {
       enum waited w = wait_for(s, POLLIN, until_ms < deadline_ms ? until_ms : deadline_ms);
-      if (w == WAITED_OVER && pg_now_ms() < deadline_ms && !res)
+      if (w == WAITED_OVER && clock_now_ms() < deadline_ms && !res)
         return MR_IDLE;
       if (w != WAITED_READY) {
         PQclear(res);
@@ -345,14 +227,14 @@ int pg_send(struct pg_source *s, const char *sql, struct mr_error *err)
 {
   if (!s->pg || !PQsendQuery(s->pg, sql))
     return lost(s, "query", NULL, true, err);
-  return flush(s, pg_now_ms() + s->conf->statement_timeout_ms, err);
+  return flush(s, clock_now_ms() + s->conf->statement_timeout_ms, err);
 }
 
 /* n -1: several statements in one text, without parameters. */
 int pg_query(struct pg_source *s, const char *sql, const char *const *param, int n, PGresult **ret,
              struct mr_error *err)
 {
-  int64_t deadline = pg_now_ms() + s->conf->statement_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->statement_timeout_ms;
   if (!s->pg || !(n < 0 ? PQsendQuery(s->pg, sql)
                         : PQsendQueryParams(s->pg, sql, n, NULL, param, NULL, NULL, 0)))
     return lost(s, "query", NULL, true, err);

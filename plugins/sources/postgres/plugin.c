@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The postgres source: rows of a query or table, read once or followed by a growing column. */
 #include "common/src-error.h"
+#include "common/clock.h"
 #include "postgres.h"
 
 #define OPT(field_, name_, type_, ...)                                                    \
@@ -8,27 +9,14 @@
     .name = name_, .type = type_, .offset = offsetof(struct pg_conf, field_), __VA_ARGS__ \
   }
 
-static const char *const tls_choices[] = {"disable",   "prefer",      "require",
-                                          "verify-ca", "verify-full", NULL};
-
 static const struct mr_opt options[] = {
-    OPT(url, "url", MR_TEXT, .flags = MR_SECRET,
-        .doc = "postgresql://user:password@host:port/database, or key=value text of libpq"),
-    OPT(host, "host", MR_TEXT, .doc = "Server name, address or socket folder; wins over url"),
-    OPT(port, "port", MR_INT, .range = "1..65535", .doc = "Server port"),
-    OPT(database, "database", MR_TEXT, .doc = "Database name"),
-    OPT(user, "user", MR_TEXT, .doc = "User name"),
-    OPT(password, "password", MR_TEXT, .flags = MR_SECRET, .doc = "Password"),
-    OPT(tls, "tls", MR_CHOICE, .choices = tls_choices,
-        .doc = "Encryption; left out: verify-full, on loopback prefer"),
-    OPT(tls_ca, "tls_ca", MR_TEXT, .doc = "File of certificate authorities"),
+    PG_LOGIN_OPTIONS(pg_conf, login),
     QRY_OPTIONS(pg_conf, query),
     OPT(connect_timeout_ms, "connect_timeout", MR_TIME_MS, .range = "1ms..1h", .dflt = "10s",
         .doc = "Deadline for a connection"),
     OPT(statement_timeout_ms, "statement_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "5m",
         .doc = "Deadline for an answer of the server"),
-    OPT(application_name, "application_name", MR_TEXT,
-        .doc = "Shown in pg_stat_activity; left out: millrace/PIPELINE/STAGE"),
+    PG_LOGIN_NAME_OPTION(pg_conf, login),
     {0},
 };
 
@@ -44,11 +32,7 @@ static int validate(const void *conf, struct mr_error *err)
     return src_badconf(err, "table", "%s", why);
   if (c->query.table)
     sql_name_done(&name);
-  PQconninfoOption *parsed = c->url ? PQconninfoParse(c->url, NULL) : NULL;
-  if (c->url && !parsed)
-    return src_badconf(err, "url", "not a URL or connection string that libpq understands");
-  PQconninfoFree(parsed);
-  return MR_OK;
+  return pg_login_validate(&c->login, err);
 }
 
 static void close_(void *self)
@@ -100,7 +84,7 @@ static int read_(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeou
                  struct mr_batch *give, struct mr_error *err)
 {
   struct pg_source *s = self;
-  s->read_until = pg_now_ms() + timeout_ms;
+  s->read_until = clock_now_ms() + timeout_ms;
   return qry_source_read(&s->source, max_rows, max_bytes, timeout_ms, give, err);
 }
 static int cut(void *self, uint32_t lane, const struct mr_position *at)

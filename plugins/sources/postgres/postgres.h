@@ -6,15 +6,15 @@
 #ifndef POSTGRES_SOURCE_H
 #define POSTGRES_SOURCE_H
 #include <libpq-fe.h>
+#include "common/pg-login.h"
 #include "common/qry-source.h"
 #include "common/sql-ident.h"
 
 #define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
 struct pg_conf {
-  const char *url, *host, *database, *user, *password, *tls_ca, *application_name;
-  int64_t port, connect_timeout_ms, statement_timeout_ms;
-  int32_t tls;
+  struct pg_login login;
+  int64_t connect_timeout_ms, statement_timeout_ms;
   struct qry_conf query;
 };
 enum pg_key {
@@ -45,7 +45,6 @@ struct pg_source {
 };
 
 /* ---- conn.c */
-int64_t pg_now_ms(void);
 /* Fills `where`. MR_BADCONF: the URL. */
 int pg_describe_server(struct pg_source *s, struct mr_error *err);
 /* Connects when there is no connection. MR_RETRY with unreachable: no server, or it refused us. */

@@ -2,6 +2,7 @@
 /* The statement and its cursor. */
 #include "common/sql-text.h"
 #include "common/src-error.h"
+#include "common/clock.h"
 #include "postgres.h"
 
 #define PAGE_ROWS 8192
@@ -335,7 +336,7 @@ static int fetch(struct pg_source *s, int64_t most, int64_t bytes, struct mr_err
     snprintf(sql, sizeof sql, "FETCH %lld FROM millrace_c", (long long)s->asked);
     rc = pg_send(s, sql, err);
     s->fetching = rc >= 0;
-    s->fetch_deadline = pg_now_ms() + s->conf->statement_timeout_ms;
+    s->fetch_deadline = clock_now_ms() + s->conf->statement_timeout_ms;
   }
   if (rc >= 0)
     rc = pg_receive(s, s->read_until, s->fetch_deadline, &s->page, err);

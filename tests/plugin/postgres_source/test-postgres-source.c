@@ -6,19 +6,12 @@
 #include <unistd.h>
 #include "data/array.h"
 #include "harness.h"
+#include "sources/postgres/postgres.h"
 
-struct conf {
-  const char *url, *host, *database, *user, *password, *tls_ca, *application_name;
-  int64_t port, connect_timeout_ms, statement_timeout_ms;
-  int32_t tls;
-  const char *query, *table, *incremental;
-  const struct ArrowSchema *columns;
-  int64_t poll_ms;
-};
 struct fixture {
   struct harness h;
   const struct mr_plugin *p;
-  struct conf conf;
+  struct pg_conf conf;
   PGconn *pg;
   struct ArrowSchema columns, schema;
   void *self;
@@ -57,13 +50,12 @@ static void setup(struct fixture *f, gconstpointer data)
   f->h.host.wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   f->p = harness_load("sources", "postgres");
   g_assert_cmpuint(f->p->conf_size, ==, sizeof f->conf);
-  f->conf = (struct conf){.url = g_getenv("MILLRACE_TEST_PG_URL"),
-                          .port = INT64_MIN,
-                          .connect_timeout_ms = 5000,
-                          .statement_timeout_ms = 20000,
-                          .tls = -1,
-                          .poll_ms = 1};
-  f->pg = PQconnectdb(f->conf.url);
+  f->conf = (struct pg_conf){
+      .login = {.url = g_getenv("MILLRACE_TEST_PG_URL"), .port = INT64_MIN, .tls = -1},
+      .connect_timeout_ms = 5000,
+      .statement_timeout_ms = 20000,
+      .query = {.poll_ms = 1}};
+  f->pg = PQconnectdb(f->conf.login.url);
   sql(f, "SET client_min_messages = error; DROP SCHEMA IF EXISTS \"S x\" CASCADE; CREATE SCHEMA "
          "\"S x\"; SET search_path = \"S x\";"
          "ALTER ROLE tester SET search_path = \"S x\"");
@@ -106,7 +98,7 @@ static void declare(struct fixture *f, const char *columns)
 {
   mr_schema_release(&f->columns);
   f->columns = harness_schema(columns);
-  f->conf.columns = &f->columns;
+  f->conf.query.columns = &f->columns;
 }
 
 static int read_batch(struct fixture *f, int64_t rows, int32_t timeout_ms, struct mr_batch *b)
@@ -158,7 +150,7 @@ static void test_types(struct fixture *f, gconstpointer data)
          "12345.67, 1e-20,"
          " '00112233-4455-6677-8899-aabbccddeeff', '{\"a\": 1}', '{1,NULL,3}', '{\"b c\",d}', "
          "'sad', '{1.5,2}'); INSERT INTO t (a) VALUES (NULL), ('5')");
-  f->conf.table = "t";
+  f->conf.query.table = "t";
   start(f);
   check_columns(f, "a: int16, b: int32, c: int64, d: float32, e: float64, f: bool, g: utf8, h: "
                    "utf8, i: binary, j: date, k: time, "
@@ -181,7 +173,7 @@ static void test_refused_rows(struct fixture *f, gconstpointer data)
   sql(f, "CREATE TABLE t (id int PRIMARY KEY, d date, n numeric(5,2))");
   sql(f, "INSERT INTO t VALUES (1, '2026-01-28', 1), (2, 'infinity', 1), (3, '0044-03-15 BC', 1), "
          "(4, '2026-01-28', 'NaN'), (5, NULL, 2)");
-  f->conf.table = "t";
+  f->conf.query.table = "t";
   start(f);
   reads(f, 100, "1|20481|100\n5|~|200\n");
   g_assert_cmpuint(f->h.rejects->len, ==, 3);
@@ -194,12 +186,12 @@ static void test_query(struct fixture *f, gconstpointer data)
 {
   sql(f,
       "CREATE TABLE users AS SELECT i AS user_id, 'u' || i AS email FROM generate_series(1, 5) i");
-  f->conf.query = "SELECT count(*) AS n, upper(min(email)) AS first FROM users -- note";
+  f->conf.query.query = "SELECT count(*) AS n, upper(min(email)) AS first FROM users -- note";
   start(f);
   check_columns(f, "n: int64, first: utf8");
   reads(f, 100, "5|U1\n");
   reads(f, 100, END);
-  f->conf.query = "SELECT user_id, email FROM users ORDER BY user_id";
+  f->conf.query.query = "SELECT user_id, email FROM users ORDER BY user_id";
   declare(f, "email: utf8, user_id: uint8");
   memset(&f->at, 0, sizeof f->at);
   start(f);
@@ -215,7 +207,7 @@ static void test_large(struct fixture *f, gconstpointer data)
   enum { N = 50000 };
   sql(f, "CREATE TABLE big AS SELECT i AS id, repeat('x', i % 300) AS pad FROM generate_series(0, "
          "49999) i");
-  f->conf.table = "big";
+  f->conf.query.table = "big";
   start(f);
   int64_t seen = 0, batches = 0;
   struct mr_batch b;
@@ -240,7 +232,7 @@ static void test_resume(struct fixture *f, gconstpointer data)
          "SELECT i % 3, 10 - i, 'v' || i FROM "
          "generate_series(1, 9) i; UPDATE t SET v = v || '!' WHERE a = 1");
   declare(f, "v: utf8");
-  f->conf.table = "\"S x\".t";
+  f->conf.query.table = "\"S x\".t";
   for (int64_t size = 1; size <= 10; size += 3) {
     g_autoptr(GString) all = g_string_new(NULL);
     memset(&f->at, 0, sizeof f->at);
@@ -267,9 +259,9 @@ static void follow(struct fixture *f, const char *type, const char *const v[4])
                   *second = g_strdup_printf(insert[1], v[2], v[3]);
   sql(f, first);
   declare(f, "n: int32");
-  f->conf.table = "e";
-  f->conf.incremental = "at";
-  f->conf.poll_ms = 1;
+  f->conf.query.table = "e";
+  f->conf.query.incremental = "at";
+  f->conf.query.poll_ms = 1;
   memset(&f->at, 0, sizeof f->at);
   start(f);
   reads(f, 2, "1\n2\n");
@@ -305,8 +297,8 @@ static void test_bounded(struct fixture *f, gconstpointer data)
 {
   sql(f, "CREATE TABLE e (id serial, n int); INSERT INTO e (n) VALUES (1), (2)");
   declare(f, "n: int32");
-  f->conf.table = "e";
-  f->conf.incremental = "id";
+  f->conf.query.table = "e";
+  f->conf.query.incremental = "id";
   f->bounded = true;
   start(f);
   reads(f, 9, "1\n2\n");
@@ -321,7 +313,7 @@ static void test_bounded(struct fixture *f, gconstpointer data)
 static void test_slow(struct fixture *f, gconstpointer data)
 {
   struct mr_batch b;
-  f->conf.query = "SELECT 1 AS one FROM pg_sleep(0.3)";
+  f->conf.query.query = "SELECT 1 AS one FROM pg_sleep(0.3)";
   declare(f, "one: int32");
   start(f);
   int rc, idle = 0;
@@ -335,7 +327,7 @@ static void test_deadline(struct fixture *f, gconstpointer data)
 {
   struct mr_batch b;
   int rc;
-  f->conf.query = "SELECT 1 AS one FROM pg_sleep(100)";
+  f->conf.query.query = "SELECT 1 AS one FROM pg_sleep(100)";
   f->conf.statement_timeout_ms = 200;
   declare(f, "one: int32");
   start(f);
@@ -348,7 +340,7 @@ static void test_deadline(struct fixture *f, gconstpointer data)
 static void test_wake(struct fixture *f, gconstpointer data)
 {
   struct mr_batch b;
-  f->conf.query = "SELECT 1 AS one FROM pg_sleep(100)";
+  f->conf.query.query = "SELECT 1 AS one FROM pg_sleep(100)";
   declare(f, "one: int32");
   start(f);
   g_assert_cmpint(eventfd_write(f->h.host.wake_fd, 1), ==, 0);
@@ -364,8 +356,8 @@ static void test_cut_connection(struct fixture *f, gconstpointer data)
     int64_t seen = 0, cuts = 0;
     struct mr_batch b;
     int rc;
-    f->conf.table = "t";
-    f->conf.incremental = round ? "id" : NULL;
+    f->conf.query.table = "t";
+    f->conf.query.incremental = round ? "id" : NULL;
     f->bounded = true;
     memset(&f->at, 0, sizeof f->at);
     start(f);
@@ -398,33 +390,33 @@ static void wrong(struct fixture *f, int status, const char *msg)
 static void test_wrong(struct fixture *f, gconstpointer data)
 {
   wrong(f, MR_BADCONF, "either query or table");
-  f->conf.table = "nobody";
+  f->conf.query.table = "nobody";
   wrong(f, MR_BADCONF, "relation \"nobody\" does not exist (SQLSTATE 42P01)");
-  f->conf.table = "a.b.c";
+  f->conf.query.table = "a.b.c";
   g_assert_cmpint(begin(f), ==, MR_BADCONF);
   g_assert_cmpstr(f->err.option, ==, "table");
-  f->conf.table = NULL;
-  f->conf.query = "SELECT FROM WHERE";
+  f->conf.query.table = NULL;
+  f->conf.query.query = "SELECT FROM WHERE";
   wrong(f, MR_BADCONF, "syntax error");
-  f->conf.query = "SELECT 1 AS a, 2 AS a";
+  f->conf.query.query = "SELECT 1 AS a, 2 AS a";
   wrong(f, MR_BADCONF, "two columns");
-  f->conf.query = "SELECT 1 AS a, 1.5::float8 AS f";
-  f->conf.incremental = "stamp";
+  f->conf.query.query = "SELECT 1 AS a, 1.5::float8 AS f";
+  f->conf.query.incremental = "stamp";
   wrong(f, MR_BADCONF, "no column `stamp`");
-  f->conf.incremental = "f";
+  f->conf.query.incremental = "f";
   wrong(f, MR_BADCONF, "no integer, date");
-  f->conf.incremental = NULL;
+  f->conf.query.incremental = NULL;
   declare(f, "a: int32, emial: utf8");
   wrong(f, MR_BADCONF, "no column `emial`");
-  f->conf.password = "another-secret";
+  f->conf.login.password = "another-secret";
   wrong(f, MR_RETRY, "password authentication failed");
   g_assert_true(f->err.unreachable);
-  f->conf.password = NULL;
-  f->conf.host = "/nowhere";
+  f->conf.login.password = NULL;
+  f->conf.login.host = "/nowhere";
   wrong(f, MR_RETRY, "/nowhere");
   g_assert_true(f->err.unreachable);
-  f->conf.host = NULL;
-  f->conf.url = "postgresql://tester:secret-of-the-test@[bad";
+  f->conf.login.host = NULL;
+  f->conf.login.url = "postgresql://tester:secret-of-the-test@[bad";
   wrong(f, MR_BADCONF, "not a URL");
   g_assert_cmpstr(f->err.option, ==, "url");
 }
@@ -432,7 +424,7 @@ static void test_wrong(struct fixture *f, gconstpointer data)
 /* An error while rows are read stops; it shows no value. */
 static void test_failing_query(struct fixture *f, gconstpointer data)
 {
-  f->conf.query = "SELECT v::int AS n FROM (VALUES ('1'), ('canary')) x (v)";
+  f->conf.query.query = "SELECT v::int AS n FROM (VALUES ('1'), ('canary')) x (v)";
   start(f);
   reads(f, 9, "-4");
   g_assert_nonnull(strstr(f->err.msg, "22P02"));
@@ -445,7 +437,7 @@ static void test_check_and_discover(struct fixture *f, gconstpointer data)
   struct mr_open o = harness_open(&f->h, &f->conf, NULL);
   sql(f, "CREATE TABLE users (id bigint NOT NULL, tags text[], price numeric(18,4), seen "
          "timestamptz, doc jsonb, m money)");
-  f->conf.table = "users";
+  f->conf.query.table = "users";
   g_assert_cmpint(f->p->check(&o, harness_put, out, &f->err), ==, MR_OK);
   g_assert_true(g_str_has_prefix(out->str, "PostgreSQL "));
   g_assert_true(g_str_has_suffix(out->str, ", database postgres, user tester, table users: ok\n"));
