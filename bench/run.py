@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [null|postgres|postgres-key|peers|starrocks|first-row|memory|all] [--rows N] [--rounds N]
-[--starts N]: candidates take turns round by round; ratios are to the floor of the same round."""
+"""./dev bench [null|postgres|postgres-key|peers|starrocks|first-row|upsert|timescale|insert|memory|all]
+[--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round; ratios are to
+the floor of the same round."""
 
 import argparse
 import contextlib
@@ -18,6 +19,7 @@ import time
 import connect
 import measure
 import starrocks
+import upsert
 from measure import Disturbance, FirstByte, Sample
 from servers import postgres as pg
 from servers import trades
@@ -77,6 +79,7 @@ class Bench:
             Kafka(self.folder / "kafka", heap="1g", fast_start=False))
         self.postgres = self.stack.enter_context(Postgres(self.folder / "postgres"))
         self.postgres.create_database("bench")
+        self.servers = [self.kafka, self.postgres]
         return self
 
     def __exit__(self, *_):
@@ -118,7 +121,7 @@ class Bench:
         return self.postgres.sql(query, *args, database="bench")
 
     def disturbance(self):
-        return Disturbance(self.kafka.process.pid, self.postgres.process.pid)
+        return Disturbance(*(server.process.pid for server in self.servers))
 
     def fresh_table(self, key):
         self.sql("DROP TABLE IF EXISTS trades")
@@ -141,6 +144,9 @@ class Bench:
         rows = self.rows if rows is None else rows
         return around.into(Sample(rows, result.seconds, result.cpu_seconds, result.max_rss))
 
+    def rounds(self, candidates, rounds):
+        return rounds_of(self, candidates, rounds)
+
     def floor(self, topic="trades"):
         around, result = self.run_process([FLOOR, self.kafka.brokers, topic])
         counted = json.loads(result.err.strip().splitlines()[-1])
@@ -151,9 +157,13 @@ class Bench:
         return sample
 
     def run_pipeline(self, sink):
+        return self.run_file(pipeline("trades", sink))
+
+    def run_file(self, text, url=None):
+        """Runs a pipeline to its end."""
         program = self.millrace()
-        argv = [program.binary, "run", program.write("bench.yaml", pipeline("trades", sink)),
-                "--once", "--quiet"]
+        program.env["PG_URL"] = url or self.url
+        argv = [program.binary, "run", program.write("bench.yaml", text), "--once", "--quiet"]
         around, result = self.run_process(argv, program.env)
         shutil.rmtree(program.folder)
         return self.sample(around, result)
@@ -307,12 +317,15 @@ def bench_first_row(bench, options):
 
 
 BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench_postgres_key,
-           "peers": bench_peers, "starrocks": bench_starrocks, "first-row": bench_first_row}
+           "peers": bench_peers, "starrocks": bench_starrocks, "first-row": bench_first_row,
+           "upsert": upsert.bench_upsert, "timescale": upsert.bench_timescale,
+           "insert": upsert.bench_insert}
+ROWS_OF = {"upsert": upsert.ROWS, "timescale": upsert.ROWS, "insert": upsert.INSERTED}
 
 
 def run_memory(options):
     from faults import memory
-    return memory.main(["--rows", str(options.rows)])
+    return memory.main(["--rows", str(options.rows or ROWS)])
 
 
 def run(name, options):
@@ -320,7 +333,7 @@ def run(name, options):
         return run_memory(options)
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         os.chmod(folder, 0o755)
-        with Bench(folder, options.rows) as bench:
+        with Bench(folder, options.rows or ROWS_OF.get(name, ROWS)) as bench:
             BENCHES[name](bench, options)
     return 0
 
@@ -328,9 +341,10 @@ def run(name, options):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     parser.add_argument("name", nargs="?", default="all", choices=[*BENCHES, "memory", "all"])
-    parser.add_argument("--rows", type=int, default=ROWS)
+    parser.add_argument("--rows", type=int, help=f"{ROWS}; upserts: {upsert.ROWS}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--starts", type=int, default=50)
+    parser.add_argument("--keys", type=int, default=upsert.ROWS)
     options = parser.parse_args()
     names = [*BENCHES, "memory"] if options.name == "all" else [options.name]
     return max([run(name, options) or 0 for name in names])

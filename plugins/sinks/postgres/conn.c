@@ -271,6 +271,65 @@ int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *
   return pg_take_results(s, what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
 }
 
+/* ---------------------------------------------------------------- pipeline mode
+ *
+ * Source: PostgreSQL manual, libpq, "Pipeline Mode". */
+
+int pg_pipeline_begin(struct pg_sink *s, const char *what, struct mr_error *err)
+{
+  return PQenterPipelineMode(s->pg) ? MR_OK : pg_lost(s, what, NULL, err);
+}
+
+/* Waits until the socket has taken it, so that no more than a statement is kept here. */
+static int queued(struct pg_sink *s, int sent, const char *what, struct mr_error *err)
+{
+  if (!sent)
+    return pg_lost(s, what, NULL, err);
+  return send_all(s, what, s->conf->statement_timeout_ms, PG_GO_ON, err);
+}
+
+int pg_pipeline_prepare(struct pg_sink *s, const char *sql, int n, const char *what,
+                        struct mr_error *err)
+{
+  return queued(s, PQsendPrepare(s->pg, "", sql, n, NULL), what, err);
+}
+
+int pg_pipeline_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
+                       const char *what, struct mr_error *err)
+{
+  int sent = sql ? PQsendQueryParams(s->pg, sql, n, NULL, value, NULL, NULL, 0)
+                 : PQsendQueryPrepared(s->pg, "", n, value, NULL, NULL, 0);
+  return queued(s, sent, what, err);
+}
+
+/* One result, or the NULL behind a statement's results. */
+static int take_one(struct pg_sink *s, const char *what, bool *ret_last, int *failed,
+                    struct mr_error *err)
+{
+  PGresult *res = NULL;
+  int status = next_result(s, what, s->conf->statement_timeout_ms, PG_GO_ON, &res, err);
+  if (status < 0)
+    return status;
+  *ret_last = res && PQresultStatus(res) == PGRES_PIPELINE_SYNC;
+  if (res && is_error(res) && *failed == MR_OK)
+    *failed = pg_refused(s, res, what, err);
+  PQclear(res);
+  if (PQstatus(s->pg) == CONNECTION_BAD)
+    return pg_lost(s, what, *failed < 0 ? err->msg : NULL, err);
+  return MR_OK;
+}
+
+int pg_pipeline_end(struct pg_sink *s, const char *what, struct mr_error *err)
+{
+  bool last = false;
+  int failed = MR_OK, status = queued(s, PQpipelineSync(s->pg), what, err);
+  while (status >= 0 && !last)
+    status = take_one(s, what, &last, &failed, err);
+  if (status >= 0 && !PQexitPipelineMode(s->pg))
+    status = pg_lost(s, what, NULL, err);
+  return status < 0 ? status : failed;
+}
+
 static void keep_result(void *ctx, PGresult *res)
 {
   PGresult **kept = ctx;

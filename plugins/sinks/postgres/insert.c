@@ -11,6 +11,7 @@ struct values {
   int64_t *at;            /* where each begins in text, -1: null */
   const char **parameter; /* the same as pointers */
   int64_t n, rows, first_row, cap;
+  bool pipelined, prepared; /* prepared: the statement of full ones is */
   char what[160];
 };
 
@@ -77,14 +78,29 @@ static void insert_sql(struct pg_sink *s, struct sql_buf *sql, int64_t rows, int
   }
 }
 
-static int run(struct pg_sink *s, struct values *v, const char *sql, struct mr_error *err)
+static void point_at_values(struct values *v)
 {
   for (int64_t i = 0; i < v->n; i++)
     v->parameter[i] = v->at[i] < 0 ? NULL : (const char *)v->text.p + v->at[i];
+}
+
+static int run(struct pg_sink *s, struct values *v, const char *sql, struct mr_error *err)
+{
+  point_at_values(v);
   int status = v->text.failed ? pg_no_memory(err)
                               : pg_run_values(s, sql, (int)v->n, v->parameter, v->what, err);
   if (status == MR_REJECT && v->rows == 1)
     err->row = v->first_row;
+  values_clear(v);
+  return status;
+}
+
+/* Sends without waiting; sql NULL: the statement that was prepared. */
+static int queue(struct pg_sink *s, struct values *v, const char *sql, struct mr_error *err)
+{
+  point_at_values(v);
+  int status = v->text.failed ? pg_no_memory(err)
+                              : pg_pipeline_values(s, sql, (int)v->n, v->parameter, v->what, err);
   values_clear(v);
   return status;
 }
@@ -95,9 +111,26 @@ static int send_rows(struct pg_sink *s, struct values *v, int columns, struct mr
   if (v->rows == 0)
     return MR_OK;
   insert_sql(s, &sql, v->rows, columns);
-  int status = run(s, v, sql_buf_text(&sql), err);
+  int status =
+      v->pipelined ? queue(s, v, sql_buf_text(&sql), err) : run(s, v, sql_buf_text(&sql), err);
   sql_buf_done(&sql);
   return status;
+}
+
+/* A full statement: in pipeline mode it is parsed once for all of them. */
+static int send_full(struct pg_sink *s, struct values *v, int columns, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  int status = MR_OK;
+  if (!v->pipelined)
+    return send_rows(s, v, columns, err);
+  if (!v->prepared) {
+    insert_sql(s, &sql, v->rows, columns);
+    status = pg_pipeline_prepare(s, sql_buf_text(&sql), (int)v->n, v->what, err);
+    sql_buf_done(&sql);
+    v->prepared = true;
+  }
+  return status < 0 ? status : queue(s, v, NULL, err);
 }
 
 static bool is_skipped(const struct pg_rows *r, int64_t i)
@@ -105,6 +138,31 @@ static bool is_skipped(const struct pg_rows *r, int64_t i)
   return r->skip && mr_bit_get(r->skip, i);
 }
 
+static int send_all_rows(struct pg_sink *s, const struct pg_rows *r, struct values *v, int64_t most,
+                         int64_t from, int64_t to, struct mr_error *err)
+{
+  int status = MR_OK;
+  for (int64_t i = from; status >= 0 && i < to; i++) {
+    status = is_skipped(r, i) ? MR_OK : add_row(r, i, v);
+    if (status >= 0 && v->rows == most)
+      status = send_full(s, v, r->n, err);
+  }
+  return status < 0 ? status : send_rows(s, v, r->n, err);
+}
+
+/* After a failed send the answers are still to be taken: they may say more. */
+static int end_pipeline(struct pg_sink *s, const char *what, int status, struct mr_error *err)
+{
+  struct mr_error ignored = {.size = sizeof ignored};
+  if (status >= 0)
+    return pg_pipeline_end(s, what, err);
+  if (s->pg)
+    pg_pipeline_end(s, what, &ignored);
+  return status;
+}
+
+/* Several statements for a batch, and one round trip. While bad rows are looked for each statement
+ * answers for itself, and other servers may know no pipelines. */
 static int write_many(struct pg_sink *s, const struct pg_rows *r, int64_t from, int64_t to,
                       struct mr_error *err)
 {
@@ -114,13 +172,13 @@ static int write_many(struct pg_sink *s, const struct pg_rows *r, int64_t from, 
     most = PARAMETERS_MAX / r->n;
   int status = values_init(&v, most * r->n) ? MR_OK : pg_no_memory(err);
   snprintf(v.what, sizeof v.what, "INSERT INTO %s", s->shown);
-  for (int64_t i = from; status >= 0 && i < to; i++) {
-    status = is_skipped(r, i) ? MR_OK : add_row(r, i, &v);
-    if (status >= 0 && v.rows == most)
-      status = send_rows(s, &v, r->n, err);
-  }
+  v.pipelined = s->genuine && !s->isolating && !s->conf->insert_waits && to - from > most;
+  if (status >= 0 && v.pipelined)
+    status = pg_pipeline_begin(s, v.what, err);
   if (status >= 0)
-    status = send_rows(s, &v, r->n, err);
+    status = send_all_rows(s, r, &v, most, from, to, err);
+  if (v.pipelined)
+    status = end_pipeline(s, v.what, status, err);
   values_done(&v);
   return status;
 }

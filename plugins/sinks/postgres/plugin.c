@@ -64,6 +64,8 @@ static const struct mr_opt options[] = {
         .doc = "How rows are written; auto: COPY, or INSERT where COPY is refused"),
     OPT(insert_rows, "insert_rows", MR_INT, .range = "1..65535", .dflt = "1000",
         .doc = "Rows of one INSERT statement"),
+    OPT(insert_waits, "insert_waits", MR_BOOL,
+        .doc = "Wait for the answer to each INSERT before the next is sent"),
     OPT(connect_timeout_ms, "connect_timeout", MR_TIME_MS, .range = "1ms..1h", .dflt = "10s",
         .doc = "Deadline for a connection"),
     OPT(statement_timeout_ms, "statement_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "30s",

@@ -40,7 +40,7 @@ struct pg_conf {
   const char *table;
   int64_t connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
   int32_t mode, evolve, method;
-  bool create, create_offsets;
+  bool create, create_offsets, insert_waits;
   struct mr_list key;
   const struct ArrowSchema *columns;
   struct pg_conf_connection connection;
@@ -168,6 +168,17 @@ int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience 
 /* One statement with n parameters in text form (NULL: null). */
 int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
                   const char *what, struct mr_error *err);
+/* libpq's pipeline mode: statements go out without waiting for answers, until pg_pipeline_end takes
+ * them all; the first error is what it returns, and the server has skipped what came behind it. No
+ * other statement may be sent in between; after an error of a send, too, the end is to be called
+ * unless the connection is closed. */
+int pg_pipeline_begin(struct pg_sink *s, const char *what, struct mr_error *err);
+/* Sends sql with n parameters, as pg_run_values does; sql NULL: the statement prepared last. */
+int pg_pipeline_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
+                       const char *what, struct mr_error *err);
+int pg_pipeline_prepare(struct pg_sink *s, const char *sql, int n, const char *what,
+                        struct mr_error *err);
+int pg_pipeline_end(struct pg_sink *s, const char *what, struct mr_error *err);
 /* Appends a quoted literal that the connected server understands. */
 void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text);
 /* A position as this server keeps it: bytea, or hexadecimal digits in a text column. */
