@@ -62,7 +62,7 @@ static const struct mr_opt options[] = {
         .doc = "Column types of the target, for servers whose catalog cannot be read"),
     OPT(method, "method", MR_CHOICE, .choices = method_choices, .dflt = "auto",
         .doc = "How rows are written; auto: COPY, or INSERT where COPY is refused"),
-    OPT(insert_rows, "insert_rows", MR_INT, .range = "1..65535", .dflt = "1000",
+    OPT(insert_rows, "insert_rows", MR_INT, .range = "1..65535", .dflt = "100",
         .doc = "Rows of one INSERT statement"),
     OPT(insert_waits, "insert_waits", MR_BOOL,
         .doc = "Wait for the answer to each INSERT before the next is sent"),

@@ -432,13 +432,68 @@ def test_a_server_that_only_pretends_to_roll_back_is_refused(server, db):
 
 
 @pytest.mark.parametrize("options", [{"method": "insert", "insert_rows": "100"},
-                                     {"method": "insert", "insert_rows": "10000"}, {}])
+                                     {"method": "insert", "insert_rows": "10000"},
+                                     {"method": "insert", "insert_waits": "true"}, {}])
 def test_every_way_of_writing_gives_the_same_rows(db, options):
     with sink(db, create="true", **options) as s:
         s.found({"0": 0})
         s.put(rows(*[(i, f"n{i % 97}") for i in range(100000)]))
     assert db.sql("SELECT count(*), sum(id), count(DISTINCT name) FROM t") == [
         (100000, 4999950000, 97)]
+
+
+@pytest.mark.parametrize("insert_waits", ["false", "true"])
+def test_refused_rows_among_many_statements(db, insert_waits):
+    """In pipeline mode the answers come behind the batch; the rows are found all the same."""
+    db.sql("CREATE TABLE t (id bigint, name text CHECK (name <> 'bad'))")
+    values = [(i, "bad" if i in (33, 34, 99) else "good") for i in range(100)]
+    with sink(db, method="insert", insert_rows="7", insert_waits=insert_waits) as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 100, 1, 100)})
+        s.begin(unit)
+        f = fails(REJECT, s.write, rows(*values))
+        assert f.code == "23514" and f.unit_lost
+        s.abort(unit)
+        s.begin(unit)
+        s.write(rows(*values))
+        s.commit(unit)
+        assert sorted(r[1] for r in s.rejects) == [33, 34, 99]
+        assert content(db) == [v for v in values if v[1] == "good"]
+        s.put(rows(*[(i, "next") for i in range(100, 200)]), 100)
+        assert db.value("SELECT count(*) FROM t") == 197
+
+
+def test_a_backend_that_dies_before_a_pipeline(db):
+    with sink(db, create="true", method="insert", insert_rows="3") as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 50, 1, 50)})
+        s.begin(unit)
+        s.write(rows(*[(i, "a") for i in range(20)]))
+        for pid in db.backends():
+            db.sql("SELECT pg_terminate_backend(%s, 60000)", pid)
+        f = fails(RETRY, s.write, rows(*[(i, "a") for i in range(20, 50)]))
+        assert f.unit_lost and "127.0.0.1" in f.msg
+        s.abort(unit)
+        s.put(rows(*[(i, "a") for i in range(50)]))
+    assert [i for i, _ in content(db)] == list(range(50))
+
+
+def test_an_insert_that_is_not_answered_in_time(db):
+    """The deadline holds for the answers of a pipeline, too: another session has the table."""
+    with sink(db, create="true", method="insert", insert_rows="3", statement_timeout="2s") as s:
+        s.found({"0": 0})
+        db.sql("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS"
+               " $$ BEGIN PERFORM pg_advisory_xact_lock(1); RETURN NEW; END $$")
+        db.sql("CREATE TRIGGER wait BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION wait()")
+        unit = s.unit({"0": (0, 9, 1, 9)})
+        with db.connect() as other:
+            other.execute("SELECT pg_advisory_lock(1)")
+            s.begin(unit)
+            f = fails(RETRY, s.write, rows(*[(i, "a") for i in range(9)]))
+            assert f.unit_lost and "no answer within 2000 ms" in f.msg
+        s.abort(unit)
+        s.put(rows(*[(i, "a") for i in range(9)]))
+    assert [i for i, _ in content(db)] == list(range(9))
 
 
 # ---------------------------------------------------------------- check, discover

@@ -91,7 +91,7 @@ def test_writers_of_the_same_keys(db):
     assert db.sql("SELECT sum(rows_total), count(*) FROM millrace_offsets") == [(120, 4)]
 
 
-@pytest.mark.parametrize("other", [{"method": "insert"}, {"mode": "upsert", "key": ["id"]}])
+@pytest.mark.parametrize("other", [{"method": "insert", "insert_rows": "30"}, {"mode": "upsert", "key": ["id"]}])
 def test_ways_of_writing_side_by_side(db, other):
     db.sql("CREATE TABLE t (id bigint PRIMARY KEY, worker bigint, n bigint)")
     finish(run([Worker(db, 0, 30, own_rows), Worker(db, 1, 30, own_rows, **other)]))
