@@ -97,8 +97,25 @@ struct mr_lookup_lane *mr_lookup_lane(struct mr_lookup_source *s, const char *na
                                       uint32_t *ret_id);
 void mr_lookup_wake(struct mr_lookup_source *s); /* any thread: the running call returns soon */
 
+/* ---- lookup-feed.c: tables under construction. Loading thread */
+void mr_lookup_feed_free(void *feed);
+/* Fresh tables for all views, with what the journal holds when it is not to be `fresh`;
+ * *ret_loaded: that was all. */
+int mr_lookup_begin(struct mr_lookup_source *s, bool fresh, bool *ret_loaded, struct mr_error *err);
+/* Finds each table's columns in `from`, which the rows to come have. */
+void mr_lookup_pick(struct mr_lookup_source *s, const struct ArrowSchema *from);
+/* Upserts rows into every table; deleted: a bit for each row, or NULL. */
+int mr_lookup_feed_rows(struct mr_lookup_source *s, const struct mr_view *column,
+                        const uint8_t *deleted, int64_t n, struct mr_error *err);
+/* Shows the tables; those that were there go when their last reader is done. */
+void mr_lookup_show(struct mr_lookup_source *s);
+/* Folds the rows of followed tables that have become mostly garbage. */
+int mr_lookup_compact(struct mr_lookup_source *s, struct mr_error *err);
+/* The journal is given up; says so. */
+void mr_lookup_journal_failed(struct mr_lookup_source *s, const struct mr_error *err);
+void mr_lookup_forget_lanes(struct mr_lookup_source *s);
+
 /* ---- lookup-load.c */
 void mr_lookup_run(void *source); /* the thread */
-void mr_lookup_feed_free(void *feed);
 
 #endif
