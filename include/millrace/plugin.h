@@ -380,9 +380,9 @@ struct mr_sink {
   mr_self_fn *flush;
   mr_unit_fn *prepare, *commit, *abort;
   int (*seal)(void *self, const struct mr_unit *lend, mr_put_fn *put, void *out, struct mr_error *);
-  /* MR_REJECT with batch and row: the target has refused the whole block for that row, nothing of
-   * it landed. The first send of a unit is then undone: the unit is written again without the row.
-   */
+  /* MR_REJECT with batch and row: the target has refused the whole block for that row. After the
+   * first send of a unit, or with unit_lost (nothing of it has landed or can land later), the unit
+   * is written again without the row. unit_lost alone: its rows are read again. */
   int (*send)(void *self, const char *token, const void *block, size_t len, struct mr_error *);
   int (*resolve)(void *self, const char *label, struct mr_error *); /* >= 0: enum mr_outcome */
   int (*evolve)(void *self, const struct ArrowSchema *to,

@@ -475,8 +475,8 @@ static bool is_young(const struct mr_stage *s)
   return window_ms <= 0 || (mr_now_us(s->p->os) - s->snk.recorded_us) / 500 < window_ms;
 }
 
-/* The target refused the block for one row when it was sent for the first time, so it never landed:
- * the unit is written again, under another label, without the row. */
+/* The target refused the block for one row, and it never landed: the unit is written again, under
+ * another label, without the row. */
 static int without_row(struct mr_stage *s, const struct mr_unit *u, const struct mr_error *refusal)
 {
   struct mr_error err = MR_ERROR_INIT;
@@ -499,8 +499,10 @@ static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, s
       return st;
     if (st >= 0)
       break;
-    if (st == MR_REJECT && fresh && tries == 1 && err->batch && err->row >= 0)
+    if (st == MR_REJECT && fresh && (tries == 1 || err->unit_lost) && err->batch && err->row >= 0)
       return without_row(s, u, err);
+    if (st == MR_REJECT && !fresh && err->unit_lost)
+      return forget_block(s, u, err);
     st = st == MR_UNSURE ? MR_RETRY : st == MR_REJECT ? MR_FATAL : st;
     err->unit_lost = false;
     if ((st = failed(s, st, err, &tries)))

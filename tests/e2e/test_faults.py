@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from faults import backends, common, kills, memory, outage, starrocks
+from faults import backends, common, kills, memory, outage, starrocks, starrocks_answers
 from servers import trades
 
 SEED = random.SystemRandom().randrange(10 ** 6)
@@ -33,6 +33,11 @@ def test_kills_of_a_pipeline_into_clickhouse(where, clickhouse):
 @pytest.mark.parametrize("knob", [("commit", "late"), ("prepare", "drop_after")])
 def test_kills_of_a_pipeline_into_starrocks(kafka, tmp_path, knob):
     check(starrocks.run(kafka, tmp_path, *knob, 5, SEED))
+
+
+@pytest.mark.parametrize("answer", starrocks_answers.ANSWERS, ids=lambda a: a.name)
+def test_spoiled_answers_of_starrocks(tmp_path, answer):
+    check(starrocks_answers.run(tmp_path, answer, 2, SEED))
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])

@@ -120,6 +120,22 @@ def test_filtered_rows_are_dead_letters(millrace, server, options):
     assert all("not wanted" in entry["message"] for entry in letters)
 
 
+@pytest.mark.parametrize("kill", [True, False])
+def test_filtered_rows_after_an_answer_that_was_lost(millrace, server, kill):
+    """The block was kept, and is refused when it goes again: here, or in the next process."""
+    write_rows(millrace, 100)
+    server.filters = lambda row: row["id"] in (7, 70)
+    server.fault("put", "drop_before", times=1000 if kill else 1)
+    if kill:
+        running = millrace.start(pipeline(server, LABELLED))
+        running.wait_for(lambda: ("put", "drop_before") in server.hit, 60, "a load")
+        running.kill()
+        server.faults.clear()
+    millrace.run(pipeline(server, LABELLED)).expect(4)
+    assert ids(server) == [i for i in range(100) if i not in (7, 70)]
+    assert sorted(json.loads(entry["original"])["id"] for entry in dead_letters(millrace)) == [7, 70]
+
+
 def test_filtered_rows_without_a_log_stop_the_run(millrace, server):
     write_rows(millrace, 20)
     server.filters = lambda row: row["id"] == 7

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """kill -9 at random moments of a pipeline into the StarRocks stand-in, each fault of the stand-in on
-in turn. usage: ./dev faults starrocks [--n N] [--seed S] [--only STEP-ACTION,...]"""
+in turn; then each kind of spoiled answer --answers times, without kills, each named in the log.
+usage: ./dev faults starrocks [--n N] [--answers N] [--seed S] [--only STEP-ACTION,...]"""
 
 import argparse
+import contextlib
 import functools
 import pathlib
 import random
@@ -11,6 +13,7 @@ import tempfile
 import time
 
 from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, wanted_rows
+from faults import starrocks_answers
 from servers import trades
 from servers.kafka import Kafka
 from servers.runner import Millrace
@@ -74,15 +77,23 @@ def run(kafka, folder, step, action, kills, seed):
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="./dev faults starrocks", description=__doc__)
     parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--answers", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--only", type=lambda names: names.split(","))
     options = parser.parse_args(arguments)
     each = max(1, options.n // len(KNOBS))
     knobs = [k for k in KNOBS if not options.only or "-".join(k) in options.only]
-    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
-        with Kafka(f"{folder}/kafka", heap="1g") as kafka:
-            return report([functools.partial(run, kafka, folder, *knob, each, options.seed)
-                           for knob in knobs])
+    answers = [a for a in starrocks_answers.ANSWERS
+               if options.answers and (not options.only or a.name in options.only)]
+    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder, \
+            contextlib.ExitStack() as stack:
+        runs = [functools.partial(starrocks_answers.run, folder, a, options.answers, options.seed)
+                for a in answers]
+        if options.n and knobs:
+            kafka = stack.enter_context(Kafka(f"{folder}/kafka", heap="1g"))
+            runs[:0] = [functools.partial(run, kafka, folder, *knob, each, options.seed)
+                        for knob in knobs]
+        return report(runs)
 
 
 if __name__ == "__main__":

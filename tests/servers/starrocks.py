@@ -9,6 +9,7 @@ filtered rows behind an ErrorURL. Faults are told to it one by one (see Fault). 
 import collections
 import dataclasses
 import itertools
+import ssl
 import threading
 import time
 
@@ -32,7 +33,7 @@ class Fault:
     applied `delay` s later), hang (nothing for `delay` s), slow (answered after `delay` s), http
     (`status`, nothing done), http_after (done, `status`), fail (Status `text`, nothing done),
     fail_after (done, Status `text`), half (half of the answer), unreachable (a redirect to a
-    closed port), filtered (`rows` rows are filtered)."""
+    closed port), exists (begin, put: the label is there already, in state `text`), filtered (`rows` rows are filtered)."""
     step: str
     action: str
     times: int = 1
@@ -60,14 +61,20 @@ class Txn:
 
 
 class StarRocks:
-    def __init__(self, users=None, version="3.3.5-stand-in", transactions=True):
+    def __init__(self, users=None, version="3.3.5-stand-in", transactions=True,
+                 tls=None):
         self.users = users or {"root": "secret"}
         self.version, self.transactions = version, transactions
+        self.tls = None  # given certificate and key: FE, BE and the MySQL protocol speak TLS
+        if tls:
+            self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self.tls.load_cert_chain(*tls)
         self.lock = threading.RLock()
         self.tables, self.databases = {}, set()
         self.labels = collections.defaultdict(collections.OrderedDict)
         self.errors, self.ids = {}, itertools.count(1)
         self.faults, self.hit, self.requests, self.statements = [], [], [], []
+        self.encrypted = set()  # were statements sent by TLS?
         self.be_host = "127.0.0.1"  # that FE and error URLs name
         self.config = {"label_keep_max_num": "1000", "label_keep_max_second": "259200"}
         self.alter_delay, self.jobs = 0.0, []
@@ -88,7 +95,11 @@ class StarRocks:
 
     @property
     def fe_url(self):
-        return f"http://127.0.0.1:{self.fe.port}"
+        return f"{self.scheme}://127.0.0.1:{self.fe.port}"
+
+    @property
+    def scheme(self):
+        return "https" if self.tls else "http"
 
     # ---- for tests
     def create(self, sql, database="db"):
@@ -192,7 +203,7 @@ class StarRocks:
         if filtered:
             key = f"error_log_{next(self.ids)}"
             self.errors[key] = "".join(f"Error: {why}. Row: {row}\n" for why, row in filtered)
-            answer["ErrorURL"] = f"http://{self.be_host}:{self.be.port}/api/_load_error_log?file={key}"
+            answer["ErrorURL"] = f"{self.scheme}://{self.be_host}:{self.be.port}/api/_load_error_log?file={key}"
         return answer
 
     @staticmethod
@@ -313,6 +324,29 @@ class StarRocks:
             self._land(txn)
             self._trim(database)
             return {"TxnId": txn.id, "Label": label, "Status": "Success", "Message": "OK", **counts}
+
+    def plant(self, step, headers, database, table, body, state, delay):
+        """The label of a request is there already. Of begin it is a stranger's; of put it is an
+        earlier copy of the same request: what is open lands `delay` s later."""
+        label = headers.get("label")
+        with self.lock:
+            if state == "VISIBLE" and step == "put":
+                self.put(database, table, headers, body)
+            elif state != "UNKNOWN":
+                self._begin(database, table, label, 600, dict(headers))
+                txn = self.labels[database][label]
+                txn.state = state
+            if step == "put" and state in OPEN:
+                txn.loads = [Load(self.tables[txn.table], headers, body, self.filters)]
+                threading.Timer(delay, self._finish, [txn]).start()
+        known = {"VISIBLE": "FINISHED", "COMMITTED": "FINISHED"}.get(state, "RUNNING")
+        return {"Label": label, "ExistingJobStatus": known,
+                "Status": "LABEL_ALREADY_EXISTS" if step == "begin" else "Label Already Exists",
+                "Message": f"Label [{label}] has already been used."}
+
+    def _finish(self, txn):
+        with self.lock:
+            self._land(txn)
 
     def _label_exists(self, known):
         message = f"Label [{known.label}] has already been used."

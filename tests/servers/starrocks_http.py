@@ -82,7 +82,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _redirect(self, port):
         place = urllib.parse.urlsplit(self.path)
-        where = f"http://{self.world.be_host}:{port}{place.path}"
+        where = f"{self.world.scheme}://{self.world.be_host}:{port}{place.path}"
         if place.query:
             where += f"?{place.query}"
         self._send(307, b"", [("Location", where)], close=True)
@@ -197,6 +197,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
         def apply():
             return world.transaction(step, headers, body)
+        if fault and fault.action == "exists":
+            return self._send(200, world.plant(step, headers, headers["db"], headers["table"], body,
+                                               fault.text, fault.delay))
         if fault:
             return self._fault(fault, apply, lambda a: {"Label": headers.get("label"), **a})
         self._send(200, apply())
@@ -221,6 +224,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return world.put(database, self.table, headers, body)
         if fault and fault.action == "publish_timeout":
             return self._send(200, {**apply(), "Status": "Publish Timeout"})
+        if fault and fault.action == "exists":
+            return self._send(200, world.plant("put", headers, database, self.table, body, fault.text,
+                                               fault.delay))
         if fault:
             return self._fault(fault, apply, lambda a: {"Label": label, **a})
         self._send(200, apply())
@@ -253,5 +259,8 @@ def start_http(world, role):
     handler = type(f"{role.upper()}Handler", (Handler,), {"role": role, "world": world})
     server = Server(("127.0.0.1", 0), handler)
     server.port = server.server_address[1]
+    if world.tls:  # the handshake belongs to the connection's thread
+        server.socket = world.tls.wrap_socket(server.socket, server_side=True,
+                                              do_handshake_on_connect=False)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server

@@ -16,6 +16,7 @@ import time
 from .starrocks_table import Column, Refused, Table, split_outside
 
 CAPABILITIES = 0x0200 | 0x8000 | 0x00080000 | 0x8 | 0x1 | 0x4  # 4.1, secure, plugin auth, with db
+TLS = 0x800
 PLUGIN = b"mysql_native_password"
 SERVER_STATUS = 2
 
@@ -83,12 +84,17 @@ class Session(socketserver.BaseRequestHandler):
     # ---- log-in
     def _log_in(self):
         salt = bytes(b % 94 + 33 for b in os.urandom(20))
-        low, high = CAPABILITIES & 0xffff, CAPABILITIES >> 16
+        capabilities = CAPABILITIES | (TLS if self.world.tls else 0)
+        low, high = capabilities & 0xffff, capabilities >> 16
         self._send(b"\x0a8.0.33\x00" + struct.pack("<I", 1) + salt[:8] + b"\x00"
                    + struct.pack("<HBHHB", low, 33, SERVER_STATUS, high, 21) + bytes(10)
                    + salt[8:] + b"\x00" + PLUGIN + b"\x00")
         answer = self._packet()
         flags, = struct.unpack_from("<I", answer)
+        self.encrypted = bool(flags & TLS)
+        if self.encrypted:
+            self.request = self.world.tls.wrap_socket(self.request, server_side=True)
+            answer = self._packet()
         rest = answer[32:]
         user, _, rest = rest.partition(b"\x00")
         n, rest = rest[0], rest[1:]
@@ -119,6 +125,7 @@ class Session(socketserver.BaseRequestHandler):
             return True
         with self.world.lock:
             self.world.statements.append(rest)
+            self.world.encrypted.add(self.encrypted)
         fault = self.world.take_fault("sql")
         if fault and fault.action in ("slow", "hang"):
             time.sleep(fault.delay)

@@ -4,10 +4,11 @@
 #include <time.h>
 #include "starrocks.h"
 
-#define HOPS_MAX 3           /* FE, the leading FE, BE */
-#define CONTINUE_MS 60000L   /* a busy FE may take its time with 307 or 100 */
-#define GRACE_MS 5000        /* how long a request may go on once it should return */
-#define ANSWER_MAX (4 << 20) /* bytes of an answer that are kept */
+#define HOPS_MAX 3              /* FE, the leading FE, BE */
+#define CONTINUE_MS 60000L      /* a busy FE may take its time with 307 or 100 */
+#define GRACE_MS 5000           /* how long a request may go on once it should return */
+#define UPLOAD_BYTES (1L << 20) /* that libcurl sends at once */
+#define ANSWER_MAX (4 << 20)    /* bytes of an answer that are kept */
 
 static int64_t now_ms(void)
 {
@@ -163,6 +164,7 @@ static void set_up(struct sr_sink *s, const struct sr_request *r, const char *ur
   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L); /* libcurl sends again what a used one lost */
   curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+  curl_easy_setopt(e, CURLOPT_UPLOAD_BUFFERSIZE, UPLOAD_BYTES);
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
   curl_easy_setopt(e, CURLOPT_USERNAME, s->conf->user ? s->conf->user : "root");

@@ -250,13 +250,18 @@ static bool find_in(struct sr_sink *s, const struct mr_batch *b, int64_t n_rows,
   return false;
 }
 
-/* A load was refused for its rows. MR_REJECT names one; the others are known when the unit is
- * written again. */
+/* A load was refused for its rows: the same bytes will be each time, so it cannot land later
+ * either. MR_REJECT names one; the others are known when the unit is written again. After a crash
+ * none can be named: the rows are read again. */
 static int find_refused(struct sr_sink *s, const struct sr_reply *reply, int64_t n_rows,
                         struct mr_error *err)
 {
   struct mr_error why = {.size = sizeof why, .row = -1};
   int status = MR_OK;
+  err->unit_lost = true;
+  err->row = -1;
+  if (!s->n_written)
+    return MR_REJECT;
   if (reply->error_url)
     status = sr_log_read(s, reply->error_url, keep_refused, s, &why);
   bool found = false;
@@ -290,7 +295,7 @@ static int settle(struct sr_sink *s, const char *label, struct mr_error *err)
 }
 
 /* The server's answer was not that the load is done. */
-static int not_loaded(struct sr_sink *s, const char *label, const struct part *p, bool fresh,
+static int not_loaded(struct sr_sink *s, const char *label, const struct part *p,
                       const struct sr_reply *reply, struct mr_error *err)
 {
   struct mr_error why = *err;
@@ -303,6 +308,8 @@ static int not_loaded(struct sr_sink *s, const char *label, const struct part *p
     return err->native == MR_BADCONF ? MR_FATAL
                                      : MR_RETRY; /* the label is asked before it goes again */
   status = settle(s, label, err);
+  if (status == MR_OK)
+    sr_log(s, MR_INFO, "%.300s; label %s has landed all the same", why.msg, label);
   if (status != MR_MORE)
     return status;
   *err = why;
@@ -310,7 +317,7 @@ static int not_loaded(struct sr_sink *s, const char *label, const struct part *p
     return MR_RETRY; /* it was aborted meanwhile: an aborted label is free */
   status = sr_refused(s, reply, "load", err);
   if (status == MR_REJECT)
-    return fresh ? find_refused(s, reply, p->rows, err) : MR_FATAL;
+    return find_refused(s, reply, p->rows, err);
   return status == MR_BADCONF ? MR_FATAL : status;
 }
 
@@ -318,14 +325,13 @@ static int send_part(struct sr_sink *s, const char *label, const struct part *p,
                      const uint8_t *data, struct mr_error *err)
 {
   struct sr_reply reply;
-  bool fresh = s->fresh;
-  int status = fresh ? MR_MORE : settle(s, label, err);
+  int status = s->fresh ? MR_MORE : settle(s, label, err);
   if (status != MR_MORE)
     return status;
   enum sr_verdict v = sr_put(s, label, (const char *)data, (size_t)p->headers, data + p->headers,
                              (size_t)p->body, &reply, err);
   if (v != SR_DONE)
-    status = not_loaded(s, label, p, fresh, &reply, err);
+    status = not_loaded(s, label, p, &reply, err);
   else if (reply.filtered)
     status = src_fail(err, MR_FATAL, "filtered",
                       "label %s landed without %lld rows that the server filtered, though it was "

@@ -4,26 +4,16 @@
 import os
 import pathlib
 import shutil
-import subprocess
 import tempfile
 
 import pyarrow as pa
 import pytest
 
 from abi import RETRY, Failure, SinkUnderTest, batch
+from servers.authority import make_authority, make_certificate
 from servers.mariadb import PASSWORD, USER, Mariadb
 
 SCHEMA = pa.schema([("id", pa.int64())])
-
-
-def openssl(folder, *arguments):
-    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def make_authority(folder, name):
-    openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-            "-keyout", f"{name}.key", "-out", f"{name}.pem")
-    return folder / f"{name}.pem"
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +23,7 @@ def tls():
         os.chmod(name, 0o755)
         folder = pathlib.Path(name)
         good, other = make_authority(folder, "good"), make_authority(folder, "other")
-        (folder / "names").write_text("subjectAltName=DNS:localhost")
-        openssl(folder, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key",
-                "-out", "server.csr")
-        openssl(folder, "x509", "-req", "-in", "server.csr", "-CA", "good.pem", "-CAkey", "good.key", "-days", "2",
-                "-CAcreateserial", "-extfile", "names", "-out", "server.pem")
+        make_certificate(folder, "good", "DNS:localhost")
         if os.geteuid() == 0:
             shutil.chown(folder / "server.key", "mysql")
         settings = f"ssl-cert = {folder}/server.pem\nssl-key = {folder}/server.key\nssl-ca = {good}"
