@@ -2,6 +2,9 @@
 """The starrocks sink against the stand-in: rows, labels, faults."""
 
 import json
+import re
+import socket
+import urllib.request
 
 import pytest
 
@@ -222,6 +225,27 @@ def test_filtered_rows_are_dead_letters(millrace, server):
     assert all("not wanted" in entry["message"] for entry in letters)
     assert server.seen("be", "error_log"), done.text
     assert set(server.states().values()) <= {"VISIBLE", "ABORTED"}
+
+
+@pytest.mark.parametrize("load", ["transaction", "labelled"])
+def test_filtered_rows_are_counted(millrace, server, load):
+    """S1-6: as rows that the sink rejected, while the pipeline goes on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    write_rows(millrace, 100)
+    server.filters = lambda row: row["id"] % 20 == 0
+    running = millrace.start(pipeline(server, f"      load: {load}\n", mode="follow",
+                                      settings=f"  http: 127.0.0.1:{port}\n"))
+    running.wait_for(lambda: len(ids(server)) == 95, 60, "the good rows")
+
+    def counted():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return re.search(r'^millrace_sink_rows_rejected_total\{stage="out"[^}]*\} (\d+)', answer.read().decode(),
+                             re.M)
+    running.wait_for(lambda: counted() and counted()[1] == "5", 60, "5 rejected rows in /metrics")
+    running.terminate()
+    assert len(dead_letters(millrace)) == 5
 
 
 def test_filtered_rows_without_a_log_are_found_by_halves(millrace, server):

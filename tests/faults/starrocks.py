@@ -26,7 +26,8 @@ KNOBS = [("none", "none"), ("begin", "drop_after"), ("load", "drop_after"), ("lo
          ("prepare", "late"), ("commit", "drop_before"), ("commit", "drop_after"),
          ("commit", "late"), ("commit", "fail"), ("commit", "fail_after"), ("commit", "http"),
          ("commit", "http_after"), ("commit", "hang"), ("commit", "half"), ("state", "drop_before"),
-         ("fe", "http"), ("fe", "unreachable")]
+         ("fe", "http"), ("fe", "unreachable"), ("put", "drop_before"), ("put", "drop_after"),
+         ("put", "late"), ("put", "half"), ("put", "fail_after"), ("put", "http_after")]
 
 SINK = """    starrocks:
       url: {url}
@@ -34,6 +35,7 @@ SINK = """    starrocks:
       password: secret
       table: db.trades
       request_timeout: 1s
+      load: {load}
 """
 
 
@@ -51,7 +53,9 @@ def run(kafka, folder, step, action, kills, seed):
         columns = ", ".join(f"`{f}` BIGINT" for f in trades.FIELDS)
         server.create(f"CREATE TABLE db.trades ({columns}) DUPLICATE KEY (trade_id)")
         program = Millrace(pathlib.Path(folder) / name, {"KAFKA_BROKERS": kafka.brokers})
-        text = pipeline(topic, SINK.format(url=server.fe_url, port=server.mysql.port))
+        text = pipeline(topic, SINK.format(
+            url=server.fe_url, port=server.mysql.port,
+            load="labelled" if step == "put" else "transaction"))
         try:
             stream.start()
             for _ in range(kills):
