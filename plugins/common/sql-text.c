@@ -104,6 +104,10 @@ void sql_text_double(struct sql_buf *out, double v, bool single)
     sql_buf_str(out, isnan(v) ? "NaN" : v > 0 ? "Infinity" : "-Infinity");
     return;
   }
+  if (v == 0 && signbit(v)) {
+    sql_buf_str(out, "-0.0"); /* -0 would be an integer, which has no sign */
+    return;
+  }
   for (int digits = single ? 6 : 15; digits <= 17; digits++) {
     snprintf(text, sizeof text, "%.*g", digits, v);
     if (single ? strtof(text, NULL) == (float)v : strtod(text, NULL) == v)
@@ -210,7 +214,9 @@ bool sql_text_value(struct sql_buf *out, const struct mr_view *v, int64_t i)
   }
 }
 
-static bool json_list(struct sql_buf *out, const struct mr_view *v, int64_t i)
+static bool json_value(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact);
+
+static bool json_list(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact)
 {
   struct mr_view item;
   int64_t from, to;
@@ -220,14 +226,14 @@ static bool json_list(struct sql_buf *out, const struct mr_view *v, int64_t i)
   for (int64_t k = from; k < to; k++) {
     if (k > from)
       sql_buf_byte(out, ',');
-    if (!sql_text_json(out, &item, k))
+    if (!json_value(out, &item, k, exact))
       return false;
   }
   sql_buf_byte(out, ']');
   return true;
 }
 
-static bool json_struct(struct sql_buf *out, const struct mr_view *v, int64_t i)
+static bool json_struct(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact)
 {
   sql_buf_byte(out, '{');
   for (int64_t c = 0; c < v->schema->n_children; c++) {
@@ -237,14 +243,14 @@ static bool json_struct(struct sql_buf *out, const struct mr_view *v, int64_t i)
       sql_buf_byte(out, ',');
     sql_buf_json(out, child.schema->name);
     sql_buf_byte(out, ':');
-    if (!sql_text_json(out, &child, v->offset + i))
+    if (!json_value(out, &child, v->offset + i, exact))
       return false;
   }
   sql_buf_byte(out, '}');
   return true;
 }
 
-static bool json_map(struct sql_buf *out, const struct mr_view *v, int64_t i)
+static bool json_map(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact)
 {
   struct mr_view entry, key, value;
   int64_t from, to;
@@ -262,29 +268,68 @@ static bool json_map(struct sql_buf *out, const struct mr_view *v, int64_t i)
     out->failed |= name.failed;
     sql_buf_done(&name);
     sql_buf_byte(out, ':');
-    if (!ok || !sql_text_json(out, &value, k))
+    if (!ok || !json_value(out, &value, k, exact))
       return false;
   }
   sql_buf_byte(out, '}');
   return true;
 }
 
-static bool json_scalar(struct sql_buf *out, const struct mr_view *v, int64_t i)
+static char base64_digit(uint32_t v)
 {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  return digits[v & 63];
+}
+
+/* RFC 4648, section 4: as the json format has bytes. */
+static void json_binary(struct sql_buf *out, const uint8_t *p, int64_t n)
+{
+  sql_buf_byte(out, '"');
+  for (int64_t i = 0; i < n; i += 3) {
+    uint32_t v = (uint32_t)p[i] << 16 | (uint32_t)(i + 1 < n ? p[i + 1] : 0) << 8 |
+                 (uint32_t)(i + 2 < n ? p[i + 2] : 0);
+    sql_buf_byte(out, base64_digit(v >> 18));
+    sql_buf_byte(out, base64_digit(v >> 12));
+    sql_buf_byte(out, i + 1 < n ? base64_digit(v >> 6) : '=');
+    sql_buf_byte(out, i + 2 < n ? base64_digit(v) : '=');
+  }
+  sql_buf_byte(out, '"');
+}
+
+static bool json_scalar(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact)
+{
+  if (exact && (v->kind == MR_K_DECIMAL || v->kind == MR_K_UINT64 || v->kind == MR_K_TIMESTAMP)) {
+    sql_buf_byte(out, '"');
+    if (v->kind == MR_K_TIMESTAMP)
+      sql_text_timestamp(out, mr_view_int(v, i), ' ', "");
+    else
+      sql_text_value(out, v, i);
+    sql_buf_byte(out, '"');
+    return true;
+  }
   if (mr_kind_is_int(v->kind) || v->kind == MR_K_DECIMAL || v->kind == MR_K_BOOL ||
       (v->kind == MR_K_TEXT && mr_schema_is_json(v->schema)))
     return sql_text_value(out, v, i);
   if (v->kind == MR_K_FLOAT32 || v->kind == MR_K_FLOAT64) {
     double d = mr_view_f64(v, i);
-    if (isfinite(d))
-      return sql_text_value(out, v, i);
-    sql_buf_str(out, "null");
+    const char *quote = isfinite(d) ? "" : "\""; /* JSON has no NaN */
+    if (exact && !isfinite(d))
+      return false;
+    sql_buf_str(out, quote);
+    sql_text_double(out, d, v->kind == MR_K_FLOAT32);
+    sql_buf_str(out, quote);
     return true;
   }
   if (v->kind == MR_K_TEXT) {
     int64_t n;
     const char *s = mr_view_bytes(v, i, &n);
     sql_buf_json_bytes(out, s, (size_t)n);
+    return true;
+  }
+  if (v->kind == MR_K_BINARY) {
+    int64_t n;
+    const char *p = mr_view_bytes(v, i, &n);
+    json_binary(out, (const uint8_t *)p, n);
     return true;
   }
   struct sql_buf text = {0};
@@ -295,18 +340,28 @@ static bool json_scalar(struct sql_buf *out, const struct mr_view *v, int64_t i)
   return ok;
 }
 
-bool sql_text_json(struct sql_buf *out, const struct mr_view *v, int64_t i)
+static bool json_value(struct sql_buf *out, const struct mr_view *v, int64_t i, bool exact)
 {
   if (mr_view_null(v, i)) {
     sql_buf_str(out, "null");
     return true;
   }
   switch (v->kind) {
-  case MR_K_LIST: return json_list(out, v, i);
-  case MR_K_STRUCT: return json_struct(out, v, i);
-  case MR_K_MAP: return json_map(out, v, i);
-  default: return json_scalar(out, v, i);
+  case MR_K_LIST: return json_list(out, v, i, exact);
+  case MR_K_STRUCT: return json_struct(out, v, i, exact);
+  case MR_K_MAP: return json_map(out, v, i, exact);
+  default: return json_scalar(out, v, i, exact);
   }
+}
+
+bool sql_text_json(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  return json_value(out, v, i, false);
+}
+
+bool sql_text_json_exact(struct sql_buf *out, const struct mr_view *v, int64_t i)
+{
+  return json_value(out, v, i, true);
 }
 
 static void array_element(struct sql_buf *out, const struct mr_view *v, int64_t i)

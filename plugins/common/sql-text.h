@@ -28,9 +28,12 @@ void sql_text_hex(struct sql_buf *out, const uint8_t *p, size_t n);
  * and hexadecimal digits; lists, maps and structs as JSON. false: a kind that has no text. */
 bool sql_text_value(struct sql_buf *out, const struct mr_view *v, int64_t i);
 /* Appends element i as JSON; nulls too. Decimals and 64-bit integers as numbers with all their
- * digits; NaN and infinities as null; binary as a \x text; a column that holds JSON goes in as it
- * is. */
+ * digits; NaN and infinities as text; binary in base64; a column that holds JSON goes in as it is.
+ */
 bool sql_text_json(struct sql_buf *out, const struct mr_view *v, int64_t i);
+/* For readers that turn JSON into typed values by way of doubles: decimals and uint64 in quotes,
+ * timestamps without a zone (UTC). false: NaN or an infinity. */
+bool sql_text_json_exact(struct sql_buf *out, const struct mr_view *v, int64_t i);
 /* Appends a list of scalars as a PostgreSQL array literal: {1,NULL,"a b"}. */
 bool sql_text_pg_array(struct sql_buf *out, const struct mr_view *v, int64_t i);
 /* Parses 32 hexadecimal digits with or without hyphens and braces into 16 bytes. */

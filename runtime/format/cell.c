@@ -114,12 +114,14 @@ static enum mr_text_status parse_float(const struct mr_cell *t, const char *s, i
 {
   double d;
   float f;
-  enum mr_text_status st;
+  enum mr_text_status st = MR_TEXT_OK;
+  bool finite = !mr_text_not_finite(s, n, &d);
+  f = finite ? 0 : (float)d;
   if (t->kind == MR_K_FLOAT32) {
-    if ((st = mr_text_f32(s, n, c, scratch, &f)) == MR_TEXT_OK)
+    if (!finite || (st = mr_text_f32(s, n, c, scratch, &f)) == MR_TEXT_OK)
       memcpy(ret, &f, 4);
   } else {
-    if ((st = mr_text_f64(s, n, c, scratch, &d)) == MR_TEXT_OK)
+    if (!finite || (st = mr_text_f64(s, n, c, scratch, &d)) == MR_TEXT_OK)
       memcpy(ret, &d, 8);
   }
   return st;

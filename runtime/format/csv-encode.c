@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/csv.h"
 #include "format/json-writer.h"
-#include <math.h>
 
 struct encoder {
   struct mr_encoder base;
@@ -88,8 +87,6 @@ static bool put_value(struct encoder *e, const struct mr_json_writer_node *n, in
   int64_t len;
   const char *s;
   if (mr_view_null(&n->v, i))
-    return put_null(e);
-  if ((k == MR_K_FLOAT32 || k == MR_K_FLOAT64) && !isfinite(mr_view_f64(&n->v, i)))
     return put_null(e);
   if (k == MR_K_LIST || k == MR_K_STRUCT || k == MR_K_MAP)
     return put_nested(e, n, i);

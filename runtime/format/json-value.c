@@ -2,6 +2,8 @@
 #include <float.h>
 #include "format/json.h"
 
+#define NOT_FINITE_MAX 9 /* bytes of "-Infinity" */
+
 static const uint8_t *put_fixed(struct mr_json *d, const uint8_t *at, const uint8_t *p,
                                 struct mr_json_node *n, const uint8_t *v)
 {
@@ -146,13 +148,23 @@ static bool is_number(uint8_t c)
   return c == '-' || (c >= '0' && c <= '9');
 }
 
+/* "NaN", "Infinity", "-Infinity": no numbers of JSON; in columns that were declared. */
+static bool is_not_finite(const struct mr_json *d, const uint8_t *p, const struct mr_json_node *n)
+{
+  int64_t left = d->in.end - p - 1;
+  const uint8_t *end = memchr(p + 1, '"', left > NOT_FINITE_MAX ? NOT_FINITE_MAX + 1 : left);
+  double ignored;
+  return !n->shape && end && mr_text_not_finite((const char *)p + 1, end - p - 1, &ignored);
+}
+
 const uint8_t *mr_json_scalar(struct mr_json *d, const uint8_t *p, struct mr_json_node *n)
 {
   enum mr_kind k = n->t.kind;
   if (k == MR_K_BINARY)
     return base64(d, p, n);
   bool is_float = k == MR_K_FLOAT32 || k == MR_K_FLOAT64, is_int = mr_kind_is_int(k);
-  if (*p == '"' && ((!is_float && !is_int) || d->conf.quoted_numbers))
+  if (*p == '"' && ((!is_float && !is_int) || d->conf.quoted_numbers ||
+                    (is_float && is_not_finite(d, p, n))))
     return quoted(d, p, n);
   if (is_number(*p) && (is_float || k == MR_K_DECIMAL))
     return number(d, p, n);

@@ -119,10 +119,6 @@ static bool put_json(struct mr_json_writer *e, const char *s, int64_t n)
 static int put_float(struct mr_json_writer *e, const struct mr_view *v, int64_t i, char *o)
 {
   double d = mr_view_f64(v, i);
-  if (!isfinite(d)) {
-    memcpy(o, "null", 4);
-    return 4;
-  }
   return v->kind == MR_K_FLOAT32 ? mr_put_f32(o, (float)d, e->c) : mr_put_f64(o, d, e->c);
 }
 
@@ -148,8 +144,12 @@ int mr_json_writer_short(struct mr_json_writer *e, const struct mr_json_writer_n
   }
 }
 
-static bool is_quoted(enum mr_kind k)
+/* JSON has no NaN and no infinities: they are text. */
+static bool is_quoted(const struct mr_view *v, int64_t i)
 {
+  enum mr_kind k = v->kind;
+  if (k == MR_K_FLOAT32 || k == MR_K_FLOAT64)
+    return !isfinite(mr_view_f64(v, i));
   return k == MR_K_DATE || k == MR_K_TIME || k == MR_K_TIMESTAMP || k == MR_K_FIXED;
 }
 
@@ -230,7 +230,7 @@ bool mr_json_writer_value(struct mr_json_writer *e, const struct mr_json_writer_
   case MR_K_STRUCT: return put_object(e, n, i);
   case MR_K_LIST: return put_list(e, n, i);
   case MR_K_MAP: return put_map(e, n, i);
-  default: return put_short(e, n, i, is_quoted(n->v.kind));
+  default: return put_short(e, n, i, is_quoted(&n->v, i));
   }
 }
 

@@ -204,6 +204,28 @@ enum mr_text_status mr_text_f32(const char *s, int64_t n, locale_t c, char *scra
   return MR_TEXT_OK;
 }
 
+static const struct {
+  const char *text;
+  double value;
+} not_finite[] = {{"NaN", NAN}, {"Infinity", INFINITY}, {"-Infinity", -INFINITY}};
+
+bool mr_text_not_finite(const char *s, int64_t n, double *ret)
+{
+  for (size_t i = 0; i < sizeof not_finite / sizeof *not_finite; i++)
+    if ((int64_t)strlen(not_finite[i].text) == n && !memcmp(not_finite[i].text, s, (size_t)n)) {
+      *ret = not_finite[i].value;
+      return true;
+    }
+  return false;
+}
+
+static int put_not_finite(char *out, double v)
+{
+  const char *text = not_finite[isnan(v) ? 0 : v > 0 ? 1 : 2].text;
+  memcpy(out, text, strlen(text));
+  return (int)strlen(text);
+}
+
 int mr_put_uint(char *out, uint64_t v)
 {
   char buf[20], *p = buf + sizeof buf;
@@ -282,6 +304,8 @@ static int with_point(char *out, int n)
 
 int mr_put_f64(char *out, double v, locale_t c)
 {
+  if (!isfinite(v))
+    return put_not_finite(out, v);
   int n = put_short(out, v);
   if (n)
     return n;
@@ -298,6 +322,8 @@ int mr_put_f64(char *out, double v, locale_t c)
 int mr_put_f32(char *out, float v, locale_t c)
 {
   int n = 0;
+  if (!isfinite(v))
+    return put_not_finite(out, (double)v);
   locale_t old = uselocale(c);
   for (int digits = 6; digits <= 9; digits++) {
     n = snprintf(out, MR_TEXT_FLOAT_MAX, "%.*g", digits, (double)v);

@@ -37,6 +37,9 @@ enum mr_text_status mr_text_base64(const char *s, int64_t n, uint8_t *out, int64
  * scratch: room for n + 1 bytes. MR_TEXT_RANGE: beyond the largest. */
 enum mr_text_status mr_text_f64(const char *s, int64_t n, locale_t c, char *scratch, double *ret);
 enum mr_text_status mr_text_f32(const char *s, int64_t n, locale_t c, char *scratch, float *ret);
+/* NaN, Infinity and -Infinity, as they are written here: what a float column may hold besides
+ * numbers. false: another text. */
+bool mr_text_not_finite(const char *s, int64_t n, double *ret);
 
 /* The double nearest to m / 10^k; m > 0, k 0 to 19. */
 double mr_text_quotient(uint64_t m, int k);
@@ -58,7 +61,7 @@ int mr_put_time(char *out, int64_t us);              /* 13:00:00.250000 */
 int mr_put_timestamp(char *out, int64_t us, bool z); /* 2026-01-28T13:00:00.250000, and Z */
 int mr_put_decimal(char *out, __int128 v, int scale);
 int mr_put_f64(char *out, double v,
-               locale_t c); /* the shortest digits that read back as v; finite only */
+               locale_t c); /* the shortest digits that read back as v; or NaN, Infinity … */
 int mr_put_f32(char *out, float v, locale_t c);
 int mr_put_uuid(char *out, const uint8_t v[16]);
 int64_t mr_put_base64(char *out, const uint8_t *p, int64_t n); /* room: (n + 2) / 3 * 4 */

@@ -5,8 +5,9 @@
 
 #define US 1000000
 #define DAY_S 86400
-#define FIRST_DAY (-25567) /* 1900-01-01: the first of Date32 and DateTime64 */
-#define LAST_DAY 120529    /* 2299-12-31 */
+#define OLD_LAST_DAY INT64_C(49710) /* 2106-02-07 */
+#define FIRST_DAY (-25567)          /* 1900-01-01: the first of Date32 and DateTime64 */
+#define LAST_DAY 120529             /* 2299-12-31 */
 
 static bool scaled(struct ch_node *n, int64_t mul, int64_t div, int64_t lo, int64_t hi)
 {
@@ -73,6 +74,19 @@ static bool plan_time(struct ch_node *n, enum mr_kind kind)
     return kind != MR_K_TIME && plan_instant(n, kind, n->type->scale, first, last);
   default: return kind == MR_K_TIME && plan_instant(n, kind, n->type->scale, 0, DAY_S - 1);
   }
+}
+
+void ch_node_limit_days(struct ch_node *n)
+{
+  int64_t first_bad = n->type->kind == CH_DATE       ? OLD_LAST_DAY + 1
+                      : n->type->kind == CH_DATETIME ? OLD_LAST_DAY * DAY_S
+                                                     : 0;
+  if (first_bad && n->op == CH_OP_SCALED) {
+    int64_t last = first_bad * n->div / n->mul - 1;
+    n->hi = n->hi < last ? n->hi : last;
+  }
+  for (int i = 0; i < n->n_child; i++)
+    ch_node_limit_days(&n->child[i]);
 }
 
 static bool put_op(struct ch_node *n, bool ok, enum ch_op op)

@@ -43,6 +43,9 @@ struct ch_node {
   int64_t mark_elements;
 };
 
+/* Narrows a planned node to days that servers before 20 can show: later ones read as 1970. */
+void ch_node_limit_days(struct ch_node *n);
+
 /* Where values stand: elements of lists belong to a row further up. */
 struct ch_scope {
   const struct ch_scope *up;

@@ -311,6 +311,8 @@ static int plan_column(struct ch_sink *s, int i, struct mr_error *err)
     ch_node_done(&s->node[s->n_nodes]);
     return cannot(s, c, from, err);
   }
+  if (s->server.major < 20)
+    ch_node_limit_days(&s->node[s->n_nodes]);
   s->node_column[s->n_nodes++] = i;
   return MR_OK;
 }

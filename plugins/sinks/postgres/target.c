@@ -235,7 +235,7 @@ static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *e
 
 static bool type_ddl(void *self, const struct ArrowSchema *c, struct sql_buf *out)
 {
-  return pg_hyper_type(self, c, out);
+  return self ? pg_hyper_type(self, c, out) : pg_type_ddl(c, out); /* NULL: of no table */
 }
 
 static int table_ddl(void *self, struct sql_buf *out, struct mr_error *err)

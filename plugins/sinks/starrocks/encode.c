@@ -167,6 +167,22 @@ static bool put_time(struct sr_sink *s, const struct sr_field *f, int64_t i, str
 
 /* ---------------------------------------------------------------- values */
 
+/* Elements of the target's own types. */
+static bool put_nested(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
+{
+  struct sql_buf text = {0};
+  bool ok = sql_text_json_exact(&text, &f->v, i);
+  if (!ok)
+    misfit(m, "22003", "StarRocks has no NaN and no infinity");
+  else if (is_csv(s))
+    ok = csv_text(&s->rows, (const char *)text.p, text.len, m);
+  else
+    sql_buf_bytes(&s->rows, text.p, text.len);
+  s->rows.failed |= text.failed;
+  sql_buf_done(&text);
+  return ok;
+}
+
 static bool put_json(struct sr_sink *s, const struct sr_field *f, int64_t i, struct sr_misfit *m)
 {
   if (is_csv(s))
@@ -190,8 +206,8 @@ static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, st
   case SR_DECIMAL: return put_decimal(s, f, i, m);
   case SR_DATE:
   case SR_DATETIME: return put_time(s, f, i, m);
-  case SR_JSON:
-  case SR_NESTED: return put_json(s, f, i, m);
+  case SR_JSON: return put_json(s, f, i, m);
+  case SR_NESTED: return put_nested(s, f, i, m);
   default:
     if (f->v.kind != MR_K_TEXT)
       return put_as_text(s, f, i, m);

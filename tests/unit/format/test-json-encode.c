@@ -146,10 +146,32 @@ static void test_floats(void)
   for (int k = 0; k < 2; k++)
     mr_column_done(&c[k]);
   g_autofree char *got = encode_rows("json", &s, &rows, &err);
-  g_assert_cmpstr(got, ==,
-                  "{\"f\":null,\"g\":null}|{\"f\":null,\"g\":null}|{\"f\":null,\"g\":null}|{\"f\":"
-                  "2.5,\"g\":2.5}");
+  g_assert_cmpstr(
+      got, ==,
+      "{\"f\":\"Infinity\",\"g\":\"Infinity\"}|{\"f\":\"-Infinity\",\"g\":\"-Infinity\"}|"
+      "{\"f\":\"NaN\",\"g\":\"NaN\"}|{\"f\":2.5,\"g\":2.5}");
   mr_array_release(&rows);
+  mr_schema_release(&s);
+}
+
+/* What was written for them is read again; other texts are no numbers. */
+static void test_floats_again(void)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct ArrowSchema s;
+  const char *text = "{\"f\":\"Infinity\",\"g\":\"-Infinity\"}|{\"f\":\"NaN\",\"g\":-0.0}";
+  check("json", "f float64; g float32",
+        "[{\"f\":\"Infinity\",\"g\":\"-Infinity\"},{\"f\":\"NaN\",\"g\":-0.0}]", text);
+  schema_of("f float64", &s);
+  struct mr_json_conf conf = {.columns = &s};
+  struct mr_decoder *d = decoder_of("json", &conf);
+  static const char *const bad[] = {"\"nan\"",        "\"1.5\"",       "\"\"",
+                                    "\"-Infinity \"", "\"Infinityy\"", "NaN"};
+  for (size_t i = 0; i < MR_COUNT(bad); i++) {
+    g_autofree char *message = g_strdup_printf("{\"f\":%s}", bad[i]);
+    g_assert_cmpint(decode_n(d, message, strlen(message), &err), ==, MR_REJECT);
+  }
+  mr_decoder_free(d);
   mr_schema_release(&s);
 }
 
@@ -234,6 +256,7 @@ int main(int argc, char **argv)
   g_test_add_func("/json/encode/lines", test_lines);
   g_test_add_func("/json/encode/round-trip", test_round_trip);
   g_test_add_func("/json/encode/floats", test_floats);
+  g_test_add_func("/json/encode/floats-again", test_floats_again);
   g_test_add_func("/json/encode/slice", test_slice);
   g_test_add_func("/json/encode/json-column", test_json_column);
   g_test_add_func("/json/encode/unset", test_unset);

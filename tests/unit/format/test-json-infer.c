@@ -76,6 +76,7 @@ static void test_widening(void)
   assert_infer(NULL, -1, "a json: 2.5|9007199254740993", "{\"a\":2.5}", "{\"a\":9007199254740993}");
   assert_infer(NULL, -1, "a json: 18446744073709551615|2.50", "{\"a\":18446744073709551615}",
                "{\"a\":2.50}");
+  assert_infer(NULL, -1, "a json: 2.5|\"NaN\"", "{\"a\":2.5}", "{\"a\":\"NaN\"}");
   assert_infer(NULL, -1, "a json: 1|\"x\"|{\"b\": 1.0}|[]|null", "{\"a\":1}", "{\"a\":\"x\"}",
                "{\"a\":{\"b\": 1.0}}", "{\"a\":[]}", "{\"a\":null}");
   assert_infer(NULL, -1, "a list<json>: [1 \"x\"]|[2]", "{\"a\":[1,\"x\"]}", "{\"a\":[2]}");
