@@ -16,6 +16,7 @@ struct cql_conf {
   const char *datacenter, *user, *password, *tls_ca, *tls_cert, *tls_key;
   int64_t connect_timeout_ms, request_timeout_ms;
   int32_t tls, consistency; /* tls -1: by host; consistency: index into the choices */
+  int64_t protocol;         /* 5 or 4; INT64_MIN: 5, and 4 where a node wants that */
   bool compression;
 };
 #define CQL_OPTION(conf_, field_, name_, type_, ...)                                    \
@@ -43,6 +44,9 @@ struct cql_conf {
       CQL_OPTION(conf_, field_.consistency, "consistency", MR_CHOICE,                              \
                  .choices = cql_consistency_choices, .dflt = "local_quorum",                       \
                  .doc = "How many replicas answer a read"),                                        \
+      CQL_OPTION(conf_, field_.protocol, "protocol", MR_INT, .range = "4..5",                      \
+                 .doc =                                                                            \
+                     "Version of the native protocol; left out: 5, or 4 where a node wants that"), \
       CQL_OPTION(conf_, field_.compression, "compression", MR_BOOL, .dflt = "true",                \
                  .doc = "LZ4 on the wire"),                                                        \
       CQL_OPTION(conf_, field_.connect_timeout_ms, "connect_timeout", MR_TIME_MS,                  \

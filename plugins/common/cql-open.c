@@ -162,7 +162,8 @@ static int startup(struct cql_conn *c, bool lz4, struct mr_error *err)
 static int speak(struct cql_conn *c, const struct cql_host *h, struct mr_error *err)
 {
   int rc = MR_RETRY;
-  for (c->version = 5; c->version >= 4; c->version--) {
+  int64_t said = c->conf->protocol, last = said < 0 ? 4 : said;
+  for (c->version = said < 0 ? 5 : (int)said; c->version >= last; c->version--) {
     bool lz4;
     if ((rc = cql_conn_dial(c, h, err)) < 0)
       return rc;

@@ -246,25 +246,27 @@ static struct cass_mark mark_of(const struct cass_source *s)
   return m;
 }
 
-/* Is the current row before or at the mark where the lane stands? MR_RETRY: the row there is gone,
- * and its partition is read again from its beginning. */
-static int was_given(struct cass_source *s, bool *ret, struct mr_error *err)
+/* Is the current row before or at the mark where the lane stands? */
+static bool was_given(struct cass_source *s)
 {
   const struct cass_mark *at = &s->lane[s->at].at;
-  *ret = s->skipping;
-  if (!s->skipping)
-    return MR_OK;
-  if (token_of(s) == at->token) {
-    s->skipping = hash_of(s) != at->hash;
-    return MR_OK;
-  }
+  if (!s->skipping || token_of(s) != at->token)
+    return false;
+  s->skipping = hash_of(s) != at->hash;
+  return true;
+}
+
+/* The partition of the mark is over and its row was not in it: it was deleted. Where it had other
+ * rows, which of them were given is not known. */
+static int mark_gone(struct cass_source *s, struct mr_error *err)
+{
   s->skipping = false;
-  *ret = false;
   if (!s->select.clustered)
-    return MR_OK; /* the whole partition is gone */
+    return MR_OK;
   s->whole = true;
   return src_fail(err, MR_RETRY, "",
-                  "the row where the scan stood was deleted: its partition is read again");
+                  "the row where the scan of %s stood was deleted: its partition is read again",
+                  s->conf->table);
 }
 
 static int take_row(struct cass_source *s, struct mr_error *err)
@@ -290,7 +292,9 @@ static int advance(struct cass_source *s, int64_t until_ms, struct mr_error *err
     if (rc == MR_OK)
       rc = take_row(s, err);
     if (rc == MR_OK)
-      rc = was_given(s, &given, err);
+      given = was_given(s);
+    if (s->skipping && (rc == MR_END || (rc == MR_OK && !given)) && mark_gone(s, err) < 0)
+      return MR_RETRY;
     if (rc != MR_OK)
       return rc;
   }
