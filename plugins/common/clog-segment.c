@@ -275,11 +275,9 @@ static int no_section(struct clog_segment *s, struct marker *m, struct mr_error 
   int status = clog_idx_read(s->path, &idx, err);
   if (status < 0)
     return status;
-  if (s->follow == CLOG_WHOLE)
-    return at_rest(s, m, &idx, err);
-  if (!idx.completed && !s->sealed)
+  if (s->follow != CLOG_WHOLE && !idx.completed && !s->sealed)
     return MR_IDLE;
-  status = look(s, m, err); /* what came before the idx was completed */
+  status = look(s, m, err); /* what came before the idx was written */
   if (status != MR_OK || m->state == MARKER_GOOD)
     return status;
   return at_rest(s, m, &idx, err);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* millrace inspect [PLUGIN] [--json] */
+/* millrace inspect [PLUGIN] [--json]; inspect --commitlog FILE… */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "app/app.h"
 #include "app/types.h"
 #include "conf/json-out.h"
@@ -243,17 +245,83 @@ static int print_all(const GPtrArray *all, const char *name, bool json)
   return code;
 }
 
-int mr_cmd_inspect(int argc, char **argv)
+/* ---- commit logs */
+
+struct commitlog {
+  char **files, **schemas; /* NULL: none */
+  gboolean system;
+};
+
+static GPtrArray *commitlog_arguments(const struct commitlog *c, char *tool)
 {
-  gboolean json = FALSE;
-  GOptionEntry entries[] = {{"json", 0, 0, G_OPTION_ARG_NONE, &json, "for tools", NULL}, {NULL}};
-  const char *name = mr_app_options(&argc, &argv, "[PLUGIN]",
-                                    "Lists the plugins, or shows one plugin's options.", entries);
-  if (!name)
+  GPtrArray *out = g_ptr_array_new();
+  g_ptr_array_add(out, tool);
+  for (char **schema = c->schemas; schema && *schema; schema++) {
+    g_ptr_array_add(out, "--schema");
+    g_ptr_array_add(out, *schema);
+  }
+  if (c->system)
+    g_ptr_array_add(out, "--system");
+  g_ptr_array_add(out, "--");
+  for (char **file = c->files; *file; file++)
+    g_ptr_array_add(out, *file);
+  g_ptr_array_add(out, NULL);
+  return out;
+}
+
+/* Becomes the program that reads commit logs, which comes with the cassandra plugin. */
+static int read_commitlog(const struct commitlog *c)
+{
+  struct mr_registry *r = mr_app_registry(false);
+  g_autofree char *tool = mr_registry_tool(r, "commitlog");
+  mr_registry_free(r);
+  if (!tool) {
+    fputs(
+        "millrace: what reads commit logs is not installed: the package millrace-plugin-cassandra "
+        "would have it\n",
+        stderr);
     return MR_EXIT_USAGE;
+  }
+  g_autoptr(GPtrArray) arguments = commitlog_arguments(c, tool);
+  execv(tool, (char **)arguments->pdata);
+  fprintf(stderr, "millrace: %s: %s\n", tool, g_strerror(errno));
+  return MR_EXIT_FAILED;
+}
+
+static int inspect_plugins(const char *name, bool json)
+{
   struct mr_registry *r = mr_app_registry(true);
   g_autoptr(GPtrArray) found = mr_registry_list(r), all = inspect(r, found, name);
   int code = name[0] && !all->len ? not_found(found, name) : print_all(all, name, json);
   mr_registry_free(r);
+  return code;
+}
+
+int mr_cmd_inspect(int argc, char **argv)
+{
+  gboolean json = FALSE;
+  struct commitlog c = {0};
+  GOptionEntry entries[] = {
+      {"json", 0, 0, G_OPTION_ARG_NONE, &json, "for tools", NULL},
+      {"commitlog", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &c.files,
+       "a commit log segment of Cassandra, or a folder of them: its mutations as JSON lines",
+       "FILE"},
+      {"schema", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &c.schemas,
+       "with --commitlog: what DESCRIBE … WITH INTERNALS printed", "FILE"},
+      {"system", 0, 0, G_OPTION_ARG_NONE, &c.system, "with --commitlog: system keyspaces too",
+       NULL},
+      {NULL}};
+  const char *name = mr_app_options(&argc, &argv, "[PLUGIN]",
+                                    "Lists the plugins, or shows one plugin's options.", entries);
+  if (!name)
+    return MR_EXIT_USAGE;
+  bool wrong = c.files ? json || name[0] : c.schemas || c.system;
+  if (wrong)
+    fputs(c.files ? "millrace: inspect --commitlog takes neither a plugin nor --json\n"
+                  : "millrace: inspect: --schema and --system belong to --commitlog\n",
+          stderr);
+  int code = wrong ? MR_EXIT_USAGE : c.files ? read_commitlog(&c) : inspect_plugins(name, json);
+  g_strfreev(c.files);
+  g_strfreev(c.schemas);
   return code;
 }

@@ -20,6 +20,9 @@ struct mr_found {
   char *kind, *name, *path;
 };
 GPtrArray *mr_registry_list(struct mr_registry *r);
+/* A program that comes with a plugin, in the folder "tools" beside those of the plugins: its path,
+ * found as plugins are; NULL: it is not installed. Caller frees. */
+char *mr_registry_tool(const struct mr_registry *r, const char *name);
 /* Loads a module in a child process first: NULL = it loads, else what happened ("aborted while
  * loading (signal 6)"), caller frees. */
 char *mr_registry_probe(const char *path);

@@ -135,6 +135,20 @@ static char *find(const struct mr_registry *r, const char *folder, const char *n
   return path;
 }
 
+char *mr_registry_tool(const struct mr_registry *r, const char *name)
+{
+  for (guint i = 0; name_is_fine(name) && i < r->dirs->len; i++) {
+    const char *dir = g_ptr_array_index(r->dirs, i);
+    g_autofree char *installed = g_build_filename(dir, "tools", name, NULL),
+                    *built = g_build_filename(dir, "tools", name, name, NULL);
+    if (g_file_test(installed, G_FILE_TEST_IS_REGULAR))
+      return g_steal_pointer(&installed);
+    if (g_file_test(built, G_FILE_TEST_IS_REGULAR))
+      return g_steal_pointer(&built);
+  }
+  return NULL;
+}
+
 static void found_free(void *p)
 {
   struct mr_found *f = p;

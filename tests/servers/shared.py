@@ -34,6 +34,7 @@ class SharedCassandra(Client):
             found = json.loads(state.read_text())
         super().__init__(found["port"])
         self.cdc_raw = pathlib.Path(found["cdc_raw"])
+        self.commitlog = self.cdc_raw.parent / "commitlog"
 
     def __enter__(self):
         return self
