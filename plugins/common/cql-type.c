@@ -385,7 +385,7 @@ static int hex_name(struct scan *s, char **ret)
   if (!name)
     return src_no_memory(s->err);
   for (size_t i = 0; i + 1 < n; i += 2) {
-    int a = hex_digit(w[i]), b = hex_digit(w[i + 1]), c = a << 4 | b;
+    int a = hex_digit(w[i]), b = hex_digit(w[i + 1]), c = a * 16 + b;
     name[i / 2] = (char)c;
     if (a < 0 || b < 0 || !c)
       n = 1; /* no such digits: refused below */

@@ -55,6 +55,10 @@ def test_stopped_backend_is_noticed_within_its_deadline(where):
     check(backends.stopped(*where, 1))
 
 
+def test_writers_while_columns_come_and_go(where):
+    check(backends.altered(*where, 1))
+
+
 def test_memory_stays_flat_while_the_sink_stands_still(where):
     check(memory.run(*where, rows=500_000, seconds=5))
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The database fails under a running pipeline: backends terminated, COMMITs whose answer is lost,
-late or never sent, a backend that is stopped. usage: ./dev faults backends [--n N] [--seed S]"""
+late or never sent, a backend that is stopped, a table that others alter. usage: ./dev faults backends [--n N] [--seed S]"""
 
 import argparse
 import os
@@ -88,12 +88,43 @@ def crashed(kafka, postgres, folder, count):
         return finish(world, running, "server crashed", count)
 
 
+def alter(world, change):
+    """True unless the server chose this statement as the victim of a deadlock."""
+    import psycopg
+    try:
+        world.sql(f"ALTER TABLE trades {change}")
+        return True
+    except psycopg.errors.DeadlockDetected:
+        return False
+
+
+def altered(kafka, postgres, folder, seconds, least=4):
+    """Four writers of one table, by upsert, while its columns come and go."""
+    with World(kafka, postgres, folder, "upsert", rate=5000) as world:
+        text = pipeline(world.topic, sink_yaml("upsert"))
+        running = world.program.start(
+            text.replace("  - name: out\n", "  - name: out\n    parallel: 4\n"))
+        world.stream.start()
+        world.wait_for_rows(running, 1)
+        end, changes, victims = time.monotonic() + seconds, 0, 0
+        while changes < least or time.monotonic() < end:
+            for change in ("ADD COLUMN IF NOT EXISTS extra int DEFAULT 1",
+                           "DROP COLUMN IF EXISTS extra"):
+                done = alter(world, change)
+                changes, victims = changes + done, victims + (not done)
+            world.wait_for_rows(running, world.rows_counted() + 1)  # nobody is stuck
+        found = running.log.count("40P01") + victims
+        return finish(world, running, "ALTER TABLE, 4 writers", changes,
+                      f"{found} deadlocks (40P01), tried again")
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="./dev faults backends", description=__doc__)
     parser.add_argument("--n", type=int, default=50)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--seconds", type=float, default=60, help="of the run `altered`")
     parser.add_argument("--only", type=lambda names: names.split(","),
-                        help="terminated-append, terminated-upsert, swallow, late, drop, half_open, stopped, crashed")
+                        help="terminated-append, terminated-upsert, swallow, late, drop, half_open, stopped, crashed, altered")
     options = parser.parse_args(arguments)
     few = max(1, options.n // 10)
     with servers() as where:
@@ -101,7 +132,8 @@ def main(arguments=None):
                 for mode in ("append", "upsert")}
         runs |= {fault: partial(broken_commits, *where, fault, few if fault == "half_open"
                                 else options.n) for fault in FAULTS}
-        runs |= {"stopped": partial(stopped, *where, few), "crashed": partial(crashed, *where, few)}
+        runs |= {"stopped": partial(stopped, *where, few), "crashed": partial(crashed, *where, few),
+                 "altered": partial(altered, *where, options.seconds)}
         return report([runs[name] for name in runs if not options.only or name in options.only])
 
 

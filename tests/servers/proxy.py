@@ -116,6 +116,7 @@ class Connection:
                 if self.mute:
                     self.answered.set()
                     continue
+                self.proxy.spend(len(data))
                 self.proxy.running.wait()
                 self.client.sendall(data)
             self.answered.set()
@@ -152,6 +153,7 @@ class Proxy:
         self.seen = self.cut_commits = 0
         self.lock = threading.Lock()
         self.connections = []
+        self.budget = None
         self.refusing = False
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
@@ -192,6 +194,22 @@ class Proxy:
     def freeze(self):
         """Stops forwarding; connections stay open and silent."""
         self.running.clear()
+
+    def freeze_after(self, size):
+        """Freezes once so many bytes went to clients, which is a moment that no machine's speed moves."""
+        self.budget = size
+
+    def spend(self, size):
+        with self.lock:
+            if self.budget is None:
+                return
+            self.budget -= size
+            if self.budget < 0:
+                self.budget = None
+                self.freeze()
+
+    def frozen(self):
+        return not self.running.is_set()
 
     def thaw(self):
         self.running.set()

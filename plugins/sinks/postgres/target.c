@@ -65,7 +65,7 @@ static int columns_by_select(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
   PGresult *res = NULL;
-  sql_buf_fmt(&sql, "SELECT * FROM %s LIMIT 0", s->target);
+  sql_buf_fmt(&sql, "SELECT * FROM %s WHERE 1 = 0", s->target);
   int status = pg_query(s, sql_buf_text(&sql), "SELECT", &res, err);
   sql_buf_done(&sql);
   for (int i = 0; status >= 0 && i < PQnfields(res); i++) {

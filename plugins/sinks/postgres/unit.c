@@ -92,7 +92,8 @@ static int begin_transaction(struct pg_sink *s, struct mr_error *err)
   int status = s->multi ? MR_OK : simple(s, "BEGIN", err);
   sql_buf_str(&sql, s->multi ? "BEGIN; SELECT " : "SELECT ");
   pg_column_list(s, "", &sql);
-  sql_buf_fmt(&sql, " FROM %s LIMIT 0", s->target);
+  /* a condition and not a LIMIT: that would plan, and lock, every chunk of a hypertable */
+  sql_buf_fmt(&sql, " FROM %s WHERE 1 = 0", s->target);
   s->changed = false;
   if (status >= 0)
     status = pg_run(s, sql_buf_text(&sql), "BEGIN", s->conf->statement_timeout_ms, PG_GO_ON,

@@ -198,6 +198,21 @@ def test_deletes_in_chunks(ts):
         0.0, 1.0, 2.0, 4.0, 5.0, 6.0, 70.0, 8.0, 9.0]
 
 
+def test_a_unit_locks_the_chunks_that_it_writes(ts):
+    """Not all of them: there may be thousands, and their locks have room for some."""
+    put(ts, rows(*[(START + n * DAY, "a", float(n)) for n in range(40)]), **KEYED)
+    with sink(ts, **KEYED) as s:
+        unit = s.unit({"0": (40, 41, 1, 1)})
+        s.begin(unit)
+        s.write(rows((START + 3 * DAY, "a", 1.0)))
+        s.flush()
+        locked = ts.sql("SELECT DISTINCT c.relname FROM pg_locks l JOIN pg_class c ON c.oid ="
+                        " l.relation WHERE c.relname LIKE '_hyper%%chunk' AND l.pid ="
+                        " ANY(%s)", ts.backends())
+        s.commit(unit)
+    assert len(locked) == 1 and ts.value("SELECT count(*) FROM t") == 40
+
+
 @pytest.mark.parametrize("options", [{}, {"method": "insert", "insert_rows": "7"}])
 def test_a_row_without_time_is_refused_alone(ts, options):
     values = [(START + n * DAY, "a", float(n)) for n in range(20)]

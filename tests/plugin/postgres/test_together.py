@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from abi import RETRY, UNSURE, Failure, SinkUnderTest, batch
+from servers.process import wait_until
 
 ROWS = pa.schema([("id", pa.int64()), ("worker", pa.int64()), ("n", pa.int64())])
 
@@ -89,6 +90,40 @@ def test_writers_of_the_same_keys(db):
     finish(workers)
     assert db.value("SELECT count(*) FROM t") == 300
     assert db.sql("SELECT sum(rows_total), count(*) FROM millrace_offsets") == [(120, 4)]
+
+
+def test_the_victim_of_a_deadlock_is_written_again(db):
+    """Another session has key 2 and waits for key 1, which the sink has; then the sink wants key 2.
+    The other one never looks for deadlocks, so it is the sink that the server ends."""
+    def rows(*keys):
+        return batch(ROWS, [(k, 0, 7) for k in keys])
+    with SinkUnderTest("postgres", ROWS, url=db.url, table="public.t", create="true", mode="upsert",
+                       key=["id"]) as s, db.connect() as other:
+        s.found({"0": 0})
+        s.put(rows(1, 2))
+        unit = s.unit({"0": (2, 4, 1, 2)})
+        s.begin(unit)
+        s.write(rows(1))
+        s.flush()
+        other.execute("SET deadlock_timeout = '1h'")
+        other.execute("BEGIN")
+        other.execute("UPDATE t SET worker = 1 WHERE id = 2")
+        waits = threading.Thread(
+            target=other.execute, args=("UPDATE t SET worker = 1 WHERE id = 1",))
+        waits.start()
+        wait_until(lambda: db.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 60, "a lock")
+        with pytest.raises(Failure) as caught:
+            s.write(rows(2))
+            s.commit(unit)
+        assert (caught.value.status, caught.value.code) == (RETRY, "40P01")
+        s.abort(unit)
+        waits.join(60)
+        assert not waits.is_alive()
+        other.execute("COMMIT")
+        s.begin(unit)
+        s.write(rows(1, 2))
+        s.commit(unit)
+    assert db.sql("SELECT * FROM t ORDER BY id") == [(1, 0, 7), (2, 0, 7)]
 
 
 @pytest.mark.parametrize("other", [{"method": "insert", "insert_rows": "30"}, {"mode": "upsert", "key": ["id"]}])

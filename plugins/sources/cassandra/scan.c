@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Ranges of tokens, read page by page. */
+#include "cassandra.h"
+#include "common/cql-value.h"
+#include "common/src-error.h"
+
+enum { QUERY_VALUES = 1, QUERY_PAGE = 4, QUERY_STATE = 8 };
+
+/* ---- what the rows are */
+
+static int prepare(struct cass_source *s, struct mr_error *err)
+{
+  if (s->prepared.id)
+    return MR_OK;
+  int rc = cql_conn_prepare(&s->conn, s->select.cql, &s->prepared, err);
+  if (rc >= 0 && s->types.n && !cql_columns_equal(&s->types, &s->prepared.columns))
+    rc = src_fail(err, MR_FATAL, "",
+                  "columns of table %s have another type than when the scan began%s",
+                  s->conf->table, s->conn.where);
+  if (rc < 0)
+    cql_prepared_done(&s->prepared);
+  return rc;
+}
+
+static int set_columns(struct cass_source *s, struct mr_error *err)
+{
+  struct ArrowSchema rows;
+  int rc = cass_select_schema(&s->select, s->conf, &s->prepared.columns, &rows, err);
+  if (rc < 0)
+    return rc;
+  s->column = calloc(s->select.given ? s->select.given : 1, sizeof *s->column);
+  s->cell = calloc(s->select.n + 1, sizeof *s->cell);
+  bool ok = s->column && s->cell;
+  for (int64_t i = 0; ok && i < rows.n_children; i++)
+    ok = mr_column_init(&s->column[i], rows.children[i]);
+  mr_schema_move(&rows, &s->columns);
+  s->types = s->prepared.columns; /* what prepare compares with from now on */
+  s->prepared.columns = (struct cql_columns){0};
+  return ok ? MR_OK : src_no_memory(err);
+}
+
+static int check_partitioner(const struct cass_source *s, struct mr_error *err)
+{
+  static const char wanted[] = "Murmur3Partitioner";
+  size_t n = strlen(s->conn.partitioner), w = strlen(wanted);
+  if (n >= w && !strcmp(s->conn.partitioner + n - w, wanted))
+    return MR_OK;
+  return src_fail(err, MR_FATAL, "", "the cluster's partitioner is %s: only %s can be scanned%s",
+                  s->conn.partitioner, wanted, s->conn.where);
+}
+
+int cass_learn(struct cass_source *s, struct mr_error *err)
+{
+  struct cass_table t = {0};
+  int rc = cql_conn_open(&s->conn, err);
+  if (rc < 0 || s->columns.release)
+    return rc;
+  rc = check_partitioner(s, err);
+  if (rc >= 0)
+    rc = cass_table_read(&s->conn, &s->name, &t, err);
+  if (rc >= 0 && !s->select.cql)
+    rc = cass_select_init(&s->select, s->conf, &s->name, &t,
+                          src_system_wants(&s->system, SRC_TIMESTAMP), err);
+  cass_table_done(&t);
+  if (rc >= 0)
+    rc = prepare(s, err);
+  return rc < 0 ? rc : set_columns(s, err);
+}
+
+/* ---- lanes */
+
+static int set_mark(const struct cass_source *s, struct cass_lane *l, const struct mr_position *at,
+                    struct mr_error *err)
+{
+  struct cass_mark m;
+  if (!cass_mark_read(at, &m) || (m.kind == CASS_AT && (m.token < l->first || m.token > l->last)))
+    return src_fail(err, MR_FATAL, "",
+                    "the position that is stored is none of a scan of %s in %lld ranges",
+                    s->conf->table, (long long)s->conf->ranges);
+  l->at = m;
+  memset(&l->cut, 0, sizeof l->cut);
+  return MR_OK;
+}
+
+static int name_lane(struct cass_source *s, struct cass_lane *l, const char *name,
+                     struct mr_error *err)
+{
+  const struct mr_host *h = s->host;
+  struct mr_position from, start = cass_mark_position(&(struct cass_mark){.kind = CASS_START});
+  int rc = h->lane(h->ctx, name, NULL, &l->lane, &from, err);
+  if (rc == MR_LANE_NEW || rc == MR_LANE_LATER)
+    rc = h->lane(h->ctx, name, &start, &l->lane, &from, err);
+  return rc < 0 ? rc : set_mark(s, l, &from, err);
+}
+
+/* Every n-th range, n the number of instances. */
+static int name_lanes(struct cass_source *s, struct mr_error *err)
+{
+  size_t n = 0, most = (size_t)(s->conf->ranges / s->instances + 1);
+  struct cass_lane *lane = calloc(most, sizeof *lane);
+  char **name = calloc(most, sizeof *name);
+  int rc = lane && name ? MR_OK : src_no_memory(err);
+  for (int64_t i = s->instance; rc >= 0 && i < s->conf->ranges; i += s->instances, n++) {
+    cass_range(i, s->conf->ranges, &lane[n].first, &lane[n].last);
+    name[n] = malloc(64);
+    if (name[n])
+      snprintf(name[n], 64, "range %lld/%lld", (long long)i + 1, (long long)s->conf->ranges);
+    else
+      rc = src_no_memory(err);
+  }
+  if (rc >= 0 && n)
+    rc = s->host->lanes(s->host->ctx, (const char *const *)name, n, err);
+  for (size_t i = 0; rc >= 0 && i < n; i++)
+    rc = name_lane(s, &lane[i], name[i], err);
+  for (size_t i = 0; name && i < n; i++)
+    free(name[i]);
+  free(name);
+  if (rc < 0) {
+    free(lane);
+    return rc;
+  }
+  s->lane = lane;
+  s->n_lane = n;
+  return MR_OK;
+}
+
+int cass_start(struct cass_source *s, struct mr_error *err)
+{
+  int rc = cass_learn(s, err);
+  return rc < 0 || s->lane ? rc : name_lanes(s, err);
+}
+
+/* ---- the running query */
+
+static void stop(struct cass_source *s)
+{
+  if (s->more && s->conn.asked)
+    cql_conn_close(&s->conn); /* its answer is not wanted any more */
+  s->running = s->skipping = s->pending = s->more = false;
+  s->page.n = 0;
+  sql_buf_clear(&s->paging);
+}
+
+/* Asks for a page: the first, or the one behind s->paging. */
+static int ask_page(struct cass_source *s, struct mr_error *err)
+{
+  struct sql_buf b = {0};
+  const struct cass_lane *l = &s->lane[s->at];
+  int32_t flags = QUERY_VALUES | QUERY_PAGE | (s->paging.len ? QUERY_STATE : 0);
+  if (!s->running) /* the pages of one query have one beginning */
+    s->first = l->at.kind == CASS_AT ? l->at.token : l->first;
+  uint64_t first = htobe64((uint64_t)s->first), last = htobe64((uint64_t)l->last);
+  cql_put_short(&b, s->prepared.id, s->prepared.id_len);
+  if (s->conn.version >= 5)
+    cql_put_short(&b, s->prepared.metadata_id, s->prepared.metadata_id_len);
+  cql_put_u16(&b, cql_consistency_codes[s->conf->server.consistency]);
+  if (s->conn.version >= 5)
+    cql_put_i32(&b, flags);
+  else
+    sql_buf_byte(&b, (char)flags);
+  cql_put_u16(&b, 2);
+  cql_put_value(&b, &first, sizeof first);
+  cql_put_value(&b, &last, sizeof last);
+  cql_put_i32(&b, (int32_t)s->conf->page);
+  if (s->paging.len)
+    cql_put_value(&b, s->paging.p, s->paging.len);
+  int rc = cql_conn_send(&s->conn, CQL_EXECUTE, &b, err);
+  s->more = rc >= 0;
+  sql_buf_done(&b);
+  return rc;
+}
+
+static int begin(struct cass_source *s, struct mr_error *err)
+{
+  const struct cass_lane *l = &s->lane[s->at];
+  int rc = cql_conn_open(&s->conn, err);
+  if (rc >= 0)
+    rc = prepare(s, err);
+  if (rc >= 0)
+    rc = ask_page(s, err);
+  if (rc < 0)
+    return rc;
+  s->running = true;
+  s->skipping = l->at.kind == CASS_AT && !s->whole;
+  s->whole = false;
+  return MR_OK;
+}
+
+static int refused(struct cass_source *s, const struct cql_frame *f, struct mr_error *err)
+{
+  int32_t code;
+  int rc = cql_conn_refused(&s->conn, f, &code, err);
+  if (code == CQL_UNPREPARED)
+    cql_prepared_done(&s->prepared); /* the node has forgotten it: it started anew, or an ALTER */
+  return rc;
+}
+
+/* Takes the page that is on its way, and asks for the one behind it. MR_IDLE: not there yet. */
+static int next_page(struct cass_source *s, int64_t until_ms, struct mr_error *err)
+{
+  struct cql_frame f;
+  int rc = cql_conn_receive(&s->conn, until_ms, &f, err);
+  if (rc != MR_OK)
+    return rc;
+  s->more = false;
+  if (f.opcode == CQL_ERROR)
+    return refused(s, &f, err);
+  rc = cql_reply_rows(&f, &s->page, err);
+  bool same = rc >= 0 && cql_columns_equal(&s->page.columns, &s->types);
+  cql_columns_done(&s->page.columns);
+  if (rc < 0)
+    return rc;
+  if (!same)
+    return src_fail(err, MR_FATAL, "", "columns of table %s changed during the scan%s",
+                    s->conf->table, s->conn.where);
+  sql_buf_clear(&s->paging);
+  sql_buf_bytes(&s->paging, s->page.paging, s->page.paging_len);
+  if (s->paging.failed)
+    return src_no_memory(err);
+  return s->paging.len ? ask_page(s, err) : MR_OK;
+}
+
+/* ---- rows */
+
+static int64_t token_of(const struct cass_source *s)
+{
+  return s->cell[0].n == 8 ? (int64_t)cql_be64(s->cell[0].p) : INT64_MIN;
+}
+
+static uint64_t hash_of(const struct cass_source *s)
+{
+  uint64_t hash = CASS_HASH;
+  for (size_t i = 0; i < s->select.n; i++)
+    if (s->select.item[i].marks)
+      hash = cass_hash(hash, s->cell[i + 1].p, s->cell[i + 1].n);
+  return hash;
+}
+
+/* The mark behind the current row. */
+static struct cass_mark mark_of(const struct cass_source *s)
+{
+  const struct cass_mark *at = &s->lane[s->at].at;
+  struct cass_mark m = {.kind = CASS_AT, .token = token_of(s), .count = 1, .hash = hash_of(s)};
+  if (at->kind == CASS_AT && at->token == m.token)
+    m.count = at->count + 1;
+  return m;
+}
+
+/* Is the current row before or at the mark where the lane stands? */
+static bool was_given(struct cass_source *s)
+{
+  const struct cass_mark *at = &s->lane[s->at].at;
+  if (!s->skipping || token_of(s) != at->token)
+    return false;
+  s->skipping = hash_of(s) != at->hash;
+  return true;
+}
+
+/* The partition of the mark is over and its row was not in it: it was deleted. Where it had other
+ * rows, which of them were given is not known. */
+static int mark_gone(struct cass_source *s, struct mr_error *err)
+{
+  s->skipping = false;
+  if (!s->select.clustered)
+    return MR_OK;
+  s->whole = true;
+  return src_fail(err, MR_RETRY, "",
+                  "the row where the scan of %s stood was deleted: its partition is read again",
+                  s->conf->table);
+}
+
+static int take_row(struct cass_source *s, struct mr_error *err)
+{
+  for (int32_t i = 0; i < s->types.n; i++)
+    s->cell[i].p = cql_read_value(&s->page.cells, &s->cell[i].n);
+  s->page.n--;
+  if (!s->page.cells.failed)
+    return MR_OK;
+  return src_fail(err, MR_FATAL, "", "malformed answer of Cassandra: rows that end too early%s",
+                  s->conn.where);
+}
+
+/* The next row that was not given before becomes the current one. MR_END: the range is over.
+ * MR_IDLE: the next page is not there by until_ms. */
+static int advance(struct cass_source *s, int64_t until_ms, struct mr_error *err)
+{
+  bool given = !s->pending;
+  while (given) {
+    int rc = MR_OK;
+    while (rc == MR_OK && !s->page.n)
+      rc = s->more ? next_page(s, until_ms, err) : MR_END;
+    if (rc == MR_OK)
+      rc = take_row(s, err);
+    if (rc == MR_OK)
+      given = was_given(s);
+    if (s->skipping && (rc == MR_END || (rc == MR_OK && !given)) && mark_gone(s, err) < 0)
+      return MR_RETRY;
+    if (rc != MR_OK)
+      return rc;
+  }
+  s->pending = true;
+  return MR_OK;
+}
+
+static void forget_rows(struct cass_source *s, int64_t n)
+{
+  for (size_t i = 0; i < s->select.given; i++)
+    mr_column_truncate(&s->column[i], n);
+  src_system_truncate(&s->system, n);
+}
+
+static int reject(struct cass_source *s, size_t column, const char *why, struct mr_error *err)
+{
+  const struct cass_lane *l = &s->lane[s->at];
+  struct mr_position at = cass_mark_position(&l->at);
+  struct mr_reject r = {.size = sizeof r,
+                        .lane = l->lane,
+                        .row = -1,
+                        .position = &at,
+                        .code = "22P02",
+                        .msg = why,
+                        .column = s->columns.children[column]->name};
+  if (s->host->reject(s->host->ctx, &r) >= 0)
+    return 0;
+  return src_fail(err, MR_FATAL, "", "a row could not be refused");
+}
+
+static int add_cell(struct cass_source *s, size_t i, const char **ret_why)
+{
+  const struct cass_cell *cell = &s->cell[i + 1];
+  struct mr_column *c = &s->column[i];
+  const struct cql_type *t = &s->types.item[i + 1].type;
+  if (s->select.item[i].use == CASS_USE_WRITETIME && c->kind == MR_K_TIMESTAMP && cell->n == 8)
+    return mr_column_int(c, (int64_t)cql_be64(cell->p)) ? MR_OK : MR_FATAL;
+  return cql_value(c, t, s->columns.children[i], cell->p, cell->n, ret_why);
+}
+
+/* The latest write time among the columns; null: none has one (a row of its key alone). */
+static int64_t write_time(const struct cass_source *s)
+{
+  int64_t latest = SRC_NO_TIME;
+  for (size_t i = s->select.given; i < s->select.n; i++)
+    if (s->select.item[i].use == CASS_USE_TIMESTAMP && s->cell[i + 1].n == 8 &&
+        (int64_t)cql_be64(s->cell[i + 1].p) > latest)
+      latest = (int64_t)cql_be64(s->cell[i + 1].p);
+  return latest;
+}
+
+/* Appends the current row as row n; 0: it was refused, 1: it is there. */
+static int add_row(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_error *err)
+{
+  const char *why = "";
+  size_t i = 0;
+  int rc = MR_OK;
+  for (; rc == MR_OK && i < s->select.given; i++) {
+    rc = add_cell(s, i, &why);
+    *bytes += s->cell[i + 1].n > 0 ? s->cell[i + 1].n : 1;
+  }
+  if (rc == MR_REJECT) {
+    forget_rows(s, n);
+    return reject(s, i - 1, why, err);
+  }
+  struct src_message m = {.op = "insert",
+                          .timestamp_us = write_time(s),
+                          .position = (uint64_t)token_of(s) ^ (UINT64_C(1) << 63)};
+  if (rc == MR_OK && s->system.n && !src_system_add(&s->system, &m, 1))
+    rc = MR_FATAL;
+  return rc < 0 ? src_no_memory(err) : 1;
+}
+
+/* Is the batch to end before the current row? */
+static bool at_cut(struct cass_lane *l, bool moved)
+{
+  struct mr_position at = cass_mark_position(&l->at);
+  bool past = l->cut.len && mr_position_cmp(&at, &l->cut) >= 0;
+  if (past)
+    memset(&l->cut, 0, sizeof l->cut);
+  return past && moved;
+}
+
+/* Fills the columns. MR_OK: full, or cut; MR_IDLE: no more by now; MR_END: the range is over. */
+static int fill(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t until_ms,
+                int64_t *ret_n, bool *ret_moved, struct mr_error *err)
+{
+  struct cass_lane *l = &s->lane[s->at];
+  int64_t bytes = 0;
+  while (*ret_n < max_rows && bytes < max_bytes) {
+    int rc = advance(s, *ret_moved ? 0 : until_ms, err);
+    if (rc != MR_OK)
+      return rc;
+    if (at_cut(l, *ret_moved))
+      return MR_OK;
+    struct cass_mark behind = mark_of(s);
+    if ((rc = add_row(s, *ret_n, &bytes, err)) < 0)
+      return rc;
+    *ret_n += rc;
+    *ret_moved = true;
+    l->at = behind;
+    s->pending = false;
+  }
+  return MR_OK;
+}
+
+static int give_rows(struct cass_source *s, int64_t n, struct mr_batch *give, struct mr_error *err)
+{
+  struct ArrowArray rows;
+  if (!mr_rows_finish(s->column, (int64_t)s->select.given, n, &rows) ||
+      !src_system_join(&s->system, &rows, &give->rows))
+    return src_no_memory(err);
+  give->lane = s->lane[s->at].lane;
+  give->upto = cass_mark_position(&s->lane[s->at].at);
+  give->watermark_us = INT64_MIN;
+  return MR_OK;
+}
+
+/* One batch of the running query. A failure gives nothing of it, and what was taken is read again.
+ */
+static int read_batch(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t until_ms,
+                      struct mr_batch *give, struct mr_error *err)
+{
+  struct cass_lane *l = &s->lane[s->at];
+  struct cass_mark before = l->at;
+  int64_t n = 0;
+  bool moved = false;
+  int rc = fill(s, max_rows, max_bytes, until_ms, &n, &moved, err);
+  if (rc == MR_END) {
+    stop(s);
+    l->at = (struct cass_mark){.kind = CASS_DONE};
+    moved = true;
+  }
+  if (rc >= 0 && moved)
+    rc = give_rows(s, n, give, err);
+  if (rc >= 0)
+    return moved ? MR_OK : MR_IDLE;
+  forget_rows(s, 0);
+  stop(s);
+  l->at = before;
+  return rc;
+}
+
+int cass_read(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+              struct mr_batch *give, struct mr_error *err)
+{
+  int64_t until = cql_now_ms() + timeout_ms;
+  while (!s->running && s->at < s->n_lane && s->lane[s->at].at.kind == CASS_DONE)
+    s->at++;
+  if (s->at >= s->n_lane)
+    return MR_END;
+  if (max_rows <= 0)
+    return MR_IDLE;
+  int rc = s->running ? MR_OK : begin(s, err);
+  if (rc < 0) {
+    stop(s);
+    return rc;
+  }
+  return read_batch(s, max_rows, max_bytes > 0 ? max_bytes : 1, until, give, err);
+}
+
+/* ---- the engine's wishes */
+
+static struct cass_lane *find_lane(struct cass_source *s, uint32_t lane)
+{
+  for (size_t i = 0; i < s->n_lane; i++)
+    if (s->lane[i].lane == lane)
+      return &s->lane[i];
+  return NULL;
+}
+
+int cass_cut(struct cass_source *s, uint32_t lane, const struct mr_position *at)
+{
+  struct cass_lane *l = find_lane(s, lane);
+  if (l)
+    l->cut = *at;
+  return MR_OK;
+}
+
+int cass_seek(struct cass_source *s, uint32_t lane, const struct mr_position *at,
+              struct mr_error *err)
+{
+  struct cass_lane *l = find_lane(s, lane);
+  if (!l)
+    return MR_OK;
+  stop(s); /* of any lane: it begins again where it stands */
+  s->whole = false;
+  s->at = 0;
+  return set_mark(s, l, at, err);
+}
+
+void cass_done(struct cass_source *s)
+{
+  cql_conn_close(&s->conn);
+  for (size_t i = 0; s->column && i < s->select.given; i++)
+    mr_column_done(&s->column[i]);
+  free(s->column);
+  free(s->cell);
+  free(s->lane);
+  mr_schema_release(&s->columns);
+  cql_prepared_done(&s->prepared);
+  cql_columns_done(&s->types);
+  cass_select_done(&s->select);
+  sql_buf_done(&s->paging);
+  src_system_done(&s->system);
+  sql_name_done(&s->name);
+}
