@@ -110,10 +110,11 @@ int64_t cql_type_field(const struct cql_type *t, const char *name)
 
 static bool fields_fit(const struct cql_type *t, const struct ArrowSchema *s, const char **ret_why)
 {
-  *ret_why = "a struct's field that the type does not have";
   for (int64_t i = 0; i < s->n_children; i++) {
     int64_t at = cql_type_field(t, s->children[i]->name);
-    if (at < 0 || !cql_type_fits(&t->child[at], s->children[i], ret_why))
+    *ret_why = "a struct's field that the type does not have, or has twice";
+    if (at < 0 || mr_schema_find(s, s->children[i]->name) != i ||
+        !cql_type_fits(&t->child[at], s->children[i], ret_why))
       return false;
   }
   return s->n_children > 0;

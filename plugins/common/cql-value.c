@@ -312,10 +312,11 @@ static int push_map(struct mr_column *c, const struct cql_type *t, const struct 
 /* Where the struct has the type's field i; -1: it leaves it out. */
 static int64_t struct_child(const struct cql_type *t, const struct ArrowSchema *s, size_t i)
 {
-  if ((int64_t)i < s->n_children && cql_type_field(t, s->children[i]->name) == (int64_t)i)
-    return (int64_t)i; /* as a rule */
+  int64_t at = (int64_t)i;
+  if (at < s->n_children && t->field && !strcmp(t->field[i], s->children[i]->name))
+    return at; /* as a rule */
   for (int64_t k = 0; k < s->n_children; k++)
-    if (cql_type_field(t, s->children[k]->name) == (int64_t)i)
+    if (cql_type_field(t, s->children[k]->name) == at)
       return k;
   return -1;
 }

@@ -214,20 +214,44 @@ def test_a_row_deleted_where_the_scan_stood_loses_no_other(cassandra, keyspace, 
     assert database.sql("SELECT count(*) FROM copy WHERE c > %s", last) == [(12_000 - last - 1,)]
 
 
-def test_a_lost_connection_is_made_again(cassandra, keyspace, database, millrace):
+def halted(cassandra, keyspace, database, millrace, proxy):
+    """A scan that stands still in the middle of a table of 12,000 rows."""
     table = wide(cassandra, keyspace, 40, 300)
+    text = (source(cassandra, table, "      page: 200\n      compression: false\n", proxy.port)
+            + postgres_sink("copy", options="      create: true\n") + ENDING + "  checkpoint: {interval: 100ms}\n")
+    proxy.freeze_after(300_000)
+    running = millrace.start(text, "--once")
+    running.wait_for(lambda: proxy.frozen() and database.count("copy"), 60, "the first rows")
+    return table, running
+
+
+def test_a_column_that_is_added_meanwhile_changes_nothing(cassandra, keyspace, database, millrace):
+    """The node forgets the prepared statement; it also tells of the change."""
     with Proxy("127.0.0.1", cassandra.port) as proxy:
-        text = (source(cassandra, table, "      page: 200\n      compression: false\n", proxy.port)
-                + postgres_sink("copy", options="      create: true\n") + ENDING
-                + "  checkpoint: {interval: 100ms}\n")
-        proxy.freeze_after(300_000)
-        running = millrace.start(text)
-        running.wait_for(lambda: proxy.frozen() and database.count("copy"), 60, "the first rows")
+        table, running = halted(cassandra, keyspace, database, millrace, proxy)
+        cassandra.cql(f"ALTER TABLE {table} ADD more int")
+        proxy.thaw()
+        log = running.wait().expect(0).text
+    assert f"UPDATED of TABLE {table}" in log
+    assert database.sql("SELECT count(*), count(DISTINCT (p, c)), count(v) FROM copy") == [(12_000,) * 3]
+
+
+def test_a_column_that_is_dropped_meanwhile_stops_the_scan(cassandra, keyspace, database, millrace):
+    with Proxy("127.0.0.1", cassandra.port) as proxy:
+        table, running = halted(cassandra, keyspace, database, millrace, proxy)
+        cassandra.cql(f"ALTER TABLE {table} DROP v")
+        proxy.thaw()
+        log = running.wait().expect(1, 2).text
+    assert "0x2200" in log and "v" in log and f"127.0.0.1:{proxy.port}" in log
+
+
+def test_a_lost_connection_is_made_again(cassandra, keyspace, database, millrace):
+    with Proxy("127.0.0.1", cassandra.port) as proxy:
+        _, running = halted(cassandra, keyspace, database, millrace, proxy)
         proxy.cut()
         proxy.thaw()
-        running.wait_for(lambda: database.count("copy") == 12_000, 60, "all rows")
-        running.terminate()
-    assert database.sql("SELECT count(DISTINCT (p, c)) FROM copy") == [(12_000,)]
+        running.wait().expect(0)
+    assert database.sql("SELECT count(*), count(DISTINCT (p, c)) FROM copy") == [(12_000, 12_000)]
 
 
 def test_names_with_capitals_and_keys_of_several_columns(cassandra, keyspace, millrace):

@@ -251,6 +251,7 @@ static void test_fits(void)
   g_assert_true(fits("tuple<int, text>", "struct<f2: utf8>"));
   g_assert_true(fits("map<int, text>", "map<int64, utf8>"));
   g_assert_false(fits("\"Place\"", "struct<nr: int64>"));
+  g_assert_false(fits("\"Place\"", "struct<no: int64, no: int64>"));
   g_assert_false(fits("int", "float64"));
   g_assert_false(fits("double", "float32"));
   g_assert_false(fits("text", "int32"));

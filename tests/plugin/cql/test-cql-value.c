@@ -235,6 +235,27 @@ static void test_counter(void)
   g_assert_false(cql_counter(p, 1, &v));
 }
 
+/* A user type that no server makes: two fields of one name. Both are there. */
+static void test_same_names(void)
+{
+  struct cql_type t;
+  struct ArrowSchema s;
+  struct mr_column c;
+  const char *why = NULL;
+  int64_t n;
+  g_autofree uint8_t *p = exact_bytes("00000004 00000007 00000004 00000008", &n);
+  g_assert_true(cql_type_udt(&t, "ks", "t"));
+  for (int i = 0; i < 2; i++)
+    cql_type_add_field(&t, "a")->kind = CQL_INT;
+  g_assert_true(cql_type_arrow(&t, "c", &s) && mr_column_init(&c, &s));
+  g_assert_cmpint(cql_value(&c, &t, &s, p, n, &why), ==, MR_OK);
+  g_assert_cmpint(c.child[0].length, ==, 1);
+  g_assert_cmpint(c.child[1].length, ==, 1);
+  mr_column_done(&c);
+  mr_schema_release(&s);
+  cql_type_done(&t);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -246,5 +267,6 @@ int main(int argc, char **argv)
   g_test_add_func("/cql-value/collections", test_collections);
   g_test_add_func("/cql-value/collections-refused", test_collections_refused);
   g_test_add_func("/cql-value/counter", test_counter);
+  g_test_add_func("/cql-value/same-names", test_same_names);
   return g_test_run();
 }
