@@ -345,6 +345,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--starts", type=int, default=50)
     parser.add_argument("--keys", type=int, default=upsert.ROWS)
+    parser.add_argument("--only", type=lambda names: names.split(","),
+                        help="candidates of upsert and timescale")
     options = parser.parse_args()
     names = [*BENCHES, "memory"] if options.name == "all" else [options.name]
     return max([run(name, options) or 0 for name in names])

@@ -234,7 +234,8 @@ def measure_server(bench, options, server, key, hyper, title):
     bench.kafka.create_topic("changes", PARTITIONS)
     bench.say(f"producing {bench.rows} changes")
     bench.kafka.produce("changes", changes.messages())
-    samples = bench.rounds(made.candidates(), options.rounds)
+    samples = bench.rounds({name: call for name, call in made.candidates().items()
+                            if name in (options.only or [name])}, options.rounds)
     scripts = {n: s for n, s in samples.items() if n.startswith("script")}
     best = max(scripts, key=lambda n: sorted(s.rate for s in scripts[n])[len(scripts[n]) // 2])
     print(f"\nKafka -> {title} upsert, {bench.rows} changes on {options.keys} keys, against the best"

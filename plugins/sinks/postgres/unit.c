@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include "postgres.h"
 
+#define STAGED_MAX 131072 /* rows that wait in the staging table for the end of the unit */
+
 static int simple(struct pg_sink *s, const char *sql, struct mr_error *err)
 {
   return pg_run(s, sql, sql, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);
@@ -236,6 +238,15 @@ int pg_send_rows(struct pg_sink *s, const struct mr_batch *b, const struct pg_ro
   return MR_OK;
 }
 
+/* A large unit is not left to its end: the server would rest while rows come, and COMMIT wait. */
+static int merge_early(struct pg_sink *s, struct mr_error *err)
+{
+  if (!pg_is_staged(s) || s->lines < STAGED_MAX)
+    return MR_OK;
+  s->flushed = true;
+  return pg_stretch_end(s, false, err);
+}
+
 int pg_write(void *self, const struct mr_batch *b, struct mr_error *err)
 {
   struct pg_sink *s = self;
@@ -251,7 +262,7 @@ int pg_write(void *self, const struct mr_batch *b, struct mr_error *err)
     status = pg_rows_of(s, b, &rows, err);
   if (status >= 0)
     status = pg_send_rows(s, b, &rows, 0, b->rows.length, err);
-  return status < 0 ? pg_stretch_drop(s, status, s->writes == 1, err) : status;
+  return status < 0 ? pg_stretch_drop(s, status, s->writes == 1, err) : merge_early(s, err);
 }
 
 int pg_flush(void *self, struct mr_error *err)

@@ -340,6 +340,34 @@ def test_upsert_finds_bad_rows_by_halves(db, method):
         assert content(db)[-1] == (2000, "d")
 
 
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_large_unit_of_upserts_is_merged_in_parts(db, bad):
+    """Later parts win over earlier ones; a row that is refused in the first is found all the same."""
+    db.sql("CREATE TABLE t (id bigint PRIMARY KEY, n bigint CHECK (n <> 131005))")
+    schema = pa.schema([("id", pa.int64()), ("n", pa.int64())])
+    numbers = [n for n in range(133000) if bad or n != 131005]
+    parts = [pa.record_batch([pa.array([n % 10000 for n in part], pa.int64()),
+                              pa.array(part, pa.int64())], schema=schema)
+             for part in (numbers[at:at + 33000] for at in range(0, len(numbers), 33000))]
+    with upsert(db, schema) as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 2, 1, len(numbers))})
+
+        def write():
+            s.begin(unit)
+            for part in parts:
+                s.write(part)
+            s.commit(unit)
+        if bad:
+            assert fails(REJECT, write).unit_lost
+            s.abort(unit)
+        write()
+        assert [r[1] for r in s.rejects] == ([131005 - 3 * 33000] if bad else [])
+    merges = [line for line in db.log() if "INSERT INTO" in line and "ON CONFLICT" in line]
+    assert len([line for line in merges if "EXPLAIN" not in line]) >= 2
+    assert content(db) == sorted({n % 10000: n for n in numbers if n != 131005}.items())
+
+
 def test_upsert_after_a_lost_connection(db):
     with upsert(db, create="true") as s:
         s.found({"0": 0})
