@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/formats.h"
 
-static const struct mr_format_desc *const all[] = {&mr_format_json, &mr_format_jsonl,
-                                                   &mr_format_csv, &mr_format_raw, NULL};
+static const struct mr_format_desc *const all[] = {
+    &mr_format_json, &mr_format_jsonl, &mr_format_csv, &mr_format_raw, &mr_format_avro, NULL};
 
 const struct mr_format_desc *const *mr_format_all(void)
 {

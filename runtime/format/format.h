@@ -59,7 +59,8 @@ struct mr_format_desc {
   const struct mr_encoder_vt *encoder; /* NULL: decodes only */
   const struct mr_format_text *text;   /* NULL: bytes as they are */
 };
-/* The format of that name (json, jsonl, csv, raw), or NULL. formats: NULL-terminated list of all.
+/* The format of that name (json, jsonl, csv, raw, avro), or NULL. formats: NULL-terminated list of
+ * all.
  */
 const struct mr_format_desc *mr_format_find(const char *name);
 const struct mr_format_desc *const *mr_format_all(void);

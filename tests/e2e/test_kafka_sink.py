@@ -137,6 +137,33 @@ def test_headers_are_read_set_and_removed(kafka, topic, millrace):
     assert json.loads(values[0]["names"]) == ["trace", "secret"]
 
 
+def test_bytes_go_through_as_they_are(kafka, topic, millrace):
+    """Line ends at the end of a message are the message's own."""
+    source, target = topic(1), topic(1)
+    values = [b"a", b"", b"\n", b"b\n", b"c\n\n", bytes(range(256)), b"\0"]
+    kafka.produce(source, values)
+    text = ("name: copy\n" + kafka_source(source, "").replace("json", "raw").replace("      columns:\n", "")
+            + sink(target, "      format: raw\n") + ENDING)
+    millrace.run(text).expect(0)
+    assert [m.value() for m in committed(kafka, target)] == values
+
+
+def test_what_avro_cannot_name_is_told_by_check(millrace):
+    columns = "        odd name: int64\n        by: map<int64, utf8>\n"
+    text = "name: copy\n" + kafka_source("t", columns) + sink("u", "      format: avro\n") + ENDING
+    env = {"KAFKA_BROKERS": "127.0.0.1:1"}
+    found = millrace.command("check", millrace.write("p.yaml", text), env=env).expect(2).text
+    assert "odd name" in found and "rename it" in found
+    text = text.replace("odd name", "fine")
+    assert "keys are text" in millrace.command("check", millrace.write("p.yaml", text), env=env).expect(2).text
+    text = text.replace("map<int64", "map<utf8")
+    millrace.command("check", millrace.write("p.yaml", text), env=env).expect(0)
+    bad = text.replace("format: avro", "format: avro\n      record: 1st")
+    assert "record" in millrace.command("check", millrace.write("p.yaml", bad), env=env).expect(2).text
+    file = text[:text.index("sinks:")] + "sinks:\n  - name: out\n    file: {path: x, format: avro}\n" + ENDING
+    assert "told apart" in millrace.command("check", millrace.write("p.yaml", file), env=env).expect(2).text
+
+
 def test_a_missing_topic_is_named_and_can_be_made(kafka, topic, millrace):
     source = topic(1)
     kafka.produce(source, rows(0, 3))

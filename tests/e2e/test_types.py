@@ -2,10 +2,12 @@
 """One matrix: every type with its extremes into every target, and back again. What a target cannot hold is a dead letter."""
 
 import datetime as dt
+import io
 import itertools
 import json
 import sqlite3
 
+import fastavro
 import pytest
 
 import type_matrix as matrix
@@ -280,6 +282,37 @@ def test_kafka(kafka, topic, millrace, form):
     if form == "csv":  # a message has no header
         values.insert(0, ",".join(["n", *COLUMNS]) + "\n")
     compare(form, cases, letters, FORMS[form][1](values))
+
+
+AVRO = "format: avro\n      record: Every\n      namespace: com.example"
+
+
+def avro_values(millrace, messages, header=b""):
+    """Messages by the schema that discover prints, read by a library that is not ours."""
+    printed = millrace.command("discover", "--ddl", millrace.folder / "pipeline.yaml", "out").expect(0).out
+    schema = fastavro.parse_schema(exact(next(line for line in printed.splitlines() if line.startswith("{"))))
+    assert schema["name"] == "com.example.Every"
+    rows = {}
+    for message in messages:
+        assert message.startswith(header)
+        stream = io.BytesIO(message[len(header):])
+        row = fastavro.schemaless_reader(stream, schema, None)
+        assert not stream.read()
+        row["js"] = row["js"] and exact(row["js"])
+        rows[row["n"]] = row
+    return rows
+
+
+@pytest.mark.parametrize("header", [b"", b"\0\0\1\2\3"])
+def test_kafka_avro(kafka, topic, millrace, header):
+    target = topic(1, max_message_bytes=8 << 20)
+    number = f"\n      schema_id: {int.from_bytes(header)}" if header else ""
+    cases, letters = run(millrace, f"""kafka:
+      brokers: "{kafka.brokers}"
+      topic: {target}
+      {AVRO}{number}""")
+    messages = [m.value() for m in kafka.committed(target)]
+    compare("avro", cases, letters, avro_values(millrace, messages, header))
 
 
 # ---- and by its own source, with the types that it had

@@ -164,6 +164,12 @@ static int open_(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
+  if (!strcmp(s->host->format_name(s->conf->format), "avro")) {
+    free(s);
+    return src_badconf(err, "format",
+                       "avro has no line ends: rows in a file could not be told "
+                       "apart; take jsonl or csv");
+  }
   s->separate = !strcmp(s->host->format_name(s->conf->format), "json");
   bool ok = output_init(&s->out, s->conf->path, s->conf->rotate.bytes, s->conf->rotate.every_ms,
                         o->instance, o->instances);

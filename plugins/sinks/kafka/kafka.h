@@ -74,6 +74,7 @@ struct kfs_subset {
   struct ArrowSchema schema; /* shallow: its children are lent */
   int64_t *column;           /* their places among the rows' columns */
   struct mr_encoder *encoder;
+  bool line; /* the format ends each row with a line end, which is no part of a message */
 };
 struct kfs_lane {
   uint32_t number;

@@ -59,6 +59,14 @@ static void subset_done(struct kfs *s, struct kfs_subset *u)
   memset(u, 0, sizeof *u);
 }
 
+static int make_encoder(struct kfs *s, struct kfs_subset *u, const struct mr_format *format,
+                        struct mr_error *err)
+{
+  const char *name = s->host->format_name(format);
+  u->line = !strcmp(name, "jsonl") || !strcmp(name, "csv");
+  return s->host->encoder(s->host->ctx, format, &u->schema, &u->encoder, err);
+}
+
 static int plan_value(struct kfs *s, struct mr_error *err)
 {
   const struct ArrowSchema *in = &s->schema;
@@ -67,7 +75,7 @@ static int plan_value(struct kfs *s, struct mr_error *err)
   for (int64_t i = 0; i < in->n_children; i++)
     if (in->children[i]->name[0] != '_')
       subset_add(&s->value, in, i);
-  return s->host->encoder(s->host->ctx, s->conf->format, &s->value.schema, &s->value.encoder, err);
+  return make_encoder(s, &s->value, s->conf->format, err);
 }
 
 static int plan_key(struct kfs *s, struct mr_error *err)
@@ -90,8 +98,7 @@ static int plan_key(struct kfs *s, struct mr_error *err)
     s->raw_key = s->keys.column[0];
     return MR_OK;
   }
-  return s->host->encoder(s->host->ctx, s->conf->key_format, &s->keys.schema, &s->keys.encoder,
-                          err);
+  return make_encoder(s, &s->keys, s->conf->key_format, err);
 }
 
 static int plan_headers(struct kfs *s, struct mr_error *err)
@@ -188,12 +195,11 @@ static int encode(struct sending *d, const struct kfs_subset *u, struct ArrowArr
   return r;
 }
 
-static struct bytes encoded(const struct ArrowArray *a, int64_t row)
+static struct bytes encoded(const struct kfs_subset *u, const struct ArrowArray *a, int64_t row)
 {
   const int32_t *end = (const int32_t *)a->buffers[1] + a->offset + row;
   struct bytes v = {(const char *)a->buffers[2] + end[0], (size_t)(end[1] - end[0])};
-  while (v.n && ((const char *)v.p)[v.n - 1] == '\n') /* line formats end each row with one */
-    v.n--;
+  v.n -= u->line && v.n;
   return v;
 }
 
@@ -221,7 +227,7 @@ static bool is_delete(const struct sending *d, int64_t row)
 static struct bytes key_of(const struct sending *d, int64_t row)
 {
   if (d->has_key)
-    return encoded(&d->key, row);
+    return encoded(&d->s->keys, &d->key, row);
   return d->s->raw_key >= 0 ? cell(d, d->s->raw_key, row) : (struct bytes){NULL, 0};
 }
 
@@ -337,7 +343,7 @@ static int send_row(const struct sending *d, int64_t row, struct mr_error *err)
   if (deleted && !key.p)
     return refuse(d, row, "22004", "a delete needs a key");
   if (!deleted)
-    value = encoded(&d->value, row);
+    value = encoded(&d->s->value, &d->value, row);
   while ((e = produce(d, row, key, value)) == RD_KAFKA_RESP_ERR__QUEUE_FULL && !d->p->failed &&
          clock_now_ms() < d->until_ms)
     rd_kafka_poll(d->p->rk, 50);
