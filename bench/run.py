@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [null|postgres|postgres-key|peers|starrocks|first-row|upsert|timescale|insert|memory|all]
-[--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round; ratios are to
+"""./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|upsert|timescale|insert|
+memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round; ratios are to
 the floor of the same round."""
 
 import argparse
@@ -17,6 +17,7 @@ import tempfile
 import time
 
 import connect
+import into_clickhouse
 import measure
 import starrocks
 import upsert
@@ -275,6 +276,10 @@ def bench_peers(bench, options):
           f" their schema)\n{measure.table(samples, 'script')}")
 
 
+def bench_clickhouse(bench, options):
+    into_clickhouse.bench_clickhouse(bench, options, rounds_of)
+
+
 def bench_starrocks(bench, options):
     starrocks.bench_starrocks(bench, options, rounds_of)
 
@@ -317,7 +322,8 @@ def bench_first_row(bench, options):
 
 
 BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench_postgres_key,
-           "peers": bench_peers, "starrocks": bench_starrocks, "first-row": bench_first_row,
+           "peers": bench_peers, "clickhouse": bench_clickhouse, "starrocks": bench_starrocks,
+           "first-row": bench_first_row,
            "upsert": upsert.bench_upsert, "timescale": upsert.bench_timescale,
            "insert": upsert.bench_insert}
 ROWS_OF = {"upsert": upsert.ROWS, "timescale": upsert.ROWS, "insert": upsert.INSERTED}

@@ -358,7 +358,7 @@ enum mr_outcome { MR_UNKNOWN = 0, MR_RUNNING, MR_PREPARED, MR_COMMITTED, MR_ABOR
  * flushed or abort at any point. take raises the owner of lanes and reads their rows
  * (transactional; else the runtime's store). A batch given to a write that succeeded (the struct
  * and its rows) stays readable until commit, send or abort has returned: no copy is needed to
- * buffer. */
+ * buffer. MR_IDLE of seal: the target would not know the bytes again, they are sent unkept. */
 struct mr_sink {
   uint32_t size, delivery;
   mr_open_fn *open;
@@ -380,9 +380,9 @@ struct mr_sink {
   mr_self_fn *flush;
   mr_unit_fn *prepare, *commit, *abort;
   int (*seal)(void *self, const struct mr_unit *lend, mr_put_fn *put, void *out, struct mr_error *);
-  /* MR_REJECT with batch and row: the target has refused the whole block for that row. After the
-   * first send of a unit, or with unit_lost (nothing of it has landed or can land later), the unit
-   * is written again without the row. unit_lost alone: its rows are read again. */
+  /* MR_REJECT with batch and row: the target refused the whole block for that row. After a unit's
+   * first send, or with unit_lost (nothing landed, nor can it), it is written again without the
+   * row. unit_lost alone: rows are read again. MR_FENCED: the token may be forgotten, not sent. */
   int (*send)(void *self, const char *token, const void *block, size_t len, struct mr_error *);
   int (*resolve)(void *self, const char *label, struct mr_error *); /* >= 0: enum mr_outcome */
   int (*evolve)(void *self, const struct ArrowSchema *to,

@@ -32,6 +32,9 @@ void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now)
 
 void mr_checkpoint_force(struct mr_pipeline *p)
 {
+  /* the next one by the clock is an interval after this one */
+  int64_t next = mr_now_us(p->os) + p->spec->settings.checkpoint_ms * 1000;
+  atomic_store_explicit(&p->next_barrier_us, next, memory_order_relaxed);
   atomic_store_explicit(&p->urgent, true, memory_order_relaxed);
   /* release: a source that sees the number sees `urgent` */
   atomic_fetch_add_explicit(&p->barrier_wanted, 1, memory_order_release);

@@ -424,11 +424,9 @@ static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_err
   return finish_label(s, u, false, err);
 }
 
-/* ---- idempotent: encode -> block file, letters -> record -> send -> done */
+/* ---- idempotent: encode -> block file, letters -> record -> send -> done; what the target would
+ * not know again: encode -> letters -> send -> done */
 
-struct block {
-  GByteArray *bytes;
-};
 /* Whether a record is still there. */
 struct sought {
   const char *label;
@@ -436,7 +434,7 @@ struct sought {
 };
 static int put_block(void *out, const void *data, size_t len)
 {
-  g_byte_array_append(((struct block *)out)->bytes, data, (guint)len);
+  g_byte_array_append(out, data, (guint)len);
   return 0;
 }
 
@@ -456,8 +454,9 @@ static int forget_block(struct mr_stage *s, const struct mr_unit *u, struct mr_e
   return st ? st : MR_COMMIT_AGAIN;
 }
 
-/* The target may have forgotten the token: was it sent before and did it land, it would land again.
- * DONE: it landed, or another process has finished it while this one slept. */
+/* The target may have forgotten the token (outside of half of its window, in time or in blocks):
+ * was it sent before and did it land, it would land again. DONE: it landed, or another process has
+ * finished it while this one slept. */
 static int too_old(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
 {
   struct sought w = {u->label, false};
@@ -477,70 +476,101 @@ static bool is_young(const struct mr_stage *s)
 
 /* The target refused the block for one row, and it never landed: the unit is written again, under
  * another label, without the row. */
-static int without_row(struct mr_stage *s, const struct mr_unit *u, const struct mr_error *refusal)
+static int without_row(struct mr_stage *s, const struct mr_unit *u, bool kept,
+                       const struct mr_error *refusal)
 {
   struct mr_error err = MR_ERROR_INIT;
-  int st = forget_block(s, u, &err);
+  int st = kept ? forget_block(s, u, &err) : MR_COMMIT_AGAIN;
   if (st != MR_COMMIT_AGAIN)
     return st;
   mr_unit_isolate(s, refusal);
   return MR_COMMIT_REWRITE;
 }
 
-/* Sends the block until the target has it. fresh: it was never sent before. */
-static int send_block(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
-                      bool fresh, struct mr_error *err)
+/* A sealed unit on its way. */
+struct sending {
+  const void *data;
+  size_t len;
+  bool fresh; /* it was never sent before */
+  bool kept;  /* it is in the store, and recorded */
+};
+
+/* Sends the block until the target has it. */
+static int send_until(struct mr_stage *s, struct mr_unit *u, const struct sending *b,
+                      struct mr_error *err)
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    bool young = is_young(s);
-    int st = young ? vt(s)->send(s->self, u->label, data, len, err) : too_old(s, u, err);
-    if (!young && st)
-      return st;
+    bool known = !b->kept || is_young(s);
+    int st = known ? vt(s)->send(s->self, u->label, b->data, b->len, err) : MR_FENCED;
+    if (st == MR_FENCED && b->kept) {
+      if (*err->msg)
+        mr_pipeline_log(s->p, s, MR_WARN, "%s", err->msg);
+      return too_old(s, u, err);
+    }
     if (st >= 0)
-      break;
-    if (st == MR_REJECT && fresh && (tries == 1 || err->unit_lost) && err->batch && err->row >= 0)
-      return without_row(s, u, err);
-    if (st == MR_REJECT && !fresh && err->unit_lost)
+      return MR_COMMIT_DONE;
+    if (st == MR_REJECT && b->fresh && (tries == 1 || err->unit_lost) && err->batch &&
+        err->row >= 0)
+      return without_row(s, u, b->kept, err);
+    if (st == MR_REJECT && !b->fresh && err->unit_lost)
       return forget_block(s, u, err);
     st = st == MR_UNSURE ? MR_RETRY : st == MR_REJECT ? MR_FATAL : st;
     err->unit_lost = false;
     if ((st = failed(s, st, err, &tries)))
       return st;
   }
-  int st = mr_commit_positions(s, u, u->label, err);
-  if (st)
-    return st;
-  return STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
 }
 
-static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+static int send_kept(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
+                     bool fresh, struct mr_error *err)
 {
-  struct block b = {g_byte_array_new()};
-  int st, tries = 1;
-  for (;;) {
-    mr_error_clear(err);
-    g_byte_array_set_size(b.bytes, 0);
-    if ((st = vt(s)->seal(s->self, u, put_block, &b, err)) >= 0)
-      break;
-    if ((st = failed(s, st, err, &tries)))
-      goto out;
-  }
-  st =
-      STORE_CALL(s, err, store(s)->block_put(store(s), u->label, b.bytes->data, b.bytes->len, err));
+  struct sending b = {data, len, fresh, true};
+  int st = send_until(s, u, &b, err);
+  if (!st)
+    st = mr_commit_positions(s, u, u->label, err);
+  return st ? st : STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+}
+
+/* The target would not know the block again, so keeping it would promise nothing: it goes out from
+ * memory, and what a crash leaves open is read again. */
+static int send_unkept(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
+  struct sending b = {s->snk.block->data, s->snk.block->len, true, false};
+  if (s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
+    return MR_COMMIT_STOPPED;
+  int st = send_until(s, u, &b, err);
+  return st ? st : mr_commit_positions(s, u, NULL, err);
+}
+
+static int keep_and_send(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
+  const GByteArray *b = s->snk.block;
+  int st = STORE_CALL(s, err, store(s)->block_put(store(s), u->label, b->data, b->len, err));
   if (!st && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
     st = MR_COMMIT_STOPPED;
   if (!st)
     st = record(s, u, MR_PENDING_SEALED, err);
   if (!st)
-    st = send_block(s, u, b.bytes->data, b.bytes->len, true, err);
-  else if (st == MR_COMMIT_AGAIN) {
+    return send_kept(s, u, b->data, b->len, true, err);
+  if (st == MR_COMMIT_AGAIN) {
     int dropped = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
-    st = dropped ? dropped : st;
+    return dropped ? dropped : st;
   }
-out:
-  g_byte_array_unref(b.bytes);
   return st;
+}
+
+static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
+{
+  for (int tries = 1;;) {
+    mr_error_clear(err);
+    g_byte_array_set_size(s->snk.block, 0);
+    int st = vt(s)->seal(s->self, u, put_block, s->snk.block, err);
+    if (st >= 0)
+      return st == MR_IDLE ? send_unkept(s, u, err) : keep_and_send(s, u, err);
+    if ((st = failed(s, st, err, &tries)))
+      return st;
+  }
 }
 
 int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
@@ -602,7 +632,7 @@ static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *
   int st = STORE_TRY(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
   if (st == MR_FENCED)
     return MR_COMMIT_DONE; /* finished meanwhile */
-  return st ? st : send_block(s, u, data, len, false, err);
+  return st ? st : send_kept(s, u, data, len, false, err);
 }
 
 static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n)

@@ -104,7 +104,8 @@ struct mr_sink_state {
   bool swept; /* two-phase: the label that the predecessor may have left is seen to */
   int64_t recorded_us, recorded_wall_us; /* when the unit was recorded: mr_now_us, wall clock */
   char *label;
-  GPtrArray *letters;          /* struct mr_letter * of this unit */
+  GPtrArray *letters; /* struct mr_letter * of this unit */
+  GByteArray *block;  /* idempotent: the sealed bytes; its room is kept from unit to unit */
   struct mr_request *requests; /* under mr_pipeline.lock */
   int lost;                    /* times that the unit was lost on its way to the target */
   int64_t whole;               /* rows of the unit that could not be written whole */

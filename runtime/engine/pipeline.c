@@ -9,6 +9,8 @@
 #include "plug/host.h"
 
 #define CHANNEL_SLOTS 16
+#define CHANNEL_SLOTS_BLOCKS \
+  128 /* batches that wait while a whole block is sent; memory bounds them, too */
 #define SOURCE_MEMORY_SHARE 2 /* of settings.memory, for a source's own queues */
 
 /* ---- lookups */
@@ -59,6 +61,7 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->snk.unit = g_array_new(FALSE, TRUE, sizeof(struct mr_kept));
   s->snk.written = g_ptr_array_new_with_free_func(mr_written_free);
   s->snk.letters = g_ptr_array_new_with_free_func(mr_letter_free);
+  s->snk.block = g_byte_array_new();
   s->snk.label = g_strdup("");
   if (p->os == mr_os_real())
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -98,6 +101,7 @@ void mr_stage_finish(struct mr_stage *s)
   g_array_unref(s->snk.unit);
   g_ptr_array_unref(s->snk.written);
   g_ptr_array_unref(s->snk.letters);
+  g_byte_array_unref(s->snk.block);
   g_free(s->snk.label);
   g_strfreev(s->wants);
   g_free(s->status_text);
@@ -152,6 +156,13 @@ static void add_stages(struct mr_pipeline *p)
   }
 }
 
+/* A sink of blocks takes rows as fast as memory is copied, and none while a block is on its way. */
+static size_t slots_before(const struct mr_stage_spec *reader)
+{
+  bool blocks = reader->kind == MR_STAGE_SINK && reader->plugin->sink->delivery == MR_IDEMPOTENT;
+  return blocks ? CHANNEL_SLOTS_BLOCKS : CHANNEL_SLOTS;
+}
+
 static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader)
 {
   struct mr_pipeline *p = from->p;
@@ -164,7 +175,8 @@ static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader
     if (to->spec != reader)
       continue;
     f->to[to->instance] = to;
-    if (!mr_channel_init(&f->channel[to->instance], p->os, CHANNEL_SLOTS, &from->event, &to->event))
+    if (!mr_channel_init(&f->channel[to->instance], p->os, slots_before(reader), &from->event,
+                         &to->event))
       g_error("out of memory");
     f->channel[to->instance].from = from;
     g_ptr_array_add(to->inputs, &f->channel[to->instance]);

@@ -5,8 +5,10 @@ import random
 
 import pytest
 
-from faults import backends, common, kills, memory, outage, starrocks, starrocks_answers
+from faults import (backends, clickhouse as into_clickhouse, common, kills, memory, outage, starrocks,
+                    starrocks_answers)
 from servers import trades
+from servers.http_faults import FAULTS
 
 SEED = random.SystemRandom().randrange(10 ** 6)
 
@@ -28,6 +30,12 @@ def test_kills(where, kind):
 
 def test_kills_of_a_pipeline_into_clickhouse(where, clickhouse):
     check(kills.run(*where, "clickhouse", 10, SEED, clickhouse))
+
+
+@pytest.mark.parametrize("faults", [[f for f in FAULTS if f not in into_clickhouse.SLOW],
+                                    list(into_clickhouse.SLOW)], ids=["quick", "slow"])
+def test_spoiled_answers_of_clickhouse(where, clickhouse, faults):
+    check(into_clickhouse.run(*where, clickhouse, faults, 1))
 
 
 @pytest.mark.parametrize("knob", [("commit", "late"), ("prepare", "drop_after")])

@@ -123,12 +123,18 @@ class ClickHouse18(Server):
         require_tool("clickhouse-server")
         for name in ("data", "tmp", "files", "schemas"):
             (self.folder / name).mkdir(exist_ok=True)
+        self.tcp_port = free_port()
         (self.folder / "config.xml").write_text(CONFIG.format(
-            folder=self.folder, port=self.port, tcp_port=free_port(), inter_port=free_port()))
+            folder=self.folder, port=self.port, tcp_port=self.tcp_port, inter_port=free_port()))
         (self.folder / "users.xml").write_text(USERS.format(password=PASSWORD))
 
     def command(self):
         return [require_tool("clickhouse-server"), f"--config-file={self.folder}/config.xml"]
+
+    def client(self, database, query):
+        """The command line of the server's own client."""
+        return [require_tool("clickhouse-client"), "--host=127.0.0.1", f"--port={self.tcp_port}",
+                f"--user={USER}", f"--password={PASSWORD}", f"--database={database}", f"--query={query}"]
 
 
 class Chdb(Server):

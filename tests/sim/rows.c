@@ -14,7 +14,7 @@ struct row {
   uint32_t delivery;
   int procs;
   int crashes, lost, late, forgotten, pauses, moves, schema, window_ms;
-  bool flaky, explode, two_sinks, everybody, late_start, small_memory;
+  bool flaky, explode, two_sinks, everybody, late_start, small_memory, unkept;
   unsigned broken; /* 0: nothing to break from outside */
 };
 static const struct row rows[] = {
@@ -70,6 +70,8 @@ static const struct row rows[] = {
     {"31 two machines without a group", MR_TRANSACTIONAL, 2, .late = 2, .pauses = 2,
      .everybody = true, .broken = SIM_NO_POSITION | SIM_NO_OWNER},
     {"33 plain: nothing lost", MR_PLAIN, 2, .crashes = 3, .lost = 3, .moves = 3},
+    {"33b what the target would not know again is not kept: nothing lost", MR_IDEMPOTENT, 2,
+     .crashes = 3, .lost = 3, .late = 2, .moves = 3, .flaky = true, .unkept = true},
     {"35 idempotent: a process that slept looks before it sends", MR_IDEMPOTENT, 2, .lost = 3,
      .pauses = 5, .moves = 5, .window_ms = 300, .broken = SIM_NO_WINDOW},
     {"34 a transaction left prepared is rolled back at start", MR_TWO_PHASE, 1, .crashes = 4,
@@ -95,6 +97,7 @@ static void configure(struct sim_config *c, const struct row *r, uint64_t seed, 
                            .two_sinks = r->two_sinks,
                            .everybody = r->everybody,
                            .late_start = r->late_start,
+                           .unkept = r->unkept,
                            .memory = r->small_memory ? 2000 : 0,
                            .broken = broken};
   struct sim_world w = {.rng = c->seed};

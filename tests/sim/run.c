@@ -236,7 +236,7 @@ static void check_id(struct sim_world *w, int sink, int lane, int row, int eleme
 {
   int n = w->landed[sink][sim_id(lane, (uint64_t)row, element)];
   bool dead = w->kind[lane][row] == 'f' && counted(w, sink, lane, row);
-  if (w->c.delivery == MR_PLAIN) {
+  if (w->c.delivery == MR_PLAIN || w->c.unkept) {
     if (!n && !dead)
       sim_violate(w, "LOST: lane %d row %d in sink %d", lane, row, sink);
     return;

@@ -23,6 +23,7 @@ struct sim_config {
   int store_lost; /* answers of the store that are lost: it did what it was asked to */
   bool flaky, explode, two_sinks;
   bool everybody;    /* two machines without a group: each takes every lane */
+  bool unkept;       /* idempotent: the target knows nothing again, so blocks are not kept */
   bool late_start;   /* the start option means another place at every start, as `latest` does */
   int64_t memory;    /* settings.memory, bytes */
   int64_t window_ms; /* idempotent: the target forgets a token after that; 0: never */

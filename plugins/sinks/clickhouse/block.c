@@ -3,7 +3,8 @@
  * pipeline file meanwhile.
  *
  *   8 bytes    "MRCHB\0\0\1"
- *   u64 rows, u32 flags (1: the body is compressed), 16 bytes nonce
+ *   u64 rows, u64 number of the table's newest block, u32 flags (1: the body is compressed)
+ *   16 bytes nonce
  *   u32 length of the columns' text, u32 length of the query (0: the body begins with it)
  *   columns, query, body
  *
@@ -20,7 +21,12 @@
 #define METHOD_ZSTD 0x90
 #define ZSTD_LEVEL 1
 #define QUERY_IN_URL_MAX 4000 /* bytes; servers bound the length of a URL */
-#define HEAD 44
+#define ROWS_AT 8
+#define AFTER_AT 16
+#define FLAGS_AT 24
+#define NONCE_AT 28
+#define LENGTHS_AT 44
+#define HEAD 52
 
 static const char magic[8] = "MRCHB\0\0\1";
 
@@ -29,31 +35,39 @@ struct body {
   mr_put_fn *put;
   void *out;
   bool compressed;
+  uint64_t after;
   struct sql_buf raw, packed;
 };
 
-static int put_frame(struct body *b)
+static int put_frame(struct body *b, const void *raw, size_t len)
 {
-  bool lz4 = b->s->conf->compression == COMPRESSION_LZ4;
-  size_t len = b->raw.len, most = lz4 ? (size_t)LZ4_COMPRESSBOUND(len) : ZSTD_compressBound(len);
+  bool lz4 = b->s->compression == COMPRESSION_LZ4;
+  size_t most = lz4 ? (size_t)LZ4_COMPRESSBOUND(len) : ZSTD_compressBound(len);
   sql_buf_clear(&b->packed);
   if (!len)
     return MR_OK;
-  if (b->raw.failed || !sql_buf_reserve(&b->packed, most + FRAME_HEAD))
+  if (!sql_buf_reserve(&b->packed, most + FRAME_HEAD))
     return MR_FATAL;
   char *to = (char *)b->packed.p + FRAME_HEAD;
-  size_t n = lz4 ? (size_t)LZ4_compress_default((const char *)b->raw.p, to, (int)len, (int)most)
-                 : ZSTD_compress(to, most, b->raw.p, len, ZSTD_LEVEL);
+  size_t n = lz4 ? (size_t)LZ4_compress_default(raw, to, (int)len, (int)most)
+                 : ZSTD_compress(to, most, raw, len, ZSTD_LEVEL);
   if (!n || (!lz4 && ZSTD_isError(n)))
     return MR_FATAL;
   uint32_t lengths[2] = {(uint32_t)(n + 9), (uint32_t)len};
   memset(b->packed.p, 0, 16);
   b->packed.p[16] = lz4 ? METHOD_LZ4 : METHOD_ZSTD;
   memcpy(b->packed.p + 17, lengths, 8);
-  sql_buf_clear(&b->raw);
   return b->put(b->out, b->packed.p, n + FRAME_HEAD);
 }
 
+static int put_gathered(struct body *b)
+{
+  int status = b->raw.failed ? MR_FATAL : put_frame(b, b->raw.p, b->raw.len);
+  sql_buf_clear(&b->raw);
+  return status;
+}
+
+/* Whole frames are compressed where they lie, the ends of columns are gathered. */
 static int put_raw(void *out, const void *data, size_t len)
 {
   struct body *b = out;
@@ -62,11 +76,15 @@ static int put_raw(void *out, const void *data, size_t len)
     return b->put(b->out, data, len);
   for (const uint8_t *p = data; len && status >= 0;) {
     size_t n = FRAME - b->raw.len < len ? FRAME - b->raw.len : len;
-    sql_buf_bytes(&b->raw, p, n);
+    if (n == FRAME) {
+      status = put_frame(b, p, n);
+    } else {
+      sql_buf_bytes(&b->raw, p, n);
+      if (b->raw.len == FRAME || b->raw.failed)
+        status = put_gathered(b);
+    }
     p += n;
     len -= n;
-    if (b->raw.len == FRAME || b->raw.failed)
-      status = put_frame(b);
   }
   return status;
 }
@@ -96,7 +114,7 @@ static int put_columns(struct body *b)
       status = ch_node_give(&s->node[i], put_raw, b);
   }
   if (status >= 0 && b->compressed)
-    status = put_frame(b);
+    status = put_gathered(b);
   return status;
 }
 
@@ -130,12 +148,14 @@ static int put_head(struct body *b, struct sql_buf *columns, struct sql_buf *que
   uint32_t flags = b->compressed,
            lengths[2] = {(uint32_t)columns->len, in_url ? (uint32_t)query->len : 0};
   memcpy(head, magic, 8);
-  memcpy(head + 8, &rows, 8);
-  memcpy(head + 16, &flags, 4);
-  if (getrandom(head + 20, CH_NONCE, 0) != CH_NONCE)
+  memcpy(head + ROWS_AT, &rows, 8);
+  memcpy(head + AFTER_AT, &b->after, 8);
+  memcpy(head + FLAGS_AT, &flags, 4);
+  if (getrandom(head + NONCE_AT, CH_NONCE, 0) != CH_NONCE)
     return MR_FATAL;
-  nonce_text(head + 20, b->s->sealed);
-  memcpy(head + 36, lengths, 8);
+  nonce_text(head + NONCE_AT, b->s->sealed);
+  b->s->sent = false;
+  memcpy(head + LENGTHS_AT, lengths, 8);
   int status = b->put(b->out, head, HEAD);
   if (status >= 0)
     status = b->put(b->out, columns->p, columns->len);
@@ -148,11 +168,12 @@ static int put_head(struct body *b, struct sql_buf *columns, struct sql_buf *que
   return status;
 }
 
-int ch_block_write(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_error *err)
+int ch_block_write(struct ch_sink *s, uint64_t after, mr_put_fn *put, void *out,
+                   struct mr_error *err)
 {
-  struct body b = {.s = s, .put = put, .out = out};
+  struct body b = {.s = s, .put = put, .out = out, .after = after};
   struct sql_buf columns = {0}, query = {0};
-  b.compressed = s->conf->compression != COMPRESSION_NONE && s->server.unsummed;
+  b.compressed = s->compression != COMPRESSION_NONE && s->server.unsummed;
   ch_block_columns(s, &columns);
   insert_query(s, &query);
   int status = columns.failed || query.failed
@@ -181,12 +202,13 @@ int ch_block_read(const void *data, size_t len, struct ch_block *ret, struct mr_
   memset(ret, 0, sizeof *ret);
   if (len < HEAD || memcmp(p, magic, 8))
     return ch_fail(err, MR_FATAL, "", "the kept block is not one of the clickhouse sink's");
-  memcpy(&ret->rows, p + 8, 8);
-  memcpy(&flags, p + 16, 4);
-  memcpy(lengths, p + 36, 8);
+  memcpy(&ret->rows, p + ROWS_AT, 8);
+  memcpy(&ret->after, p + AFTER_AT, 8);
+  memcpy(&flags, p + FLAGS_AT, 4);
+  memcpy(lengths, p + LENGTHS_AT, 8);
   if ((size_t)lengths[0] + lengths[1] > len - HEAD)
     return ch_fail(err, MR_FATAL, "", "the kept block is cut off");
-  nonce_text(p + 20, ret->nonce);
+  nonce_text(p + NONCE_AT, ret->nonce);
   ret->compressed = flags & 1;
   ret->columns = strndup((const char *)p + HEAD, lengths[0]);
   ret->query = lengths[1] ? strndup((const char *)p + HEAD + lengths[0], lengths[1]) : NULL;

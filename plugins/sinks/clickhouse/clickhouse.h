@@ -22,7 +22,7 @@
 enum { MODE_APPEND, MODE_UPSERT };
 enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 enum { DELIVERY_AUTO, DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
-enum { COMPRESSION_NONE, COMPRESSION_LZ4, COMPRESSION_ZSTD };
+enum { COMPRESSION_AUTO, COMPRESSION_NONE, COMPRESSION_LZ4, COMPRESSION_ZSTD };
 enum { NULLS_REJECT, NULLS_DEFAULT };
 
 struct ch_conf {
@@ -81,6 +81,7 @@ struct ch_sink {
   char *base;   /* "https://host:port/path" */
   char *where;  /* " at HOST:PORT" */
   char *user, *password, *database;
+  int compression; /* never AUTO */
 
   CURLM *multi;
   CURL *curl;
@@ -103,6 +104,7 @@ struct ch_sink {
   struct ch_written *written;
   int n_written, cap_written;
   char sealed[2 * CH_NONCE + 1]; /* nonce of the block that was sealed last */
+  bool sent;                     /* it may have landed */
   uint64_t version;              /* of the last row, and the lane it is of */
   uint32_t version_lane;
   uint8_t *dead, *deleted;
@@ -142,6 +144,8 @@ struct ch_request {
   size_t len;
   int64_t timeout_ms;
   bool go_on;
+  bool once; /* libcurl sends again, without a word, what a connection lost that it had used before
+              */
 };
 int ch_http(struct ch_sink *s, const struct ch_request *r, struct ch_answer *ret,
             struct mr_error *err);
@@ -159,6 +163,9 @@ void ch_literal(struct sql_buf *out, const char *text);
 /* Asks for version and settings, once for a connection that works. */
 int ch_server_learn(struct ch_sink *s, struct mr_error *err);
 void ch_server_forget(struct ch_server *v);
+/* The number of the newest block of a MergeTree table; each part of each block has its own. Numbers
+ * of all partitions of a replicated table, which counts in each, are added up. */
+int ch_server_newest(struct ch_sink *s, uint64_t *ret, struct mr_error *err);
 /* What the table does with a block that comes twice. */
 int ch_server_window(struct ch_sink *s, struct mr_error *err);
 
@@ -186,6 +193,7 @@ int ch_evolve_add(struct ch_sink *s, struct mr_error *err);
 /* ---- block.c */
 struct ch_block { /* what a sealed block says */
   uint64_t rows;
+  uint64_t after; /* number of the table's newest block when it was sealed */
   bool compressed;
   char *columns; /* malloc'd: name and type of each, a line each */
   char nonce[2 * CH_NONCE + 1];
@@ -193,7 +201,8 @@ struct ch_block { /* what a sealed block says */
   const uint8_t *body; /* lend */
   size_t len;
 };
-int ch_block_write(struct ch_sink *s, mr_put_fn *put, void *out, struct mr_error *err);
+int ch_block_write(struct ch_sink *s, uint64_t after, mr_put_fn *put, void *out,
+                   struct mr_error *err);
 int ch_block_read(const void *data, size_t len, struct ch_block *ret, struct mr_error *err);
 void ch_block_done(struct ch_block *b);
 /* Appends name and type of each column that is written, as they are now. */

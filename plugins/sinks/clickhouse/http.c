@@ -78,6 +78,13 @@ static char *first(const char *a, char *take_b, char *take_c)
   return take_c;
 }
 
+/* The host of an URL, brackets and all: this machine? */
+static bool is_loopback(const char *host)
+{
+  return host &&
+         (!strcmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "[::1]"));
+}
+
 int ch_http_describe(struct ch_sink *s, struct mr_error *err)
 {
   CURLU *u = parse(s->conf->url);
@@ -93,6 +100,9 @@ int ch_http_describe(struct ch_sink *s, struct mr_error *err)
   sql_buf_fmt(&where, " at %s:%s", host ? host : "", at);
   sql_buf_text(&base);
   sql_buf_text(&where);
+  s->compression = s->conf->compression;
+  if (s->compression == COMPRESSION_AUTO)
+    s->compression = is_loopback(host) ? COMPRESSION_NONE : COMPRESSION_LZ4;
   s->base = (char *)base.p;
   s->where = (char *)where.p;
   s->user = first(s->conf->user, part(u, CURLUPART_USER, CURLU_URLDECODE), of_query(query, "user"));
@@ -206,6 +216,7 @@ static bool set_options(struct ch_sink *s, const struct ch_request *r, const cha
   curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)s->conf->connect_timeout_ms);
   curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)r->timeout_ms);
+  curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, (long)r->once);
   curl_easy_setopt(c, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(c, CURLOPT_ERRORBUFFER, s->curl_error);
   curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);

@@ -13,7 +13,7 @@
 static const char *const mode_choices[] = {"append", "upsert", NULL};
 static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 static const char *const delivery_choices[] = {"auto", "exactly_once", "at_least_once", NULL};
-static const char *const compression_choices[] = {"none", "lz4", "zstd", NULL};
+static const char *const compression_choices[] = {"auto", "none", "lz4", "zstd", NULL};
 static const char *const nulls_choices[] = {"reject", "default", NULL};
 
 static const struct mr_opt options[] = {
@@ -43,8 +43,10 @@ static const struct mr_opt options[] = {
         .doc = "add: new columns are added; full: types are widened too"),
     OPT(nulls, "nulls", MR_CHOICE, .choices = nulls_choices, .dflt = "reject",
         .doc = "A null in a column that takes none: reject the row, or write the type's default"),
-    OPT(compression, "compression", MR_CHOICE, .choices = compression_choices, .dflt = "lz4",
-        .doc = "Of the request's body, and of the block that is kept on disk"),
+    OPT(compression, "compression", MR_CHOICE, .choices = compression_choices, .dflt = "auto",
+        .doc =
+            "Of the request's body, and of the block that is kept on disk; auto: lz4, but none to "
+            "this machine"),
     OPT(connect_timeout_ms, "connect_timeout", MR_TIME_MS, .range = "1ms..1h", .dflt = "10s",
         .doc = "Deadline for a connection"),
     OPT(statement_timeout_ms, "statement_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "30s",

@@ -43,6 +43,15 @@ static int number(const char **at)
   return v;
 }
 
+/* As many digits as there are: block numbers are not negative and below 2^63. */
+static uint64_t block_number(const char *p)
+{
+  uint64_t v = 0;
+  for (; isdigit((unsigned char)*p) && v < UINT64_MAX / 10 - 9; p++)
+    v = 10 * v + (uint64_t)(*p - '0');
+  return v;
+}
+
 static void read_version(struct ch_server *v, char *text)
 {
   bool last;
@@ -186,6 +195,24 @@ static int windows(struct ch_sink *s, struct mr_error *err)
   int status = read_window(s, "replicated_deduplication_window", &t->window, err);
   if (status >= 0)
     status = read_window(s, "replicated_deduplication_window_seconds", &t->window_seconds, err);
+  return status;
+}
+
+int ch_server_newest(struct ch_sink *s, uint64_t *ret, struct mr_error *err)
+{
+  struct sql_buf sql = {0}, answer = {0};
+  sql_buf_fmt(
+      &sql, "SELECT %s FROM (SELECT max(max_block_number) AS n FROM system.parts WHERE database = ",
+      s->engine.replicated ? "sum(n)" : "max(n)");
+  ch_literal(&sql, s->table.schema ? s->table.schema : s->database);
+  sql_buf_str(&sql, " AND table = ");
+  ch_literal(&sql, s->table.table);
+  sql_buf_str(&sql, " GROUP BY partition_id)");
+  int status = ch_query(s, sql_buf_text(&sql), "SELECT from system.parts", &answer, err);
+  if (status >= 0)
+    *ret = block_number((const char *)answer.p);
+  sql_buf_done(&sql);
+  sql_buf_done(&answer);
   return status;
 }
 

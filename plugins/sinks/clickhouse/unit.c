@@ -244,6 +244,7 @@ int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, stru
 {
   struct ch_sink *s = self;
   struct sql_buf before = {0}, now = {0};
+  uint64_t after = 0;
   ch_block_columns(s, &before);
   int status = s->rows ? ch_target_compare(s, err) : MR_OK;
   ch_block_columns(s, &now);
@@ -253,7 +254,11 @@ int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, stru
   }
   sql_buf_done(&before);
   sql_buf_done(&now);
-  return status < 0 ? status : ch_block_write(s, put, out, err);
+  if (status >= 0 && s->rows && s->exactly_once)
+    status = ch_server_newest(s, &after, err);
+  if (status >= 0)
+    status = ch_block_write(s, after, put, out, err);
+  return status < 0 ? status : s->exactly_once ? MR_OK : MR_IDLE;
 }
 
 /* Old servers take bytes of another type for what they are not. */
@@ -284,6 +289,24 @@ static int violated(struct ch_sink *s, const struct ch_block *b, struct mr_error
   return mine && row > 0 && find_row(s, row - 1, err) ? MR_REJECT : MR_FATAL;
 }
 
+/* A block that may have landed is sent again only while the table surely knows its token: until
+ * half of the blocks that it remembers have come since. A part that is its own counts, too. */
+static int check_window(struct ch_sink *s, const struct ch_block *b, struct mr_error *err)
+{
+  bool fresh = !s->sent && !memcmp(s->sealed, b->nonce, sizeof s->sealed);
+  uint64_t newest = 0, most = (uint64_t)(s->engine.window - s->engine.window / 2);
+  if (!s->exactly_once || fresh)
+    return MR_OK;
+  int status = ch_server_newest(s, &newest, err);
+  if (status < 0 || newest <= b->after || newest - b->after <= most)
+    return status;
+  return ch_fail(err, MR_FENCED, "",
+                 "%llu blocks have come into %s%s since a block was sealed "
+                 "that may be among them; it remembers %lld",
+                 (unsigned long long)(newest - b->after), s->shown, s->where,
+                 (long long)s->engine.window);
+}
+
 /* The answer to an INSERT is empty; what else came is an error, or not from this server. */
 static int insert(struct ch_sink *s, const struct ch_block *b, const char *settings,
                   struct mr_error *err)
@@ -295,7 +318,9 @@ static int insert(struct ch_sink *s, const struct ch_block *b, const char *setti
                          .body = b->body,
                          .len = b->len,
                          .timeout_ms = s->conf->insert_timeout_ms,
-                         .go_on = true};
+                         .go_on = true,
+                         .once = true};
+  s->sent = true;
   int status = ch_http(s, &r, &a, err);
   if (status < 0)
     return status;
@@ -318,6 +343,8 @@ int ch_send(void *self, const char *token, const void *block, size_t len, struct
   status = ch_block_read(block, len, &b, err);
   if (status >= 0)
     status = check_columns(s, &b, err);
+  if (status >= 0 && b.rows)
+    status = check_window(s, &b, err);
   sql_buf_str(&settings, s->server.insert_settings);
   if (s->server.token)
     sql_buf_fmt(&settings, "&insert_deduplication_token=%s-%s", token, b.nonce);

@@ -54,6 +54,15 @@ def test_batches_of_a_unit_arrive_as_one_block(either, compression):
                             f" AND database = '{either.name}'") == "1"
 
 
+def test_nothing_is_compressed_for_a_server_on_this_machine(either):
+    make(either)
+    sizes = {}
+    for compression in ("auto", *COMPRESSIONS):
+        with either.sink(TRADES, compression=compression) as s:
+            sizes[compression] = len(s.insert(trades(5000)))
+    assert sizes["auto"] == sizes["none"] > max(sizes["lz4"], sizes["zstd"])
+
+
 def test_a_block_that_is_sent_again_is_dropped(db):
     make(db, end=WINDOW)
     with db.sink(TRADES) as s:

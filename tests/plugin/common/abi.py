@@ -397,7 +397,9 @@ class SinkUnderTest:
         def put(_, data, n):
             parts.append(c.string_at(data, n))
             return 0
-        self._call("seal", self.sink.seal, self.self, c.byref(unit or self.unit({})), PUT(put), None)
+        status = self._call("seal", self.sink.seal, self.self, c.byref(unit or self.unit({})),
+                            PUT(put), None)
+        self.to_keep = status == OK
         return b"".join(parts)
 
     def send(self, block, token="label"):
