@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|upsert|timescale|insert|
-memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round; ratios are to
-the floor of the same round."""
+memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
+ratios are to the floor of the same round."""
 
 import argparse
 import contextlib
