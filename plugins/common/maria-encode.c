@@ -2,6 +2,7 @@
 #include "common/maria-encode.h"
 #include <math.h>
 #include "common/sql-text.h"
+#include "common/unfit.h"
 
 #define DAY_FIRST INT64_C(-719162) /* 0001-01-01 */
 #define DAY_LAST INT64_C(2932896)  /* 9999-12-31 */
@@ -110,6 +111,16 @@ bool maria_field_plan(const struct ArrowSchema *from, const struct maria_type *t
     return false;
   *ret = f;
   return true;
+}
+
+void maria_field_unfit(const struct ArrowSchema *from, const struct maria_type *to,
+                       struct maria_field *ret)
+{
+  struct maria_field f = {.type = *to};
+  plan_one(mr_kind_of(from), &f);
+  if (mr_kind_of(from) != MR_K_UINT64 || to->kind != MARIA_INT)
+    f.op = MARIA_OP_UNFIT;
+  *ret = f;
 }
 
 void maria_field_bind(struct maria_field *f, const struct ArrowSchema *s,
@@ -387,6 +398,7 @@ static bool value(const struct maria_field *f, int64_t i, enum maria_form form, 
   case MARIA_OP_BYTES: return value_bytes(f, i, form, out, w);
   case MARIA_OP_HEX: return value_hex(f, i, form, out, w);
   case MARIA_OP_UUID: return quoted(f, i, form, value_uuid, out, w);
+  case MARIA_OP_UNFIT: return refuse(w, UNFIT_CODE, UNFIT_WHY);
   default: return value_made(f, i, form, out, w);
   }
 }

@@ -20,7 +20,8 @@ enum maria_op {
   MARIA_OP_HEX,   /* text, binary or uuid into binary */
   MARIA_OP_UUID,
   MARIA_OP_AS_TEXT, /* any value's canonical text */
-  MARIA_OP_AS_JSON
+  MARIA_OP_AS_JSON,
+  MARIA_OP_UNFIT /* every value is refused */
 };
 enum maria_form { MARIA_FORM_LOAD, MARIA_FORM_INSERT };
 
@@ -36,6 +37,9 @@ struct maria_field {
 /* Chooses how a source column is written into a target type. false: this pair has no exact way. */
 bool maria_field_plan(const struct ArrowSchema *from, const struct maria_type *to,
                       struct maria_field *ret);
+/* For a pair that has no way: nulls pass, every value is refused (but small ones of uint64). */
+void maria_field_unfit(const struct ArrowSchema *from, const struct maria_type *to,
+                       struct maria_field *ret);
 /* Points the field at a column of a lent array. */
 void maria_field_bind(struct maria_field *f, const struct ArrowSchema *s,
                       const struct ArrowArray *a);

@@ -6,6 +6,7 @@
 #include <math.h>
 #include "common/pg-numeric.h"
 #include "common/sql-text.h"
+#include "common/unfit.h"
 
 #define EPOCH_DAYS 10957 /* 1970-01-01 to 2000-01-01 */
 #define EPOCH_US INT64_C(946684800000000)
@@ -314,6 +315,7 @@ static bool put_other(struct pg_field *f, int64_t i, size_t rest, struct sql_buf
   case PG_OP_AS_TEXT:
   case PG_OP_AS_JSON: return put_as_text(f, i, rest, out, why);
   case PG_OP_ARRAY: return put_array(f, i, rest, out, why);
+  case PG_OP_UNFIT: return bad(why, UNFIT_CODE, UNFIT_WHY);
   default: return bad(why, "0A000", "the type has no binary form here");
   }
   if (ok)

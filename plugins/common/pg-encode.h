@@ -55,6 +55,7 @@ enum pg_op {
   PG_OP_AS_TEXT, /* any value's canonical text into a text type */
   PG_OP_AS_JSON, /* a nested value as JSON */
   PG_OP_ARRAY,
+  PG_OP_UNFIT,    /* every value is refused */
   PG_OP_TEXT_ONLY /* only the server can read it: COPY in text form */
 };
 
@@ -84,6 +85,8 @@ struct pg_type {
 /* Chooses the encoder of a source column for a target type. false: this pair has none (or no
  * memory); ret is then empty. */
 bool pg_field_plan(const struct ArrowSchema *from, const struct pg_type *to, struct pg_field *ret);
+/* A field for a pair that has none: nulls pass, every value is a bad one. */
+void pg_field_unfit(const struct ArrowSchema *from, const struct pg_type *to, struct pg_field *ret);
 void pg_field_done(struct pg_field *f);
 /* Points the field at a column of a lent array. */
 void pg_field_bind(struct pg_field *f, const struct ArrowSchema *s, const struct ArrowArray *a);

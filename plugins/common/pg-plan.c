@@ -170,6 +170,13 @@ bool pg_field_plan(const struct ArrowSchema *from, const struct pg_type *to, str
   return true;
 }
 
+void pg_field_unfit(const struct ArrowSchema *from, const struct pg_type *to, struct pg_field *ret)
+{
+  struct pg_field f = {.op = PG_OP_UNFIT, .oid = to->oid, .typmod = -1, .not_null = to->not_null};
+  f.v.kind = mr_kind_of(from);
+  *ret = f;
+}
+
 void pg_field_done(struct pg_field *f)
 {
   if (f->item)

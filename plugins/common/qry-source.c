@@ -20,8 +20,18 @@ int qry_validate(const struct qry_conf *c, struct mr_error *err)
 
 /* ---- columns */
 
+static void forget_columns(struct qry_source *s)
+{
+  for (int64_t i = 0; s->column && i < s->columns.n_children; i++)
+    mr_column_done(&s->column[i]);
+  free(s->column);
+  s->column = NULL;
+  mr_schema_release(&s->columns);
+}
+
 static bool set_columns(struct qry_source *s, const struct ArrowSchema *columns)
 {
+  forget_columns(s);
   bool ok = mr_schema_copy(columns, &s->columns);
   if (ok)
     s->column = calloc((size_t)(columns->n_children ? columns->n_children : 1), sizeof *s->column);
@@ -56,11 +66,7 @@ int qry_source_init(struct qry_source *s, const struct mr_open *o, const struct 
 
 void qry_source_done(struct qry_source *s)
 {
-  for (int64_t i = 0; s->column && i < s->columns.n_children; i++)
-    mr_column_done(&s->column[i]);
-  free(s->column);
-  s->column = NULL;
-  mr_schema_release(&s->columns);
+  forget_columns(s);
   src_system_done(&s->system);
 }
 
@@ -86,15 +92,30 @@ static int check_twice(const struct ArrowSchema *s, struct mr_error *err)
   return MR_OK;
 }
 
+static bool same_columns(const struct ArrowSchema *a, const struct ArrowSchema *b)
+{
+  bool same = a->n_children == b->n_children && !strcmp(a->format, b->format) &&
+              mr_schema_is_json(a) == mr_schema_is_json(b);
+  for (int64_t i = 0; same && i < a->n_children; i++)
+    same = !strcmp(a->children[i]->name, b->children[i]->name) &&
+           same_columns(a->children[i], b->children[i]);
+  return same;
+}
+
+/* What the query gives now, unless the file declares it. The table may have been altered since the
+ * last look: then the new columns hold from the next row on. */
 static int learn_columns(struct qry_source *s, struct mr_error *err)
 {
   struct ArrowSchema found = {0};
-  if (s->columns.release)
+  if (s->conf->columns)
     return MR_OK;
   int rc = s->backend->describe(s->self, &found, err);
   if (rc >= 0)
     rc = check_twice(&found, err);
-  if (rc >= 0 && !set_columns(s, &found))
+  bool known = s->columns.release != NULL;
+  bool same = known && rc >= 0 && same_columns(&s->columns, &found);
+  s->changed |= known && rc >= 0 && !same;
+  if (rc >= 0 && !same && !set_columns(s, &found))
     rc = src_no_memory(err);
   mr_schema_release(&found);
   return rc;
@@ -138,6 +159,7 @@ int qry_source_start(struct qry_source *s, struct mr_error *err)
   int rc = s->backend->connect(s->self, err);
   if (rc >= 0)
     rc = learn_columns(s, err);
+  s->backend->end(s->self);
   if (rc >= 0 && !s->named)
     rc = name_lane(s, err);
   return rc < 0 ? rc : MR_OK;
@@ -174,9 +196,16 @@ static int run(struct qry_source *s, struct mr_error *err)
 {
   int rc = s->backend->connect(s->self, err);
   if (rc >= 0)
+    rc = learn_columns(s, err);
+  if (rc >= 0 && s->changed)
+    rc = MR_SCHEMA;
+  if (rc == MR_OK)
     rc = s->backend->begin(s->self, &s->at, err);
-  if (rc < 0)
+  if (rc != MR_OK) {
+    s->backend->end(s->self);
+    s->changed &= rc != MR_SCHEMA;
     return rc;
+  }
   s->running = true;
   s->skip = s->at.kind == QRY_ROWS ? s->at.number : 0;
   s->tied = s->at.kind >= QRY_NUMBER ? s->at.ties : 0;
@@ -377,7 +406,7 @@ int qry_source_read(struct qry_source *s, int64_t max_rows, int64_t max_bytes, i
     return MR_IDLE;
   if (!s->running) {
     int rc = run(s, err);
-    if (rc < 0)
+    if (rc != MR_OK)
       return rc;
   }
   return read_batch(s, max_rows, max_bytes > 0 ? max_bytes : 1, give, err);

@@ -41,7 +41,7 @@ struct qry_backend { /* statuses as in plugin.h; self: the plugin's instance */
   /* Connects when that is necessary and finds out what the query gives. May be called again. */
   int (*connect)(void *self, struct mr_error *err);
   /* After connect: a rows schema of the result's columns; not called when the columns are declared.
-   */
+   * A begin that follows finds the same columns, or says MR_RETRY; end() comes in any case. */
   int (*describe)(void *self, struct ArrowSchema *give, struct mr_error *err);
   /* Runs the query for rows from `from` on: of QRY_ROWS all of them, of QRY_NUMBER and QRY_TEXT
    * those with that value or a larger one, in the order of the growing column; of QRY_START all
@@ -73,6 +73,7 @@ struct qry_source {
   bool named;
   struct qry_mark at;     /* before the next row */
   struct mr_position cut; /* len 0: none */
+  bool changed;           /* schema() has a new answer, which read has to say */
   bool running, pending;  /* a query runs; its current row was not given yet */
   int64_t skip,
       tied; /* rows of the running query to leave out: so many, so many of the same value */

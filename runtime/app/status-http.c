@@ -24,10 +24,10 @@ struct answer {
   GString *text;
 };
 
-static const char *const states[] = {"new", "waiting", "running", "done", "failed"};
+static const char *const states[] = {"new", "waiting", "running", "done", "failed", "paused"};
 static const char *state_name(int s)
 {
-  return s >= 0 && s < 5 ? states[s] : "unknown";
+  return s >= 0 && s < (int)G_N_ELEMENTS(states) ? states[s] : "unknown";
 }
 static const char *kind_name(enum mr_stage_kind k)
 {
@@ -37,7 +37,7 @@ static const char *kind_name(enum mr_stage_kind k)
 /* The worst state of all stages; *ret the stage that is in it. */
 static int overall(const struct mr_stage_stats *s, size_t n, const struct mr_stage_stats **ret)
 {
-  static const int badness[] = {2, 3, 1, 0, 4}; /* by state */
+  static const int badness[] = {2, 3, 1, 0, 5, 4}; /* by state */
   *ret = NULL;
   for (size_t i = 0; i < n; i++)
     if (!*ret || badness[s[i].status] > badness[(*ret)->status])

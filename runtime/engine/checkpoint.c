@@ -62,11 +62,14 @@ int64_t mr_checkpoint_rows(const struct mr_pipeline *p)
 
 struct lowest {
   bool all, any;
+  bool live; /* paused sinks are left out */
   struct mr_position at;
 };
 static void each_lowest(void *out, struct mr_stage *sink, struct mr_sink_lane *sl)
 {
   struct lowest *l = out;
+  if (l->live && sink->snk.paused)
+    return;
   if (!sl || !sl->has_row) {
     l->all = false;
     return;
@@ -86,4 +89,15 @@ bool mr_checkpoint_done(struct mr_pipeline *p, struct mr_lane *l, struct mr_posi
     return false;
   *ret = lo.at;
   return true;
+}
+
+bool mr_checkpoint_live(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret)
+{
+  struct lowest lo = {.all = true, .live = true};
+  pthread_mutex_lock(&p->lock);
+  mr_lanes_each(p, l, each_lowest, &lo);
+  pthread_mutex_unlock(&p->lock);
+  if (lo.all)
+    *ret = lo.any ? lo.at : l->read;
+  return lo.all;
 }

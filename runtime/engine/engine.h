@@ -110,10 +110,19 @@ struct mr_sink_state {
   int lost;                    /* times that the unit was lost on its way to the target */
   int64_t whole;               /* rows of the unit that could not be written whole */
   _Atomic int64_t limit;       /* rows after which units end since then; 0: no limit */
+  bool paused; /* its table cannot go on, the others do: what comes is dropped until the end of the
+                * run. Written under mr_pipeline.lock */
   bool lettered; /* letters were written for rows since the last commit: it must be marked */
 };
 
-enum mr_stage_status { MR_ST_NEW = 0, MR_ST_WAITING, MR_ST_RUNNING, MR_ST_DONE, MR_ST_FAILED };
+enum mr_stage_status {
+  MR_ST_NEW = 0,
+  MR_ST_WAITING,
+  MR_ST_RUNNING,
+  MR_ST_DONE,
+  MR_ST_FAILED,
+  MR_ST_PAUSED
+};
 
 struct mr_stage {
   struct mr_pipeline *p;
@@ -249,7 +258,9 @@ void mr_sink_run(void *stage);
 void mr_sink_adrift(struct mr_stage *s);
 
 /* ---- pipeline.c */
-/* Records the first failure and aborts the run. */
+/* Records the first failure and aborts the run; MR_BADCONF of a sink that has run while others do
+ * (its table has become another one) pauses that sink alone: its positions stay, and the run ends
+ * with this failure. */
 void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
                       const struct mr_error *err);
 void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...)
@@ -264,6 +275,8 @@ void mr_checkpoint_again(struct mr_pipeline *p); /* everything not durable is re
 int64_t mr_checkpoint_rows(const struct mr_pipeline *p);
 /* Lowest stored position of the lane over all sinks; false: one has none yet. */
 bool mr_checkpoint_done(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret);
+/* The same, over those that are not paused; of none: where its source stands. Source's thread. */
+bool mr_checkpoint_live(struct mr_pipeline *p, struct mr_lane *l, struct mr_position *ret);
 
 void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_stage_spec *spec,
                    size_t index, uint32_t instance, uint32_t instances);

@@ -533,7 +533,7 @@ int mr_lanes_end(struct mr_stage *s, uint32_t lane, bool lost, int64_t wait_ms)
     uint32_t seen = mr_event_seen(&s->event);
     int64_t now = mr_now_us(p->os);
     mr_source_serve(s);
-    if ((mr_checkpoint_done(p, l, &done) && mr_position_cmp(&done, &l->read) >= 0) || now >= until)
+    if ((mr_checkpoint_live(p, l, &done) && mr_position_cmp(&done, &l->read) >= 0) || now >= until)
       break;
     /* what is in flight is void: it will not become durable here */
     if (atomic_load_explicit(&p->attempt, memory_order_acquire) != s->attempt)

@@ -385,10 +385,25 @@ void mr_pipeline_stop(struct mr_pipeline *p)
   set_stop(p, mr_stopping(p) == MR_RUN ? MR_DRAIN : MR_ABORT);
 }
 
+/* Under the lock. Is there a sink besides this one that goes on? */
+static bool others_go_on(const struct mr_pipeline *p, const struct mr_stage *sink)
+{
+  for (guint i = 0; i < p->stages->len; i++) {
+    const struct mr_stage *s = p->stages->pdata[i];
+    if (s->spec->kind == MR_STAGE_SINK && s->spec != sink->spec && !s->snk.paused)
+      return true;
+  }
+  return false;
+}
+
 void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
                       const struct mr_error *err)
 {
   pthread_mutex_lock(&p->lock);
+  bool pauses = s && s->spec->kind == MR_STAGE_SINK && status == MR_BADCONF && s->started &&
+                !s->snk.paused && others_go_on(p, s);
+  if (pauses)
+    s->snk.paused = true;
   if (!p->failed_text) {
     p->failed_status = status;
     p->failed_unreachable = err->unreachable;
@@ -397,6 +412,12 @@ void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
                        : g_strdup(err->msg);
   }
   pthread_mutex_unlock(&p->lock);
+  if (pauses) {
+    mr_stage_status(s, MR_ST_PAUSED, "%s", err->msg);
+    mr_pipeline_log(p, s, MR_WARN, "paused, the other sinks go on: %s%s%s", err->option,
+                    *err->option ? ": " : "", err->msg);
+    return;
+  }
   if (s)
     atomic_store_explicit(&s->status, MR_ST_FAILED, memory_order_relaxed);
   set_stop(p, MR_ABORT);

@@ -286,7 +286,7 @@ static bool on_attempt(struct mr_stage *s, struct mr_message *m)
       sl->at = m->lanes[i].position;
   }
   pthread_mutex_unlock(&s->p->lock);
-  s->snk.adrift = false;
+  s->snk.adrift = s->snk.paused;
   mr_message_unref(m);
   return true;
 }
@@ -295,6 +295,10 @@ static bool on_attempt(struct mr_stage *s, struct mr_message *m)
 static bool on_shape(struct mr_stage *s, struct mr_message *m)
 {
   struct mr_error err = MR_ERROR_INIT;
+  if (s->snk.paused) {
+    mr_message_unref(m);
+    return true;
+  }
   if (s->in && mr_schema_equal(&s->in->schema, &m->shape->schema, NULL)) {
     mr_message_unref(m); /* the second of inputs that agree */
     return true;
@@ -359,6 +363,17 @@ static bool handle(struct mr_stage *s, struct mr_message *m)
   }
 }
 
+/* Nothing more of this run goes to the sink: what it has is dropped, its positions stay. Messages
+ * are still taken, so that the others get theirs. */
+static bool set_aside(struct mr_stage *s)
+{
+  mr_unit_clear(s, false);
+  s->snk.adrift = true;
+  atomic_store_explicit(&s->snk.limit, 0, memory_order_relaxed);
+  mr_pipeline_wake(s->p);
+  return true;
+}
+
 void mr_sink_run(void *stage)
 {
   struct mr_stage *s = stage;
@@ -369,14 +384,16 @@ void mr_sink_run(void *stage)
     if (!mr_lanes_serve(s))
       break;
     struct mr_message *m = mr_stage_next(s);
+    bool paused = s->snk.paused;
     if (m)
-      go = handle(s, m);
+      go = handle(s, m) || (!paused && s->snk.paused && set_aside(s));
     else
       mr_stage_wait(s, seen, 500000);
   }
   if (s->opened)
     mr_unit_clear(s, false);
-  mr_stage_status(s, MR_ST_DONE, "%s", "");
+  if (!s->snk.paused)
+    mr_stage_status(s, MR_ST_DONE, "%s", "");
   atomic_fetch_sub_explicit(&p->sinks_left, 1, memory_order_release);
   p->os->wake(p->os, &p->done);
 }

@@ -85,7 +85,7 @@ static bool seek_all(struct mr_stage *s)
   for (guint i = 0; i < s->src.lanes->len; i++) {
     struct mr_lane *l = s->src.lanes->pdata[i];
     struct mr_position at;
-    if (!l->has_first || l->gone || !mr_checkpoint_done(s->p, l, &at))
+    if (!l->has_first || l->gone || !mr_checkpoint_live(s->p, l, &at))
       continue;
     int st = vt(s)->seek ? vt(s)->seek(s->self, l->id, &at, &err)
                          : mr_fail(&err, MR_FATAL, "the source cannot read again");
@@ -353,7 +353,7 @@ static bool all_durable(struct mr_stage *s)
     struct mr_position done;
     if (!l->has_first || l->gone)
       continue;
-    if (!mr_checkpoint_done(s->p, l, &done) || mr_position_cmp(&done, &l->read) < 0)
+    if (!mr_checkpoint_live(s->p, l, &done) || mr_position_cmp(&done, &l->read) < 0)
       return false;
   }
   return true;

@@ -46,7 +46,8 @@ static bool bury(struct mr_stage *s, guint kept, int64_t row, const struct mr_er
   struct mr_kept *k = kept_at(s, kept);
   if (!mark_dead(k, row))
     return false;
-  add_letter(s, mr_letter_new(s, &k->m->batch, row, err->code, err->msg, NULL));
+  const char *column = *err->option ? err->option : NULL;
+  add_letter(s, mr_letter_new(s, &k->m->batch, row, err->code, err->msg, column));
   return true;
 }
 

@@ -362,9 +362,9 @@ class StarRocks:
                     "status": "OK", "label": label}
 
     # ---- DDL
-    def alter_add(self, table, columns):
-        """The job of an ALTER TABLE ADD COLUMN: done once nothing older is open and time passed."""
-        job = {"table": table, "columns": columns, "due": time.monotonic() + self.alter_delay,
+    def alter(self, table, changes):
+        """The job of an ALTER TABLE: done once nothing older is open and time passed."""
+        job = {"table": table, "changes": changes, "due": time.monotonic() + self.alter_delay,
                "state": "PENDING", "time": next(self.ids)}
         with self.lock:
             if any(j["table"] == table and j["state"] not in ("FINISHED", "CANCELLED")
@@ -385,8 +385,8 @@ class StarRocks:
                 if open_txn:
                     last["state"] = "WAITING_TXN"
                 elif time.monotonic() >= last["due"]:
-                    for c in last["columns"]:
-                        self.tables[table].add_column(c)
+                    for word, column in last["changes"]:
+                        self.tables[table].change(word, column)
                     last["state"] = "FINISHED"
             return last
 

@@ -164,7 +164,7 @@ class Statement:
                               (r"SHOW CREATE TABLE (\S+)$", self._show_create),
                               (r"SHOW ALTER TABLE COLUMN FROM (\S+)(.*)$", self._show_alter),
                               (r"CREATE TABLE (IF NOT EXISTS )?(\S+)", self._create),
-                              (r"ALTER TABLE (\S+) ADD COLUMN (.*)$", self._alter),
+                              (r"ALTER TABLE (\S+) (.*)$", self._alter),
                               (r"(SET|USE) ", lambda _: None)):
             found = re.match(pattern, self.sql, re.I)
             if found:
@@ -213,13 +213,36 @@ class Statement:
 
     def _alter(self, found):
         name, table = self._table(found[1])
-        body = found[2].strip()
+        changes = [change for clause in split_outside(found[2]) for change in self._clause(clause)]
+        for word, c in changes:
+            self._check_change(table, word, c)
+        self.world.alter(name, changes)
+
+    @staticmethod
+    def _clause(text):
+        """ADD COLUMN (a INT, b INT), MODIFY COLUMN a BIGINT, DROP COLUMN a -> (word, column)."""
+        found = re.match(r"(ADD|MODIFY|DROP) COLUMN (.*)$", text, re.I)
+        if not found:
+            raise Refused(f"Getting syntax error near {text[:40]!r}")
+        word, body = found[1].upper(), found[2].strip()
+        if word == "DROP":
+            return [(word, Column(body.strip("`"), "INT"))]
         parts = split_outside(body[1:-1]) if body.startswith("(") else [body]
-        columns = [Table._column(p) for p in parts]
-        for c in columns:
-            if table.column(c.name):
-                raise Refused(f"Can not add column which already exists in base table: {c.name}")
-        self.world.alter_add(name, columns)
+        return [(word, Table._column(p)) for p in parts]
+
+    @staticmethod
+    def _check_change(table, word, column):
+        known = table.column(column.name)
+        if word == "ADD" and known:
+            raise Refused(f"Can not add column which already exists in base table: {column.name}")
+        if word != "ADD" and not known:
+            raise Refused(f"Column does not exists: {column.name}")
+        if word == "DROP" and column.name in table.key:
+            raise Refused(f"Can not drop key column: {column.name}")
+        if word == "MODIFY" and known.nullable and not column.nullable:
+            raise Refused(f"Can not change from nullable to non-nullable: {column.name}")
+        if word == "MODIFY" and not known.widens_to(column):
+            raise Refused(f"Can not change {known.kind} to {column.kind}")
 
     # ---- information_schema
     def _catalog(self, found):

@@ -39,6 +39,15 @@ class Column:
         self.base = found[1].upper()
         self.sizes = [int(n) for n in found[2].split(",")] if found[2] else []
 
+    def widens_to(self, other):
+        """Changes of type that every version since 3.0 makes; the same type is one of them."""
+        order = ["TINYINT", "SMALLINT", "INT", "BIGINT", "LARGEINT"]
+        if self.base in order and other.base in order:
+            return order.index(other.base) >= order.index(self.base)
+        if self.base == other.base == "VARCHAR":
+            return other.sizes[0] >= self.sizes[0]
+        return (self.base, other.base) == ("FLOAT", "DOUBLE") or self.kind == other.kind
+
     def value(self, given):
         """The value as it is stored; Refused when it has no place in the column."""
         if given is None:
@@ -177,12 +186,20 @@ class Table:
                 whole = {c.name: c.default for c in self.columns}
                 self.by_key[key] = {**whole, **row}
 
-    def add_column(self, column):
-        self.columns.append(column)
-        for row in self.stored:
-            row[column.name] = column.default
-        for row in self.by_key.values():
-            row[column.name] = column.default
+    def change(self, word, column):
+        """What a job of ALTER TABLE does: ADD, MODIFY or DROP one column."""
+        old = self.column(column.name)
+        if word == "MODIFY":
+            old.__init__(old.name, column.kind, column.nullable, old.default)
+            return
+        if word == "DROP":
+            self.columns.remove(old)
+        else:
+            self.columns.append(column)
+        for row in [*self.stored, *self.by_key.values()]:
+            row.pop(column.name, None)
+            if word == "ADD":
+                row[column.name] = column.default
 
     @classmethod
     def parse(cls, sql, current):

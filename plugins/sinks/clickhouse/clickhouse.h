@@ -8,6 +8,7 @@
 #ifndef CLICKHOUSE_SINK_H
 #define CLICKHOUSE_SINK_H
 #include <curl/curl.h>
+#include "common/evolve.h"
 #include "common/sql-ident.h"
 #include "encode.h"
 #include "millrace/plugin.h"
@@ -20,7 +21,6 @@
 #define CH_NONCE 16 /* bytes that make a block's token unlike every other */
 
 enum { MODE_APPEND, MODE_UPSERT };
-enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 enum { DELIVERY_AUTO, DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
 enum { COMPRESSION_AUTO, COMPRESSION_NONE, COMPRESSION_LZ4, COMPRESSION_ZSTD };
 enum { NULLS_REJECT, NULLS_DEFAULT };
@@ -29,7 +29,7 @@ struct ch_conf {
   const char *url, *user, *password, *database, *tls_ca, *table, *version, *partition_by;
   int64_t connect_timeout_ms, statement_timeout_ms, insert_timeout_ms, window;
   int32_t mode, evolve, delivery, compression, nulls;
-  bool create;
+  bool create, drop_columns;
   struct mr_list key, order_by;
 };
 
@@ -39,7 +39,7 @@ struct ch_column {
   char *wire;         /* and as it is sent */
   struct ch_type type;
   bool computed; /* MATERIALIZED or ALIAS */
-  bool is_key;
+  bool is_key, has_default;
   int32_t source; /* index in the input, -1: nothing fills it */
 };
 
@@ -109,6 +109,7 @@ struct ch_sink {
   uint32_t version_lane;
   uint8_t *dead, *deleted;
   int64_t dead_cap, deleted_cap;
+  struct sql_buf words; /* what a row that is rejected is told */
 };
 
 struct ch_answer {
@@ -188,7 +189,9 @@ char *ch_quoted_name(const struct ch_sink *s, const struct sql_name *n);
 
 /* ---- evolve.c */
 int ch_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
-int ch_evolve_add(struct ch_sink *s, struct mr_error *err);
+/* The table as it is known, for evo_follow and evo_refuses_rows. */
+struct evo_table ch_evolve_table(struct ch_sink *s);
+bool ch_evolve_column(void *self, int i, struct evo_column *ret);
 
 /* ---- block.c */
 struct ch_block { /* what a sealed block says */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "encode.h"
+#include "common/unfit.h"
 
 /* ---------------------------------------------------------------- plans */
 
@@ -206,6 +207,17 @@ void ch_node_done(struct ch_node *n)
   memset(n, 0, sizeof *n);
 }
 
+bool ch_node_unfit(struct ch_node *n)
+{
+  const struct ch_type *type = n->type;
+  int64_t zero = n->zero;
+  ch_node_done(n);
+  n->type = type;
+  n->zero = zero;
+  n->op = CH_OP_UNFIT;
+  return type->kind != CH_TUPLE;
+}
+
 void ch_node_clear(struct ch_node *n)
 {
   for (int i = 0; i < n->n_child; i++)
@@ -340,6 +352,15 @@ static void put_zero_values(struct ch_node *n, int64_t count)
     ch_put_zeros(n, count);
 }
 
+static void refuse_values(struct ch_batch *b, struct ch_node *n, const struct mr_view *v,
+                          int64_t from, int64_t to, const struct ch_scope *scope)
+{
+  for (int64_t i = from; i < to; i++)
+    if (!mr_view_null(v, i))
+      ch_bad(b, scope, i, UNFIT_CODE, UNFIT_WHY);
+  put_zero_values(n, to - from);
+}
+
 /* A null struct: its parts have nothing to say. */
 static void put_empty(struct ch_node *n, int64_t count)
 {
@@ -380,6 +401,7 @@ void ch_node_put(struct ch_batch *b, struct ch_node *n, const struct mr_view *v,
   case CH_OP_MAP: put_elements(b, n, v, from, to, scope, put_parts); break;
   case CH_OP_TUPLE: put_tuple(b, n, v, from, to, scope); break;
   case CH_OP_NULLS: put_zero_values(n, to - from); break;
+  case CH_OP_UNFIT: refuse_values(b, n, v, from, to, scope); break;
   default: ch_put_values(b, n, v, from, to, scope);
   }
 }

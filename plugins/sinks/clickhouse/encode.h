@@ -26,7 +26,8 @@ enum ch_op {
   CH_OP_ARRAY,
   CH_OP_MAP,
   CH_OP_TUPLE,
-  CH_OP_NULLS /* a column of which no value was seen */
+  CH_OP_NULLS, /* a column of which no value was seen */
+  CH_OP_UNFIT  /* every value is refused */
 };
 
 struct ch_node {
@@ -68,6 +69,9 @@ struct ch_batch {
 /* Plans how values of s become a `type` (lend, as long as the node lives). false: they cannot, or
  * no memory; the node is releasable either way. */
 bool ch_node_plan(struct ch_node *n, const struct ArrowSchema *s, const struct ch_type *type);
+/* Makes of a node that could not be planned one that takes nulls and refuses every value. false: a
+ * Tuple. */
+bool ch_node_unfit(struct ch_node *n);
 void ch_node_done(struct ch_node *n);
 void ch_node_clear(struct ch_node *n); /* forgets the bytes, keeps the memory */
 void ch_node_mark(struct ch_node *n);

@@ -21,85 +21,126 @@ static int add_column(struct ch_sink *s, const struct ArrowSchema *c, struct mr_
   int status =
       ok ? alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
          : ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name", c->name);
-  if (status >= 0)
-    ch_log(s, MR_INFO, "added column %s to %s", c->name, s->shown);
   sql_buf_done(&change);
   return status;
 }
 
-int ch_evolve_add(struct ch_sink *s, struct mr_error *err)
+static int modify_column(struct ch_sink *s, const char *name, const char *type,
+                         struct mr_error *err)
 {
-  bool added = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c) || ch_column_find(s, c->name) >= 0)
-      continue;
-    int status = add_column(s, c, err);
-    if (status < 0)
-      return status;
-    added = true;
-  }
-  return added ? ch_target_columns(s, err) : MR_OK;
+  struct sql_buf change = {0};
+  sql_buf_str(&change, "MODIFY COLUMN ");
+  ch_ident(&change, name);
+  sql_buf_fmt(&change, " %s", type);
+  int status = alter(s, sql_buf_text(&change), "ALTER TABLE MODIFY COLUMN", err);
+  sql_buf_done(&change);
+  return status;
+}
+
+static int drop_column(struct ch_sink *s, const char *name, struct mr_error *err)
+{
+  struct sql_buf change = {0};
+  sql_buf_str(&change, "DROP COLUMN ");
+  ch_ident(&change, name);
+  int status = alter(s, sql_buf_text(&change), "ALTER TABLE DROP COLUMN", err);
+  sql_buf_done(&change);
+  return status;
+}
+
+/* ---------------------------------------------------------------- for evo_follow */
+
+/* A column that takes no nulls would get its type's default, 0 or '', in rows that leave it out. */
+static bool lacks_null(const struct ch_type *t)
+{
+  return !t->nullable && !t->low_cardinality && t->n_child == 0 && t->kind != CH_JSON;
+}
+
+bool ch_evolve_column(void *self, int i, struct evo_column *ret)
+{
+  struct ch_sink *s = self;
+  if (i >= s->n_columns)
+    return false;
+  const struct ch_column *c = &s->column[i];
+  const char *own[] = {s->engine.version_column, s->engine.deleted_column, CH_DELETED};
+  *ret = (struct evo_column){.name = c->name, .type = c->shown, .fixed = c->is_key || c->computed};
+  for (int k = 0; k < 3; k++)
+    ret->fixed |= own[k] && !strcmp(own[k], c->name);
+  ret->demands = lacks_null(&c->type) && !c->has_default;
+  return true;
 }
 
 /* The type that the pipeline would have the column be, as nullable as it is now. */
-static int widen_column(struct ch_sink *s, const struct ArrowSchema *from, struct ch_column *c,
-                        bool *ret_changed, struct mr_error *err)
+static bool wider(struct ch_sink *s, const struct ch_column *c, const struct ArrowSchema *to,
+                  struct sql_buf *ret_name)
 {
-  struct sql_buf name = {0}, change = {0};
   struct ch_type wanted = {0};
-  int status = MR_OK;
-  bool named = ch_type_ddl(from, c->type.nullable, s->server.modern, &name);
-  if (named && !c->is_key && !c->computed && ch_type_parse(sql_buf_text(&name), &wanted) &&
-      ch_type_widens(&c->type, &wanted)) {
-    sql_buf_str(&change, "MODIFY COLUMN ");
-    ch_ident(&change, c->name);
-    sql_buf_fmt(&change, " %s", sql_buf_text(&name));
-    status = alter(s, sql_buf_text(&change), "ALTER TABLE MODIFY COLUMN", err);
-    *ret_changed = true;
-    if (status >= 0)
-      ch_log(s, MR_INFO, "column %s of %s is now %s", c->name, s->shown, sql_buf_text(&name));
-  }
+  bool does = ch_type_ddl(to, c->type.nullable, s->server.modern, ret_name) &&
+              ch_type_parse(sql_buf_text(ret_name), &wanted) && ch_type_widens(&c->type, &wanted);
   ch_type_done(&wanted);
+  return does;
+}
+
+static bool widens(void *self, int i, const struct ArrowSchema *to)
+{
+  struct ch_sink *s = self;
+  struct sql_buf name = {0};
+  bool does = wider(s, &s->column[i], to, &name);
   sql_buf_done(&name);
-  sql_buf_done(&change);
+  return does;
+}
+
+static int change(void *self, enum evo_act act, int i, const struct ArrowSchema *to,
+                  struct mr_error *err)
+{
+  struct ch_sink *s = self;
+  struct sql_buf type = {0};
+  int status;
+  if (act == EVO_ADD)
+    return add_column(s, to, err);
+  if (act == EVO_DROP)
+    return drop_column(s, s->column[i].name, err);
+  if (act == EVO_WIDEN)
+    wider(s, &s->column[i], to, &type);
+  else
+    sql_buf_fmt(&type, "Nullable(%s)", s->column[i].shown);
+  status = modify_column(s, s->column[i].name, sql_buf_text(&type), err);
+  sql_buf_done(&type);
   return status;
 }
 
-static int widen(struct ch_sink *s, struct mr_error *err)
+static int look(void *self, struct mr_error *err)
 {
-  bool changed = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    int at = mr_schema_is_system(c) ? -1 : ch_column_find(s, c->name);
-    int status = at < 0 ? MR_OK : widen_column(s, c, &s->column[at], &changed, err);
-    if (status < 0)
-      return status;
-  }
-  return changed ? ch_target_columns(s, err) : MR_OK;
+  return ch_target_columns(self, err);
+}
+
+struct evo_table ch_evolve_table(struct ch_sink *s)
+{
+  return (struct evo_table){.host = s->host,
+                            .shown = s->shown,
+                            .policy = s->conf->evolve,
+                            .drop_columns = s->conf->drop_columns,
+                            .self = s,
+                            .column = ch_evolve_column,
+                            .widens = widens,
+                            .alter = change,
+                            .look = look};
 }
 
 int ch_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
 {
   struct ch_sink *s = self;
-  struct ArrowSchema copy;
+  struct evo_table t = ch_evolve_table(s);
   int status = ch_server_learn(s, err);
-  if (status < 0)
-    return status;
-  if (!mr_schema_copy(to, &copy)) {
-    mr_schema_release(&copy);
-    return ch_no_memory(err);
-  }
-  mr_schema_release(&s->in);
-  s->in = copy;
-  status = ch_target_columns(s, err);
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = ch_evolve_add(s, err);
-  if (status >= 0 && s->conf->evolve == EVOLVE_FULL)
-    status = widen(s, err);
-  s->lenient = s->conf->evolve == EVOLVE_NONE;
   if (status >= 0)
-    status = ch_target_plan(s, err);
+    status = ch_target_columns(s, err);
+  if (status >= 0)
+    status = evo_follow(&t, s->in.release ? &s->in : NULL, to, err);
+  if (status >= 0)
+    status = evo_input(&s->in, to, err);
+  if (status < 0)
+    return status == MR_REJECT ? MR_FATAL : status;
+  s->lenient = s->conf->evolve == EVOLVE_NONE;
+  status = ch_target_plan(s, err);
   s->learned = status >= 0;
   return status == MR_REJECT ? MR_FATAL : status;
 }

@@ -11,7 +11,6 @@
   }
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 static const char *const delivery_choices[] = {"auto", "exactly_once", "at_least_once", NULL};
 static const char *const compression_choices[] = {"auto", "none", "lz4", "zstd", NULL};
 static const char *const nulls_choices[] = {"reject", "default", NULL};
@@ -39,8 +38,7 @@ static const struct mr_opt options[] = {
     OPT(delivery, "delivery", MR_CHOICE, .choices = delivery_choices, .dflt = "auto",
         .doc =
             "exactly_once: refuse a table that cannot; auto: what the table can, with a warning"),
-    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
-        .doc = "add: new columns are added; full: types are widened too"),
+    EVO_OPTIONS(ch_conf),
     OPT(nulls, "nulls", MR_CHOICE, .choices = nulls_choices, .dflt = "reject",
         .doc = "A null in a column that takes none: reject the row, or write the type's default"),
     OPT(compression, "compression", MR_CHOICE, .choices = compression_choices, .dflt = "auto",
@@ -75,7 +73,8 @@ static int validate(const void *conf, struct mr_error *err)
     return ch_bad_option(err, "version", "only mode upsert has versions");
   if (!ch_url_ok(c->url))
     return ch_bad_option(err, "url", "not an http:// or https:// URL");
-  return check_names(c, err);
+  int status = evo_validate(c->evolve, c->drop_columns, err);
+  return status < 0 ? status : check_names(c, err);
 }
 
 static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err)
@@ -120,6 +119,7 @@ void ch_free(void *self)
     return;
   ch_abort(s, NULL, NULL);
   free(s->written);
+  sql_buf_done(&s->words);
   ch_http_close(s);
   ch_target_forget(s);
   ch_server_forget(&s->server);

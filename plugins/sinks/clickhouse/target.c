@@ -76,6 +76,7 @@ static int fill_column(struct ch_column *c, const char *name, const char *type, 
   sql_buf_text(&wire);
   c->wire = (char *)wire.p;
   c->computed = !strcmp(kind, "MATERIALIZED") || !strcmp(kind, "ALIAS");
+  c->has_default = *kind != 0;
   return c->name && c->shown && c->wire && !wire.failed ? MR_OK : ch_no_memory(err);
 }
 
@@ -274,16 +275,25 @@ static int link_columns(struct ch_sink *s, struct sql_buf *missing)
   return n;
 }
 
-static int cannot(struct ch_sink *s, const struct ch_column *c, const struct ArrowSchema *from,
-                  struct mr_error *err)
+/* The input's column has no way into the table's: its rows are refused, or the table is. */
+static int cannot(struct ch_sink *s, int column, struct mr_error *err)
 {
-  struct sql_buf made = {0};
-  ch_type_ddl(from, false, true, &made);
+  const struct ch_column *c = &s->column[column];
+  const struct ArrowSchema *from = s->in.children[c->source];
+  struct evo_table t = ch_evolve_table(s);
+  struct evo_column e;
+  struct sql_buf brings = {0};
+  ch_evolve_column(s, column, &e);
+  if (ch_node_unfit(&s->node[s->n_nodes]) && evo_refuses_rows(&t, &e, from, s->lenient)) {
+    s->node_column[s->n_nodes++] = column;
+    return MR_OK;
+  }
+  evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
   int status = ch_fail(err, MR_BADCONF, "53",
                        "column %s of %s has type %.120s and the pipeline brings %.120s: add a cast",
-                       c->name, s->shown, c->shown, sql_buf_text(&made));
-  sql_buf_done(&made);
+                       c->name, s->shown, c->shown, sql_buf_text(&brings));
+  sql_buf_done(&brings);
   return status;
 }
 
@@ -307,10 +317,8 @@ static int plan_column(struct ch_sink *s, int i, struct mr_error *err)
                    "column %s of %s has type %.200s, which cannot be written", c->name, s->shown,
                    c->shown);
   *err->option = 0;
-  if (!ch_node_plan(&s->node[s->n_nodes], from, &c->type)) {
-    ch_node_done(&s->node[s->n_nodes]);
-    return cannot(s, c, from, err);
-  }
+  if (!ch_node_plan(&s->node[s->n_nodes], from, &c->type))
+    return cannot(s, i, err);
   if (s->server.major < 20)
     ch_node_limit_days(&s->node[s->n_nodes]);
   s->node_column[s->n_nodes++] = i;
@@ -452,8 +460,9 @@ int ch_target_learn(struct ch_sink *s, struct mr_error *err)
   }
   if (status >= 0)
     status = settle_promise(s, err);
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = ch_evolve_add(s, err);
+  struct evo_table t = ch_evolve_table(s);
+  if (status >= 0)
+    status = evo_follow(&t, NULL, &s->in, err);
   if (status >= 0)
     status = ch_target_plan(s, err);
   if (status < 0)

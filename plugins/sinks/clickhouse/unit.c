@@ -58,6 +58,11 @@ struct refusals {
 static void on_bad(void *out, int64_t row, const char *code, const char *msg, const char *column)
 {
   struct refusals *r = out;
+  struct ch_sink *s = r->s;
+  int at = column && strcmp(code, "23502") ? ch_column_find(s, column) : -1;
+  if (at >= 0 && s->column[at].source >= 0)
+    msg = evo_message(&s->words, msg, s->column[at].shown,
+                      r->b->schema->children[s->column[at].source]);
   struct mr_reject reject = {.size = sizeof reject,
                              .lane = r->b->lane,
                              .batch = r->b,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New columns and wider types, between units: an ALTER TABLE ends a transaction on this server.
+/* Other columns, between units: the DDL. An ALTER TABLE ends a transaction on this server.
  * Every statement may come twice. */
 #include "mysql-sink.h"
 
@@ -30,31 +30,12 @@ static int add_column(struct my_sink *s, const struct ArrowSchema *c, struct mr_
                    : src_fail(err, MR_BADCONF, "", "column %s has a type without a name in MariaDB",
                               c->name);
   sql_buf_done(&change);
-  if (status < 0 && err->native == ER_DUP_FIELDNAME)
-    return MR_OK; /* another instance was first */
-  if (status >= 0)
-    maria_log(&s->conn, MR_INFO, "added column %s to %s", c->name, s->shown);
-  return status;
-}
-
-int my_evolve_add(struct my_sink *s, struct mr_error *err)
-{
-  bool added = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c) || my_column_find(s, c->name) >= 0)
-      continue;
-    int status = add_column(s, c, err);
-    if (status < 0)
-      return status;
-    added = true;
-  }
-  return added ? my_target_columns(s, err) : MR_OK;
+  return status < 0 && err->native == ER_DUP_FIELDNAME ? MR_OK : status; /* another was first */
 }
 
 /* A column is said anew as a whole: what it had besides its type goes with it. */
 static void modify_sql(struct my_sink *s, const struct my_column *column, const char *type,
-                       struct sql_buf *change)
+                       bool not_null, struct sql_buf *change)
 {
   bool mariadb = strstr(mysql_get_server_info(s->conn.db), "MariaDB") != NULL;
   sql_buf_str(change, "MODIFY COLUMN ");
@@ -62,7 +43,7 @@ static void modify_sql(struct my_sink *s, const struct my_column *column, const 
   sql_buf_fmt(change, " %s", type);
   if (column->collation && column->type.kind == MARIA_TEXT)
     sql_buf_fmt(change, " COLLATE %s", column->collation);
-  sql_buf_str(change, column->type.not_null ? " NOT NULL" : " NULL");
+  sql_buf_str(change, not_null ? " NOT NULL" : " NULL");
   if (column->preset && mariadb)
     sql_buf_fmt(change, " DEFAULT %s", column->preset); /* an expression, as the catalog has it */
   else if (column->preset) {
@@ -77,62 +58,105 @@ static void modify_sql(struct my_sink *s, const struct my_column *column, const 
   }
 }
 
-static int widen_column(struct my_sink *s, const struct ArrowSchema *c, struct my_column *column,
-                        bool *ret_changed, struct mr_error *err)
+static int modify_column(struct my_sink *s, const struct my_column *column, const char *type,
+                         bool not_null, struct mr_error *err)
 {
-  struct sql_buf type = {0}, change = {0};
-  struct maria_type to;
-  bool key = my_is_key(s, c->name);
-  int status = MR_OK;
-  if (maria_type_of(c, key, &to) && maria_type_widens(&column->type, &to) &&
-      maria_type_ddl(c, key, &type)) {
-    modify_sql(s, column, sql_buf_text(&type), &change);
-    status = alter(s, sql_buf_text(&change), "ALTER TABLE MODIFY COLUMN", err);
-    *ret_changed = true;
-    if (status >= 0)
-      maria_log(&s->conn, MR_INFO, "column %s of %s is now %s", column->name, s->shown,
-                sql_buf_text(&type));
-  }
-  sql_buf_done(&type);
+  struct sql_buf change = {0};
+  modify_sql(s, column, type, not_null, &change);
+  int status = alter(s, sql_buf_text(&change), "ALTER TABLE MODIFY COLUMN", err);
   sql_buf_done(&change);
   return status;
 }
 
-static int widen(struct my_sink *s, struct mr_error *err)
+static int widen_column(struct my_sink *s, const struct my_column *column,
+                        const struct ArrowSchema *to, struct mr_error *err)
 {
-  bool changed = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    int at = mr_schema_is_system(c) ? -1 : my_column_find(s, c->name);
-    int status = at < 0 ? MR_OK : widen_column(s, c, &s->column[at], &changed, err);
-    if (status < 0)
-      return status;
+  struct sql_buf type = {0};
+  maria_type_ddl(to, false, &type);
+  int status = modify_column(s, column, sql_buf_text(&type), column->type.not_null, err);
+  sql_buf_done(&type);
+  return status;
+}
+
+static int drop_column(struct my_sink *s, const char *name, struct mr_error *err)
+{
+  struct sql_buf change = {0};
+  sql_buf_str(&change, "DROP COLUMN ");
+  maria_ident(&change, name);
+  int status = alter(s, sql_buf_text(&change), "ALTER TABLE DROP COLUMN", err);
+  sql_buf_done(&change);
+  return status;
+}
+
+/* ---------------------------------------------------------------- for evo_follow */
+
+bool my_evolve_column(void *self, int i, struct evo_column *ret)
+{
+  struct my_sink *s = self;
+  if (i >= s->n_columns)
+    return false;
+  const struct my_column *c = &s->column[i];
+  *ret = (struct evo_column){.name = c->name,
+                             .type = c->shown,
+                             .fixed = my_is_key(s, c->name) || c->generated || c->counts,
+                             .demands = c->type.not_null && !c->has_default};
+  return true;
+}
+
+static bool widens(void *self, int i, const struct ArrowSchema *to)
+{
+  struct my_sink *s = self;
+  struct maria_type wide;
+  return maria_type_of(to, false, &wide) && maria_type_widens(&s->column[i].type, &wide);
+}
+
+static int change(void *self, enum evo_act act, int i, const struct ArrowSchema *to,
+                  struct mr_error *err)
+{
+  struct my_sink *s = self;
+  switch (act) {
+  case EVO_ADD: return add_column(s, to, err);
+  case EVO_WIDEN: return widen_column(s, &s->column[i], to, err);
+  case EVO_RELAX: return modify_column(s, &s->column[i], s->column[i].shown, false, err);
+  default: return drop_column(s, s->column[i].name, err);
   }
-  return changed ? my_target_columns(s, err) : MR_OK;
+}
+
+static int look(void *self, struct mr_error *err)
+{
+  return my_target_columns(self, err);
+}
+
+struct evo_table my_evolve_table(struct my_sink *s)
+{
+  return (struct evo_table){.host = s->host,
+                            .shown = s->shown,
+                            .policy = s->conf->evolve,
+                            .drop_columns = s->conf->drop_columns,
+                            .any_case = true,
+                            .self = s,
+                            .column = my_evolve_column,
+                            .widens = widens,
+                            .alter = change,
+                            .look = look};
 }
 
 int my_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
 {
   struct my_sink *s = self;
-  struct ArrowSchema copy;
+  struct evo_table t = my_evolve_table(s);
   int status = maria_connect(&s->conn, err);
+  if (status >= 0)
+    status = my_target_columns(s, err);
+  if (status >= 0)
+    status = evo_follow(&t, s->in.release ? &s->in : NULL, to, err);
+  if (status >= 0)
+    status = evo_input(&s->in, to, err);
   if (status < 0)
-    return status;
-  if (!mr_schema_copy(to, &copy)) {
-    mr_schema_release(&copy);
-    return src_no_memory(err);
-  }
-  mr_schema_release(&s->in);
-  s->in = copy;
-  status = my_target_columns(s, err);
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = my_evolve_add(s, err);
-  if (status >= 0 && s->conf->evolve == EVOLVE_FULL)
-    status = widen(s, err);
+    return status == MR_REJECT ? MR_FATAL : status;
   s->staged = false; /* the staging table has the old columns */
   s->lenient = s->conf->evolve == EVOLVE_NONE;
-  if (status >= 0)
-    status = my_target_plan(s, err);
+  status = my_target_plan(s, err);
   s->learned = status >= 0;
   return status == MR_REJECT ? MR_FATAL : status;
 }

@@ -9,6 +9,7 @@
  * A stretch is what one flush answers for: rows that were encoded or sent, and not yet accepted. */
 #ifndef MYSQL_SINK_H
 #define MYSQL_SINK_H
+#include "common/evolve.h"
 #include "common/maria-conn.h"
 #include "common/maria-encode.h"
 
@@ -16,7 +17,6 @@
 #define MY_STAGE_DELETED "_millrace_deleted"
 
 enum { MODE_APPEND, MODE_UPSERT };
-enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 enum { METHOD_AUTO, METHOD_LOAD, METHOD_INSERT };
 
 struct my_conf {
@@ -24,7 +24,7 @@ struct my_conf {
   const char *table;
   int64_t commit_timeout_ms, statement_bytes;
   int32_t mode, evolve, method;
-  bool create, create_offsets;
+  bool create, create_offsets, drop_columns;
   struct mr_list key;
 };
 
@@ -72,6 +72,7 @@ struct my_sink {
   bool has_delete;              /* one of them is a delete */
   const struct mr_batch *batch; /* that is being encoded */
   struct sql_buf rows;          /* encoded, not sent */
+  struct sql_buf words;         /* what a row that is rejected is told */
   int64_t n_rows;
   int64_t *row_of; /* the batch's row of each of them */
   int64_t cap_row_of;
@@ -104,8 +105,9 @@ int my_statement(struct my_sink *s, struct sql_buf *sql, const char *kind,
 
 /* ---- evolve.c */
 int my_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
-/* Adds the input's columns that the table has not. */
-int my_evolve_add(struct my_sink *s, struct mr_error *err);
+/* The table as it is known, for evo_follow and evo_refuses_rows. */
+struct evo_table my_evolve_table(struct my_sink *s);
+bool my_evolve_column(void *self, int i, struct evo_column *ret);
 
 /* ---- lanes.c */
 int my_lanes_prepare(struct my_sink *s, struct mr_error *err);

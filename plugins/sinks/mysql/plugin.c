@@ -9,7 +9,6 @@
 #define NAME_BYTES (4 * MARIA_NAME_MAX)
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 static const char *const method_choices[] = {"auto", "load", "insert", NULL};
 
 static const struct mr_opt options[] = {
@@ -22,8 +21,7 @@ static const struct mr_opt options[] = {
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
     OPT(create_offsets, "create_offsets", MR_BOOL, .dflt = "true",
         .doc = "Create the table millrace_offsets when it does not exist"),
-    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
-        .doc = "add: new columns are added; full: types are widened too"),
+    EVO_OPTIONS(my_conf),
     OPT(method, "method", MR_CHOICE, .choices = method_choices, .dflt = "auto",
         .doc =
             "How rows are written; auto: LOAD DATA LOCAL, or INSERT where the server forbids it"),
@@ -56,7 +54,8 @@ static int validate(const void *conf, struct mr_error *err)
   for (size_t i = 0; i < c->key.n; i++)
     if (!name_fits(key[i]))
       return src_badconf(err, "key", "a column name is empty or longer than 64 characters");
-  return maria_validate(&c->server, err);
+  int status = evo_validate(c->evolve, c->drop_columns, err);
+  return status < 0 ? status : maria_validate(&c->server, err);
 }
 
 /* Names longer than the server keeps are refused before it sees them. */
@@ -127,6 +126,7 @@ void my_free(void *self)
   maria_done(&s->conn);
   my_target_forget(s);
   sql_buf_done(&s->rows);
+  sql_buf_done(&s->words);
   sql_buf_done(&s->load_sql);
   mr_schema_release(&s->in);
   sql_name_done(&s->table);

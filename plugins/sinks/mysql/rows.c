@@ -232,6 +232,14 @@ static size_t most_bytes(const struct my_sink *s)
   return (size_t)most;
 }
 
+static int bad_value(struct my_sink *s, int64_t row, int field, const char *code, const char *msg)
+{
+  const struct my_column *c = &s->column[s->field_column[field]];
+  if (strcmp(code, "23502"))
+    msg = evo_message(&s->words, msg, c->shown, s->in.children[c->source]);
+  return my_bad_row(s, row, code, msg, c->name);
+}
+
 /* Row i behind those that are encoded; sends those first when both do not fit a statement. */
 static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *err)
 {
@@ -255,7 +263,7 @@ static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *
   }
   if (bad >= 0) {
     s->rows.len = before;
-    return my_bad_row(s, i, code, msg, s->column[s->field_column[bad]].name);
+    return bad_value(s, i, bad, code, msg);
   }
   s->has_delete |= deleted;
   return keep_row(s, i) ? MR_OK : src_no_memory(err);

@@ -282,15 +282,25 @@ static int link_columns(struct my_sink *s, struct sql_buf *missing)
   return n;
 }
 
-static int no_way(struct my_sink *s, const struct my_column *c, const struct ArrowSchema *from,
+/* The input's column has no way into the table's: its rows are refused, or the table is. */
+static int no_way(struct my_sink *s, int column, const struct maria_type *type,
                   struct mr_error *err)
 {
+  const struct ArrowSchema *from = s->in.children[s->column[column].source];
+  struct evo_table t = my_evolve_table(s);
+  struct evo_column e;
   struct sql_buf brings = {0};
-  maria_type_ddl(from, false, &brings);
+  my_evolve_column(s, column, &e);
+  if (evo_refuses_rows(&t, &e, from, s->lenient)) {
+    maria_field_unfit(from, type, &s->field[s->n_fields]);
+    s->field_column[s->n_fields++] = column;
+    return MR_OK;
+  }
+  evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
   int status = src_fail(err, MR_BADCONF, "42804",
-                        "column %s of %s has type %s and the pipeline brings %s: add a cast",
-                        c->name, s->shown, c->shown, sql_buf_text(&brings));
+                        "column %s of %s has type %s and the pipeline brings %.100s: add a cast",
+                        e.name, s->shown, e.type, sql_buf_text(&brings));
   sql_buf_done(&brings);
   return status;
 }
@@ -308,7 +318,7 @@ static int plan_field(struct my_sink *s, int column, struct mr_error *err)
   c->is_key = my_is_key(s, c->name);
   type.not_null |= c->is_key && s->conf->mode == MODE_UPSERT;
   if (!maria_field_plan(from, &type, &s->field[s->n_fields]))
-    return no_way(s, c, from, err);
+    return no_way(s, column, &type, err);
   s->field_column[s->n_fields++] = column;
   return MR_OK;
 }
@@ -436,8 +446,9 @@ int my_target_learn(struct my_sink *s, struct mr_error *err)
     if (status >= 0)
       status = my_target_columns(s, err);
   }
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = my_evolve_add(s, err);
+  struct evo_table t = my_evolve_table(s);
+  if (status >= 0)
+    status = evo_follow(&t, NULL, &s->in, err);
   if (status >= 0)
     status = my_target_plan(s, err);
   if (status < 0)

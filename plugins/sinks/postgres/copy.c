@@ -67,6 +67,9 @@ static int bad_row(void *ctx, int64_t row, int field, const char *code, const ch
   const struct pg_column *c = field < s->n_fields ? &s->column[s->field_column[field]] : NULL;
   if (c && !strcmp(code, "23502") && !pg_set_has(s, s->batch, field, row))
     msg = c->is_key ? "the row does not write its key" : "the row does not write a NOT NULL column";
+  else if (c && strcmp(code, "23502"))
+    msg = evo_message(&s->words, msg, c->shown ? c->shown : "another type",
+                      s->in.children[c->source]);
   return pg_bad_row(s, row, code, msg, c ? c->name : NULL);
 }
 

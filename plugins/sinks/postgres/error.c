@@ -112,6 +112,21 @@ static void column_of(const PGresult *res, const char *place, char *out, size_t 
     snprintf(out, size, "%.*s", (int)strcspn(at + 9, ":\n"), at + 9);
 }
 
+/* A value that the column's type has no place for: both types are named. */
+static int types_of(struct pg_sink *s, const char *column, const char *state, char *out,
+                    size_t size)
+{
+  int i = *column && state && is_class(state, "22") ? pg_column_find(s, column) : -1;
+  *out = 0;
+  if (i < 0 || s->column[i].source < 0 || !s->in.release)
+    return 0;
+  const struct pg_column *c = &s->column[i];
+  const char *text =
+      evo_message(&s->words, "", c->shown ? c->shown : "another type", s->in.children[c->source]);
+  int n = snprintf(out, size, "%s", text);
+  return n < (int)size ? n : (int)size - 1;
+}
+
 static int unclassified(struct pg_sink *s)
 {
   return ++s->unclassified <= UNCLASSIFIED_MAX ? MR_RETRY : MR_FATAL;
@@ -123,7 +138,7 @@ int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct 
   const char *primary = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
   const char *context = PQresultErrorField(res, PG_DIAG_CONTEXT);
   const char *line_text = copy_context(s, context);
-  char text[300], column[130], place[200];
+  char text[300], column[90], place[300];
   bool known = state && strlen(state) == 5 && strcmp(state, "00000");
   int status = known ? status_of(state) : unclassified(s);
   int64_t line = line_of(line_text), row = -1;
@@ -138,11 +153,14 @@ int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct 
         !known || !is_class(state, "08 23 28 3D 3F 42 53 57"));
   column_of(res, line_text, column, sizeof column);
   int n = snprintf(place, sizeof place, "%s%s", *column ? ", column " : "", column);
+  n += types_of(s, column, state, place + n, sizeof place - (size_t)n);
   if (row >= 0)
     snprintf(place + n, sizeof place - (size_t)n, ", row %lld", (long long)row);
   pg_fail(err, status, known ? state : "", "%s: %s (SQLSTATE %s%s)%s", what, text,
           known ? state : "not given", place, s->where);
   err->unit_lost = s->in_tx;
+  if (status == MR_REJECT)
+    snprintf(err->option, sizeof err->option, "%s", column);
   return status;
 }
 

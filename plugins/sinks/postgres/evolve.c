@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* New columns and wider types, between units. Every statement may come twice. */
+/* Other columns, between units: the DDL. Every statement may come twice. */
 #include "common/pg-type.h"
 #include "postgres.h"
 
@@ -31,82 +31,105 @@ static int add_column(struct pg_sink *s, const struct ArrowSchema *c, struct mr_
       pg_hyper_type(s, c, &change)
           ? alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
           : pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
-  if (status >= 0)
-    pg_log(s, MR_INFO, "added column %s to %s", c->name, s->shown);
   sql_buf_done(&change);
   return status;
 }
 
-int pg_evolve_add(struct pg_sink *s, struct mr_error *err)
+static int widen_column(struct pg_sink *s, const char *name, const struct ArrowSchema *to,
+                        struct mr_error *err)
 {
-  bool added = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c) || pg_column_find(s, c->name) >= 0)
-      continue;
-    int status = add_column(s, c, err);
-    if (status < 0)
-      return status;
-    added = true;
-  }
-  return added ? pg_target_columns(s, err) : MR_OK;
+  struct sql_buf change = {0};
+  sql_buf_str(&change, "ALTER COLUMN ");
+  sql_ident(&change, name);
+  sql_buf_str(&change, " TYPE ");
+  pg_hyper_type(s, to, &change);
+  int status = alter(s, sql_buf_text(&change), "ALTER TABLE ALTER COLUMN", err);
+  sql_buf_done(&change);
+  return status;
 }
 
-static int widen_column(struct pg_sink *s, const struct ArrowSchema *c, struct pg_column *column,
-                        bool *ret_changed, struct mr_error *err)
+static int lose_column(struct pg_sink *s, const char *name, bool drop, struct mr_error *err)
 {
-  struct sql_buf type = {0}, change = {0};
-  int status = MR_OK;
-  if (pg_type_ddl(c, &type) && column->shown &&
-      pg_type_widens(column->shown, sql_buf_text(&type))) {
-    sql_buf_str(&change, "ALTER COLUMN ");
-    sql_ident(&change, column->name);
-    sql_buf_fmt(&change, " TYPE %s", sql_buf_text(&type));
-    status = alter(s, sql_buf_text(&change), "ALTER TABLE ALTER COLUMN", err);
-    *ret_changed = true;
-    if (status >= 0)
-      pg_log(s, MR_INFO, "column %s of %s is now %s", column->name, s->shown, sql_buf_text(&type));
-  }
+  struct sql_buf change = {0};
+  sql_buf_str(&change, drop ? "DROP COLUMN " : "ALTER COLUMN ");
+  sql_ident(&change, name);
+  sql_buf_str(&change, drop ? "" : " DROP NOT NULL");
+  int status = alter(s, sql_buf_text(&change),
+                     drop ? "ALTER TABLE DROP COLUMN" : "ALTER TABLE ALTER COLUMN", err);
+  sql_buf_done(&change);
+  return status;
+}
+
+/* ---------------------------------------------------------------- for evo_follow */
+
+bool pg_evolve_column(void *self, int i, struct evo_column *ret)
+{
+  struct pg_sink *s = self;
+  if (i >= s->n_columns)
+    return false;
+  const struct pg_column *c = &s->column[i];
+  *ret = (struct evo_column){.name = c->name,
+                             .type = c->shown ? c->shown : "of another kind",
+                             .fixed = pg_is_key(s, c->name) || c->generated,
+                             .demands = c->type.not_null && !c->has_default};
+  return true;
+}
+
+static bool widens(void *self, int i, const struct ArrowSchema *to)
+{
+  struct pg_sink *s = self;
+  struct sql_buf type = {0};
+  bool does = pg_hyper_type(s, to, &type) && s->column[i].shown &&
+              pg_type_widens(s->column[i].shown, sql_buf_text(&type));
   sql_buf_done(&type);
-  sql_buf_done(&change);
-  return status;
+  return does;
 }
 
-static int widen(struct pg_sink *s, struct mr_error *err)
+static int change(void *self, enum evo_act act, int i, const struct ArrowSchema *to,
+                  struct mr_error *err)
 {
-  bool changed = false;
-  for (int64_t i = 0; i < s->in.n_children; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    int at = mr_schema_is_system(c) ? -1 : pg_column_find(s, c->name);
-    int status = at < 0 ? MR_OK : widen_column(s, c, &s->column[at], &changed, err);
-    if (status < 0)
-      return status;
+  struct pg_sink *s = self;
+  switch (act) {
+  case EVO_ADD: return add_column(s, to, err);
+  case EVO_WIDEN: return widen_column(s, s->column[i].name, to, err);
+  default: return lose_column(s, s->column[i].name, act == EVO_DROP, err);
   }
-  return changed ? pg_target_columns(s, err) : MR_OK;
+}
+
+static int look(void *self, struct mr_error *err)
+{
+  return pg_target_columns(self, err);
+}
+
+struct evo_table pg_evolve_table(struct pg_sink *s)
+{
+  return (struct evo_table){.host = s->host,
+                            .shown = s->shown,
+                            .policy = s->conf->evolve,
+                            .drop_columns = s->conf->drop_columns,
+                            .self = s,
+                            .column = pg_evolve_column,
+                            .widens = widens,
+                            .alter = change,
+                            .look = look};
 }
 
 int pg_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
 {
   struct pg_sink *s = self;
-  struct ArrowSchema copy;
+  struct evo_table t = pg_evolve_table(s);
   int status = pg_connect(s, err);
+  if (status >= 0)
+    status = pg_target_columns(s, err);
+  if (status >= 0)
+    status = evo_follow(&t, s->in.release ? &s->in : NULL, to, err);
+  if (status >= 0)
+    status = evo_input(&s->in, to, err);
   if (status < 0)
-    return status;
-  if (!mr_schema_copy(to, &copy)) {
-    mr_schema_release(&copy);
-    return pg_no_memory(err);
-  }
-  mr_schema_release(&s->in);
-  s->in = copy;
-  status = pg_target_columns(s, err);
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = pg_evolve_add(s, err);
-  if (status >= 0 && s->conf->evolve == EVOLVE_FULL)
-    status = widen(s, err);
+    return status == MR_REJECT ? MR_FATAL : status;
   s->staged = false; /* the staging table has the old columns */
   s->lenient = s->conf->evolve == EVOLVE_NONE;
-  if (status >= 0)
-    status = pg_target_plan(s, err);
+  status = pg_target_plan(s, err);
   s->learned = status >= 0;
   return status == MR_REJECT ? MR_FATAL : status;
 }

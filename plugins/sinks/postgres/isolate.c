@@ -58,7 +58,7 @@ static int search(struct pg_sink *s, const struct search *f, int64_t from, int64
       status = search(s, f, from, middle, err);
       return status < 0 ? status : search(s, f, middle, to, err);
     }
-    status = pg_bad_row(s, why.row, why.code, why.msg, NULL);
+    status = pg_bad_row(s, why.row, why.code, why.msg, *why.option ? why.option : NULL);
     if (status < 0)
       return pg_fail(err, status, "", "a rejected row");
   }

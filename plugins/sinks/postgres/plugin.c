@@ -9,7 +9,6 @@
   }
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 static const char *const method_choices[] = {"auto", "copy", "insert", NULL};
 
 static const struct mr_opt connection_options[] = {
@@ -56,8 +55,7 @@ static const struct mr_opt options[] = {
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
     OPT(create_offsets, "create_offsets", MR_BOOL, .dflt = "true",
         .doc = "Create the table millrace_offsets when it does not exist"),
-    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
-        .doc = "add: new columns are added; full: types are widened too"),
+    EVO_OPTIONS(pg_conf),
     OPT(columns, "columns", MR_COLUMNS,
         .doc = "Column types of the target, for servers whose catalog cannot be read"),
     OPT(method, "method", MR_CHOICE, .choices = method_choices, .dflt = "auto",
@@ -100,7 +98,9 @@ static int validate(const void *conf, struct mr_error *err)
   for (size_t i = 0; i < c->key.n; i++)
     if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
       return bad_option(err, "key", "a column name is empty or longer than 63 bytes");
-  int status = pg_login_validate(&c->login, err);
+  int status = evo_validate(c->evolve, c->drop_columns, err);
+  if (status >= 0)
+    status = pg_login_validate(&c->login, err);
   return status < 0 ? status : pg_hyper_validate(c, err);
 }
 
@@ -174,6 +174,7 @@ void pg_free(void *self)
   free(s->masks);
   free(s->dead);
   sql_buf_done(&s->out);
+  sql_buf_done(&s->words);
   mr_schema_release(&s->in);
   sql_name_done(&s->table);
   sql_name_done(&s->offsets);

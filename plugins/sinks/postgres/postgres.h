@@ -10,6 +10,7 @@
 #ifndef POSTGRES_SINK_H
 #define POSTGRES_SINK_H
 #include <libpq-fe.h>
+#include "common/evolve.h"
 #include "common/pg-encode.h"
 #include "common/pg-login.h"
 #include "common/sql-ident.h"
@@ -24,7 +25,6 @@
 #define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
 enum { MODE_APPEND, MODE_UPSERT };
-enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
 
 struct pg_conf_connection {
@@ -40,7 +40,7 @@ struct pg_conf {
   const char *table;
   int64_t connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
   int32_t mode, evolve, method;
-  bool create, create_offsets, insert_waits;
+  bool create, create_offsets, insert_waits, drop_columns;
   struct mr_list key;
   const struct ArrowSchema *columns;
   struct pg_conf_connection connection;
@@ -112,7 +112,7 @@ struct pg_sink {
   bool dirty;       /* the staging table has rows of the stretch */
   bool has_delete;  /* one of them is a delete */
   int64_t sequence; /* of staged rows */
-  struct sql_buf out;
+  struct sql_buf out, words; /* words: what the row that is rejected is told */
   struct pg_sent *sent;
   int n_sent, cap_sent;
   int64_t lines;  /* of the COPY in progress */
@@ -197,13 +197,15 @@ int pg_target_columns(struct pg_sink *s, struct mr_error *err);
 bool pg_made_meanwhile(const struct mr_error *err);
 void pg_target_forget(struct pg_sink *s);
 int pg_column_find(const struct pg_sink *s, const char *name);
+bool pg_is_key(const struct pg_sink *s, const char *name);
 /* What the server can do, tried out: on servers that are not PostgreSQL itself. */
 int pg_probe(struct pg_sink *s, struct mr_error *err);
 
 /* ---- evolve.c */
 int pg_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
-/* Adds the input's columns that the table has not. */
-int pg_evolve_add(struct pg_sink *s, struct mr_error *err);
+/* The table as it is known, for evo_follow and evo_refuses_rows. */
+struct evo_table pg_evolve_table(struct pg_sink *s);
+bool pg_evolve_column(void *self, int i, struct evo_column *ret);
 
 /* ---- hypertable.c */
 /* The rules among the options; no I/O. */

@@ -49,7 +49,7 @@ static struct pg_column *add_column(struct pg_sink *s, const char *name)
   return c->name ? c : NULL;
 }
 
-static bool is_key(const struct pg_sink *s, const char *name)
+bool pg_is_key(const struct pg_sink *s, const char *name)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; i < s->conf->key.n; i++)
@@ -194,7 +194,7 @@ static bool column_ddl(struct pg_sink *s, const struct ArrowSchema *c, struct sq
   sql_buf_byte(sql, ' ');
   bool ok = pg_hyper_type(s, c, sql);
   const char *time = s->conf->hypertable.time;
-  if (is_key(s, c->name) || (time && !strcmp(time, c->name)))
+  if (pg_is_key(s, c->name) || (time && !strcmp(time, c->name)))
     sql_buf_str(sql, " NOT NULL");
   return ok;
 }
@@ -328,17 +328,42 @@ static int link_columns(struct pg_sink *s, struct sql_buf *missing)
   return n;
 }
 
+/* The input's column has no way into the table's: its rows are refused, or the table is. */
+static int no_way(struct pg_sink *s, int column, const struct pg_type *type, bool sign,
+                  struct mr_error *err)
+{
+  const struct pg_column *c = &s->column[column];
+  const struct ArrowSchema *from = s->in.children[c->source];
+  struct evo_table t = pg_evolve_table(s);
+  struct evo_column e;
+  struct sql_buf brings = {0};
+  pg_evolve_column(s, column, &e);
+  if (evo_refuses_rows(&t, &e, from, s->lenient)) {
+    pg_field_unfit(from, type, &s->field[s->n_fields]);
+    s->field_column[s->n_fields++] = column;
+    return MR_OK;
+  }
+  pg_field_done(&s->field[s->n_fields]);
+  evo_type_name(from, &brings);
+  snprintf(err->option, sizeof err->option, "table");
+  int status = pg_fail(err, MR_BADCONF, "42804",
+                       "column %s of %s has type %s and the pipeline brings %.100s: add a cast%s",
+                       c->name, s->shown, e.type, sql_buf_text(&brings),
+                       sign ? ", or make the column numeric(20,0)" : "");
+  sql_buf_done(&brings);
+  return status;
+}
+
 static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
 {
   struct pg_column *c = &s->column[column];
   const struct ArrowSchema *from = s->in.children[c->source];
-  struct sql_buf made = {0};
   if (c->generated) {
     snprintf(err->option, sizeof err->option, "table");
     return pg_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
                    c->name, s->shown);
   }
-  c->is_key = is_key(s, c->name);
+  c->is_key = pg_is_key(s, c->name);
   struct pg_type type = c->type;
   if (s->conf->mode == MODE_UPSERT)
     type.not_null = c->is_key || (type.not_null && s->op_source < 0 &&
@@ -346,19 +371,11 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
   /* values above the signed range would be found only when they come */
   bool unsigned_into_signed = mr_kind_of(from) == MR_K_UINT64 &&
                               (type.oid == PG_INT8 || type.oid == PG_INT4 || type.oid == PG_INT2);
-  if (!unsigned_into_signed && pg_field_plan(from, &type, &s->field[s->n_fields])) {
-    s->field_column[s->n_fields++] = column;
-    return MR_OK;
-  }
-  pg_type_ddl(from, &made);
-  snprintf(err->option, sizeof err->option, "table");
-  int status = pg_fail(err, MR_BADCONF, "42804",
-                       "column %s of %s has type %s and the pipeline brings %s: add a cast%s",
-                       c->name, s->shown, c->shown ? c->shown : "of another kind",
-                       unsigned_into_signed ? "uint64" : sql_buf_text(&made),
-                       unsigned_into_signed ? ", or make the column numeric(20,0)" : "");
-  sql_buf_done(&made);
-  return status;
+  bool fits = pg_field_plan(from, &type, &s->field[s->n_fields]);
+  if (!fits || (unsigned_into_signed && !s->lenient && s->conf->evolve == EVOLVE_NONE))
+    return no_way(s, column, &type, unsigned_into_signed, err);
+  s->field_column[s->n_fields++] = column;
+  return MR_OK;
 }
 
 static int plan_fields(struct pg_sink *s, struct mr_error *err)
@@ -440,12 +457,13 @@ int pg_target_learn(struct pg_sink *s, struct mr_error *err)
     if (status >= 0)
       status = pg_target_columns(s, err);
   }
+  struct evo_table t = pg_evolve_table(s);
   if (status >= 0)
     status = pg_hyper_available(s, err);
   if (status >= 0)
     status = pg_hyper_check(s, err);
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = pg_evolve_add(s, err);
+  if (status >= 0)
+    status = evo_follow(&t, NULL, &s->in, err);
   if (status >= 0)
     status = pg_target_plan(s, err);
   if (status >= 0)

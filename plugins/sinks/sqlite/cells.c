@@ -2,6 +2,7 @@
 /* Values as SQLite keeps them, and never as something else: what a column's affinity would change
  * is refused. */
 #include <math.h>
+#include "common/unfit.h"
 #include "sqlite.h"
 
 #define EXACT_DIGITS 15 /* decimal digits that every double keeps */
@@ -221,7 +222,10 @@ bool sq_cell_put(const struct sq_field *f, int64_t i, struct sql_buf *out, const
 {
   struct problem why = {0};
   bool ok = true;
-  if (!mr_view_null(&f->v, i))
+  bool null = mr_view_null(&f->v, i);
+  if (!null && f->unfit)
+    ok = bad(&why, UNFIT_CODE, UNFIT_WHY);
+  else if (!null)
     ok = put_value(f, i, out, &why);
   else if (f->not_null)
     ok = bad(&why, "23502", "null in a column that is NOT NULL");

@@ -8,7 +8,6 @@
   }
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const evolve_choices[] = {"none", "add", "full", NULL};
 
 static const struct mr_opt options[] = {
     OPT(path, "path", MR_TEXT, .flags = MR_REQUIRED, .doc = "The database file"),
@@ -18,8 +17,7 @@ static const struct mr_opt options[] = {
     OPT(key, "key", MR_TEXT, .flags = MR_MANY | MR_PARTITION,
         .doc = "Columns of the unique key, for mode upsert and create"),
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
-    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
-        .doc = "add, full: new columns are added"),
+    EVO_OPTIONS(sq_conf),
     OPT(busy_timeout_ms, "busy_timeout", MR_TIME_MS, .range = "0..1h", .dflt = "5s",
         .doc = "How long to wait for another writer of the file"),
     {0},
@@ -46,7 +44,7 @@ static int validate(const void *conf, struct mr_error *err)
     return bad_option(err, "table", "an SQLite file has only the schema main");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
     return bad_option(err, "key", "mode upsert needs the key columns");
-  return MR_OK;
+  return evo_validate(c->evolve, c->drop_columns, err);
 }
 
 static int fill(struct sq_sink *s, const struct mr_open *o, struct mr_error *err)
@@ -90,6 +88,7 @@ void sq_free(void *self)
   sq_table_forget(s);
   sqlite3_close_v2(s->db);
   sql_buf_done(&s->cells);
+  sql_buf_done(&s->words);
   free(s->row);
   mr_schema_release(&s->in);
   sql_name_done(&s->table);

@@ -10,6 +10,7 @@
 #ifndef SQLITE_SINK_H
 #define SQLITE_SINK_H
 #include <sqlite3.h>
+#include "common/evolve.h"
 #include "common/sql-ident.h"
 #include "common/sql-text.h"
 #include "millrace/plugin.h"
@@ -18,12 +19,11 @@
 #define SQ_NAME_MAX 1000 /* bytes of a name: far below SQLite's own bound */
 
 enum { MODE_APPEND, MODE_UPSERT };
-enum { EVOLVE_NONE, EVOLVE_ADD, EVOLVE_FULL };
 
 struct sq_conf {
   const char *path, *table;
   int32_t mode, evolve;
-  bool create;
+  bool create, drop_columns;
   int64_t busy_timeout_ms;
   struct mr_list key;
 };
@@ -40,7 +40,7 @@ struct sq_column {
 struct sq_field {
   int column;
   enum sq_affinity affinity;
-  bool not_null;
+  bool not_null, unfit;  /* unfit: every value is refused */
   struct mr_view v, set; /* set: which rows write it */
 };
 /* A converted row: its cells begin at `at` in sq_sink.cells; before them, in a partial upsert, a
@@ -78,7 +78,7 @@ struct sq_sink {
   struct sq_set set[SQ_SETS];
   int next_set;
 
-  struct sql_buf cells;
+  struct sql_buf cells, words; /* words: what a row that is rejected is told */
   struct sq_row *row;
   int64_t n_rows, cap_rows;
   bool careful; /* rows were refused at the last commit: try each batch when it is written */

@@ -233,25 +233,60 @@ static int create_table(struct sq_sink *s, struct mr_error *err)
   return status;
 }
 
-static int add_missing(struct sq_sink *s, struct mr_error *err)
+/* ---------------------------------------------------------------- for evo_follow */
+
+static bool evolve_column(void *self, int i, struct evo_column *ret)
 {
-  bool added = false;
+  struct sq_sink *s = self;
+  if (i >= s->n_columns)
+    return false;
+  const struct sq_column *c = &s->column[i];
+  *ret = (struct evo_column){.name = c->name,
+                             .type = *c->declared ? c->declared : "any",
+                             .fixed = is_key(s, c->name) || c->generated};
+  return true; /* demands: NOT NULL cannot be taken from a column */
+}
+
+/* SQLite changes no type of a column: integers are as wide as they get, others are refused. */
+static bool widens(void *self, int i, const struct ArrowSchema *to)
+{
+  return false;
+}
+
+static int change(void *self, enum evo_act act, int i, const struct ArrowSchema *to,
+                  struct mr_error *err)
+{
+  struct sq_sink *s = self;
+  struct sql_buf sql = {0};
   int status = MR_OK;
-  for (int64_t i = 0; i < s->in.n_children && status >= 0; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    struct sql_buf sql = {0};
-    if (mr_schema_is_system(c) || find(s, c->name) >= 0)
-      continue;
-    sql_buf_fmt(&sql, "ALTER TABLE %s ADD COLUMN ", s->target);
-    status = column_ddl(c, &sql, err);
-    if (status >= 0)
-      status = sq_exec(s, sql_buf_text(&sql), "ALTER TABLE ADD COLUMN", err);
-    if (status >= 0)
-      sq_log(s, MR_INFO, "added column %s to %s", c->name, s->conf->table);
-    sql_buf_done(&sql);
-    added = true;
-  }
-  return added && status >= 0 ? sq_table_columns(s, err) : status;
+  sql_buf_fmt(&sql, "ALTER TABLE %s %s COLUMN ", s->target, act == EVO_ADD ? "ADD" : "DROP");
+  if (act == EVO_ADD)
+    status = column_ddl(to, &sql, err);
+  else
+    sql_ident(&sql, s->column[i].name);
+  if (status >= 0)
+    status = sq_exec(s, sql_buf_text(&sql), "ALTER TABLE", err);
+  sql_buf_done(&sql);
+  return status;
+}
+
+static int look(void *self, struct mr_error *err)
+{
+  return sq_table_columns(self, err);
+}
+
+static struct evo_table evolve_table(struct sq_sink *s)
+{
+  return (struct evo_table){.host = s->host,
+                            .shown = s->conf->table,
+                            .policy = s->conf->evolve,
+                            .drop_columns = s->conf->drop_columns,
+                            .any_case = true,
+                            .self = s,
+                            .column = evolve_column,
+                            .widens = widens,
+                            .alter = change,
+                            .look = look};
 }
 
 /* ---------------------------------------------------------------- statements */
@@ -366,23 +401,44 @@ static int check_unfilled(struct sq_sink *s, struct mr_error *err)
   return status;
 }
 
+/* The input's column has no way into the table's: its rows are refused, or the table is. */
+static int no_way(struct sq_sink *s, int column, struct mr_error *err)
+{
+  const struct sq_column *c = &s->column[column];
+  const struct ArrowSchema *from = s->in.children[c->source];
+  struct evo_table t = evolve_table(s);
+  struct evo_column e;
+  struct sql_buf brings = {0};
+  evolve_column(s, column, &e);
+  if (evo_refuses_rows(&t, &e, from, s->lenient))
+    return MR_OK;
+  evo_type_name(from, &brings);
+  snprintf(err->option, sizeof err->option, "table");
+  int status = sq_fail(err, MR_BADCONF, "42804",
+                       "column %s of %s is declared %s, which would change what the pipeline brings"
+                       " (%.100s); add a cast or declare it TEXT",
+                       c->name, s->conf->table, c->declared, sql_buf_text(&brings));
+  sql_buf_done(&brings);
+  return status;
+}
+
 static int plan_field(struct sq_sink *s, int column, struct mr_error *err)
 {
   struct sq_column *c = &s->column[column];
-  snprintf(err->option, sizeof err->option, "table");
-  if (c->generated)
+  bool fits = sq_kind_fits(s->in.children[c->source], c->affinity);
+  if (c->generated) {
+    snprintf(err->option, sizeof err->option, "table");
     return sq_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
                    c->name, s->conf->table);
-  if (!sq_kind_fits(s->in.children[c->source], c->affinity))
-    return sq_fail(err, MR_BADCONF, "42804",
-                   "column %s of %s is declared %s, which would change what the pipeline brings;"
-                   " add a cast or declare it TEXT",
-                   c->name, s->conf->table, c->declared);
-  *err->option = 0;
+  }
+  int status = fits ? MR_OK : no_way(s, column, err);
+  if (status < 0)
+    return status;
   c->is_key = is_key(s, c->name);
   bool deletes = s->conf->mode == MODE_UPSERT && s->op_source >= 0;
   s->field[s->n_fields++] = (struct sq_field){.column = column,
                                               .affinity = c->affinity,
+                                              .unfit = !fits,
                                               .not_null = (c->not_null && !deletes) || c->is_key};
   return MR_OK;
 }
@@ -424,16 +480,22 @@ int sq_table_plan(struct sq_sink *s, struct mr_error *err)
   return status;
 }
 
-int sq_table_learn(struct sq_sink *s, struct mr_error *err)
+/* Reads the table, makes it follow what the input was and is, and plans. before NULL: first look.
+ */
+static int learn(struct sq_sink *s, const struct ArrowSchema *before, const struct ArrowSchema *to,
+                 struct mr_error *err)
 {
+  struct evo_table t = evolve_table(s);
   int status = sq_table_columns(s, err);
   if (status == MR_BADCONF && !strcmp(err->code, "no such table") && s->conf->create) {
     status = create_table(s, err);
     if (status >= 0)
       status = sq_table_columns(s, err);
   }
-  if (status >= 0 && s->conf->evolve != EVOLVE_NONE)
-    status = add_missing(s, err);
+  if (status >= 0)
+    status = evo_follow(&t, before, to, err);
+  if (status >= 0 && to != &s->in)
+    status = evo_input(&s->in, to, err);
   if (status >= 0)
     status = sq_table_plan(s, err);
   if (status >= 0)
@@ -444,19 +506,17 @@ int sq_table_learn(struct sq_sink *s, struct mr_error *err)
   return status;
 }
 
+int sq_table_learn(struct sq_sink *s, struct mr_error *err)
+{
+  return learn(s, NULL, &s->in, err);
+}
+
 int sq_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
 {
   struct sq_sink *s = self;
-  struct ArrowSchema copy;
   int status = sq_connect(s, err);
   if (status < 0)
     return status;
-  if (!mr_schema_copy(to, &copy)) {
-    mr_schema_release(&copy);
-    return sq_no_memory(err);
-  }
-  mr_schema_release(&s->in);
-  s->in = copy;
   s->lenient = s->conf->evolve == EVOLVE_NONE;
-  return sq_table_learn(s, err);
+  return learn(s, s->in.release ? &s->in : NULL, to, err);
 }

@@ -260,7 +260,11 @@ static int convert_row(struct sq_sink *s, const struct mr_batch *b, int64_t i, b
                                : put_unwritten(s, f, &s->cells, &code, &msg))
       continue;
     s->cells.len = row.at;
-    int status = reject(s, b, i, code, msg, s->column[s->field[c].column].name);
+    const struct sq_column *column = &s->column[f->column];
+    if (strcmp(code, "23502"))
+      msg = evo_message(&s->words, msg, *column->declared ? column->declared : "any",
+                        s->in.children[column->source]);
+    int status = reject(s, b, i, code, msg, column->name);
     return status < 0 ? sq_fail(err, status, code, "%s", msg) : MR_OK;
   }
   return s->cells.failed || !keep_row(s, &row) ? sq_no_memory(err) : MR_OK;

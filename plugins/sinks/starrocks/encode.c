@@ -4,6 +4,7 @@
  * server would store NULL in its place, and with it on one such row fails the whole load. */
 #include <math.h>
 #include "common/sql-text.h"
+#include "common/unfit.h"
 #include "starrocks.h"
 
 #define FIELD_END '\x01' /* CSV, see label.c */
@@ -194,6 +195,8 @@ static bool put_value(struct sr_sink *s, const struct sr_field *f, int64_t i, st
 {
   int64_t n;
   const char *p;
+  if (f->unfit)
+    return misfit(m, UNFIT_CODE, UNFIT_WHY);
   switch (f->column->type) {
   case SR_BOOLEAN: sql_buf_str(&s->rows, mr_view_bool(&f->v, i) ? "true" : "false"); return true;
   case SR_TINYINT:
@@ -273,12 +276,17 @@ bool sr_put_row(const struct sr_encoding *e, int64_t row, struct sr_misfit *m, i
 int sr_reject(const struct sr_encoding *e, int64_t row, const struct sr_misfit *m,
               const char *column, struct mr_error *err)
 {
+  int at = column ? sr_target_find(e->s, column) : -1;
+  const struct sr_column *c = at < 0 ? NULL : &e->s->column[at];
+  const char *why = m->why;
+  if (c && c->source >= 0 && strcmp(m->code, "23502"))
+    why = evo_message(&e->s->words, why, c->shown, e->b->schema->children[c->source]);
   struct mr_reject r = {.size = sizeof r,
                         .batch = e->b,
                         .batch_id = e->b->id,
                         .row = row,
                         .code = m->code,
-                        .msg = m->why,
+                        .msg = why,
                         .column = column};
   int status = e->s->host->reject(e->s->host->ctx, &r);
   return status < 0 ? src_fail(err, status, "", "a rejected row") : MR_OK;

@@ -45,9 +45,8 @@ static void clear(struct sr_sink *s)
 
 int sr_labelled_begin(void *self, const struct mr_unit *u, struct mr_error *err)
 {
-  int status = sr_start(self, err);
   clear(self);
-  return status;
+  return sr_ready(self, err);
 }
 
 int sr_labelled_abort(void *self, const struct mr_unit *u, struct mr_error *err)

@@ -10,7 +10,6 @@
   }
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const evolve_choices[] = {"none", "add", NULL};
 static const char *const load_choices[] = {"transaction", "labelled", NULL};
 static const char *const format_choices[] = {"json", "csv", NULL};
 static const char *const pack_choices[] = {"none", "lz4", "zstd", NULL};
@@ -57,8 +56,7 @@ static const struct mr_opt options[] = {
         .doc = "replication_num of a created table; left out: the server's"),
     OPT(buckets, "buckets", MR_INT, .range = "1..100000",
         .doc = "Buckets of a created table; left out: the server's choice"),
-    OPT(evolve, "evolve", MR_CHOICE, .choices = evolve_choices, .dflt = "none",
-        .doc = "add: new columns are added to the table"),
+    EVO_OPTIONS(sr_conf),
     OPT(connect_timeout_ms, "connect_timeout", MR_TIME_MS, .range = "1ms..1h", .dflt = "10s",
         .doc = "Deadline for a connection"),
     OPT(request_timeout_ms, "request_timeout", MR_TIME_MS, .range = "1ms..24h", .dflt = "60s",
@@ -130,7 +128,8 @@ static int validate(const void *conf, struct mr_error *err)
     return src_badconf(err, "key", "mode upsert needs the key columns");
   if (c->partial_update != PARTIAL_NO && c->mode != MODE_UPSERT)
     return src_badconf(err, "partial_update", "partial updates need mode upsert");
-  return validate_lists(c, err);
+  int status = evo_validate(c->evolve, c->drop_columns, err);
+  return status < 0 ? status : validate_lists(c, err);
 }
 
 void sr_log(const struct sr_sink *s, int level, const char *fmt, ...)
@@ -216,6 +215,9 @@ void sr_free(void *self)
   sr_labelled_done(s);
   sql_buf_done(&s->rows);
   sql_buf_done(&s->packed);
+  sql_buf_done(&s->seen);
+  sql_buf_done(&s->alter);
+  sql_buf_done(&s->words);
   mr_schema_release(&s->in);
   free(s->row_end);
   free(s->dead);

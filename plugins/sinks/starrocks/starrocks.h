@@ -8,11 +8,13 @@
  * encode.c  rows as JSON or CSV                 pack.c    LZ4 and zstd frames
  * sql.c     the MySQL protocol                  target.c  the table's columns, DDL
  * filter.c  finding the rows that the server filters
- * type.c    the map of types                    discover.c  check and discover */
+ * type.c    the map of types                    discover.c  check and discover
+ * evolve.c  ALTER TABLE, whose jobs take their time */
 #ifndef STARROCKS_SINK_H
 #define STARROCKS_SINK_H
 #include <curl/curl.h>
 #include <mysql.h>
+#include "common/evolve.h"
 #include "common/sql-buf.h"
 #include "common/sql-ident.h"
 #include "common/src-error.h"
@@ -23,7 +25,6 @@
 #define SR_NAME_MAX 1023 /* bytes of a column's name */
 
 enum { MODE_APPEND, MODE_UPSERT };
-enum { EVOLVE_NONE, EVOLVE_ADD };
 enum { FORMAT_JSON, FORMAT_CSV };
 enum { PACK_NONE, PACK_LZ4, PACK_ZSTD };
 enum { LOAD_TRANSACTION, LOAD_LABELLED };
@@ -36,7 +37,7 @@ struct sr_conf {
   int64_t connect_timeout_ms, request_timeout_ms, alter_timeout_ms;
   int64_t transaction_timeout_ms, prepared_timeout_ms;
   int32_t mode, evolve, load, format, compression, partial_update;
-  bool create, strict_mode;
+  bool create, strict_mode, drop_columns;
 };
 
 enum sr_type {
@@ -71,6 +72,7 @@ struct sr_field { /* a column that is written; v: bound to the batch */
   const struct sr_column *column;
   char *key; /* `,"name":` */
   size_t key_len;
+  bool unfit;            /* every value is refused */
   struct mr_view v, set; /* set: what `_set` says of it */
 };
 
@@ -132,6 +134,10 @@ struct sr_sink {
   bool learned, all_columns; /* all_columns: every column of the table is written */
   bool lenient;              /* columns that the table has not are left out: they came later */
   char *columns_header;      /* of loads; NULL: none is needed */
+  struct sql_buf seen;       /* the columns as the catalog told them last */
+  struct sql_buf alter;      /* evolve.c: the clauses of the next ALTER TABLE */
+  bool adding;               /* the last of them is ADD COLUMN */
+  struct sql_buf words;      /* what a row that is rejected is told */
 
   /* unit.c */
   char label[SR_LABEL_MAX + 1];
@@ -301,11 +307,16 @@ void sr_type_parse(const char *shown, struct sr_column *c);
 bool sr_type_fits(const struct ArrowSchema *from, const struct sr_column *c);
 /* DDL of an Arrow column; false: there is none. */
 bool sr_type_ddl(const struct ArrowSchema *from, bool key, struct sql_buf *out);
+/* Can the column be made that type without losing a value? */
+bool sr_type_widens(const struct sr_column *c, const struct ArrowSchema *to);
 /* The pipeline's name of what the column holds. */
 void sr_type_name(const struct sr_column *c, struct sql_buf *out);
 
 /* ---- target.c */
-int sr_target_learn(struct sr_sink *s, struct mr_error *err);
+/* Reads the table (creating it when the options say so) and plans. may_alter: false while there may
+ * be an open transaction of a predecessor; what is to be altered is then left for later: learned
+ * stays false. */
+int sr_target_learn(struct sr_sink *s, bool may_alter, struct mr_error *err);
 /* Reads the columns. MR_BADCONF with code 42S02: no such table. */
 int sr_target_columns(struct sr_sink *s, struct mr_error *err);
 /* Matches the input with the columns that are known. */
@@ -317,7 +328,26 @@ void sr_target_forget(struct sr_sink *s);
 bool sr_in_key(const struct sr_sink *s, const char *name);
 /* The statement that makes the table. */
 int sr_target_ddl(struct sr_sink *s, struct sql_buf *out, struct mr_error *err);
+/* Looks at the columns again; others than those that are known: `learned` is false then. */
+int sr_target_compare(struct sr_sink *s, struct mr_error *err);
+int sr_target_find(const struct sr_sink *s, const char *name);
+/* Appends a column as CREATE and ALTER TABLE name it. */
+int sr_target_column(struct sr_sink *s, const struct ArrowSchema *c, bool key, struct sql_buf *out,
+                     struct mr_error *err);
+
+/* ---- evolve.c */
 int sr_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
+/* The table as it is known, for evo_follow and evo_refuses_rows. */
+struct evo_table sr_evolve_table(struct sr_sink *s);
+bool sr_evolve_column(void *self, int i, struct evo_column *ret);
+/* Makes the table follow; MR_RETRY while a job alters it. Not while this pipeline has a transaction
+ * open: the job would wait for that. */
+int sr_evolve_follow(struct sr_sink *s, const struct ArrowSchema *before,
+                     const struct ArrowSchema *to, struct mr_error *err);
+/* Would it alter the table? */
+bool sr_evolve_needed(struct sr_sink *s);
+
+/* ---- target.c, again */
 /* Says when labels are forgotten sooner than a stopped pipeline may need them. */
 void sr_labels_warn(struct sr_sink *s);
 
@@ -326,6 +356,8 @@ void sr_labels_warn(struct sr_sink *s);
 enum sr_verdict sr_load_rows(struct sr_sink *s, const char *label, struct sql_buf *rows,
                              struct sr_reply *ret, struct mr_error *err);
 int sr_start(void *self, struct mr_error *err);
+/* Before a unit: looks at the columns, and makes the table follow the input. */
+int sr_ready(struct sr_sink *s, struct mr_error *err);
 int sr_begin(void *self, const struct mr_unit *u, struct mr_error *err);
 int sr_write(void *self, const struct mr_batch *b, struct mr_error *err);
 int sr_prepare(void *self, const struct mr_unit *u, struct mr_error *err);

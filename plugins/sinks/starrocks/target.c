@@ -2,6 +2,7 @@
 /* The target table: its columns, which of them the input fills, and making and widening it. */
 #include "starrocks.h"
 
+#define COLUMN_FACTS 6         /* that are asked of each column */
 #define LABELS_MIN 10000       /* labels that should be kept; the server's default is 1000 */
 #define LABEL_SECONDS 259200   /* the server's default, where it does not say */
 #define LABEL_SECONDS_MIN 3600 /* and for how long */
@@ -24,7 +25,7 @@ void sr_target_forget(struct sr_sink *s)
   s->learned = false;
 }
 
-static int column_find(const struct sr_sink *s, const char *name)
+int sr_target_find(const struct sr_sink *s, const char *name)
 {
   for (int i = 0; i < s->n_columns; i++)
     if (!strcasecmp(s->column[i].name, name))
@@ -97,25 +98,54 @@ static int no_table(struct sr_sink *s, struct mr_error *err)
                   "table %s does not exist%s; create it, or say create: true", s->shown, s->where);
 }
 
-int sr_target_columns(struct sr_sink *s, struct mr_error *err)
+/* The columns as the catalog tells them, a line each. */
+static int ask_columns(struct sr_sink *s, MYSQL_RES **ret, struct sql_buf *ret_seen,
+                       struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  MYSQL_RES *res = NULL;
   MYSQL_ROW row;
-  bool room = true;
-  sr_target_forget(s);
   sql_buf_str(&sql, "SELECT COLUMN_NAME, COLUMN_TYPE, IS_NULLABLE, COLUMN_DEFAULT, COLUMN_KEY, "
                     "GENERATION_EXPRESSION FROM information_schema.columns");
   where_table(s, &sql);
   sql_buf_str(&sql, " ORDER BY ORDINAL_POSITION");
-  int status = sr_sql_query(s, sql_buf_text(&sql), "SELECT", &res, err);
+  int status = sr_sql_query(s, sql_buf_text(&sql), "SELECT", ret, err);
   sql_buf_done(&sql);
+  sql_buf_clear(ret_seen);
+  while (status >= 0 && (row = mysql_fetch_row(*ret)))
+    for (int i = 0; i < COLUMN_FACTS; i++)
+      sql_buf_fmt(ret_seen, "%s%c", row[i] ? row[i] : "", i + 1 < COLUMN_FACTS ? '\t' : '\n');
+  if (status >= 0)
+    mysql_data_seek(*ret, 0);
+  return status;
+}
+
+int sr_target_columns(struct sr_sink *s, struct mr_error *err)
+{
+  MYSQL_RES *res = NULL;
+  MYSQL_ROW row;
+  bool room = true;
+  sr_target_forget(s);
+  int status = ask_columns(s, &res, &s->seen, err);
   while (status >= 0 && room && (row = mysql_fetch_row(res)))
     room = add_column(s, row);
   mysql_free_result(res);
   if (status < 0 || !room)
     return status < 0 ? status : src_no_memory(err);
   return s->n_columns ? read_model(s, err) : no_table(s, err);
+}
+
+int sr_target_compare(struct sr_sink *s, struct mr_error *err)
+{
+  struct sql_buf now = {0};
+  MYSQL_RES *res = NULL;
+  int status = ask_columns(s, &res, &now, err);
+  if (status >= 0 && strcmp(sql_buf_text(&now), sql_buf_text(&s->seen))) {
+    sr_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+    s->learned = false;
+  }
+  mysql_free_result(res);
+  sql_buf_done(&now);
+  return status;
 }
 
 /* ---------------------------------------------------------------- making and widening */
@@ -127,8 +157,8 @@ static bool can_be_key(const struct ArrowSchema *c)
          !mr_schema_is_json(c);
 }
 
-static int column_ddl(struct sr_sink *s, const struct ArrowSchema *c, bool key, struct sql_buf *out,
-                      struct mr_error *err)
+int sr_target_column(struct sr_sink *s, const struct ArrowSchema *c, bool key, struct sql_buf *out,
+                     struct mr_error *err)
 {
   sr_sql_ident(out, c->name);
   sql_buf_byte(out, ' ');
@@ -147,8 +177,8 @@ static int64_t input_of(const struct sr_sink *s, const char *name)
   return -1;
 }
 
-static int all_columns_ddl(struct sr_sink *s, struct sql_buf *keys, struct sql_buf *out,
-                           struct mr_error *err)
+static int every_column_ddl(struct sr_sink *s, struct sql_buf *keys, struct sql_buf *out,
+                            struct mr_error *err)
 {
   const char *const *key = s->conf->key.item;
   size_t n = s->conf->key.n ? s->conf->key.n : 1;
@@ -162,14 +192,14 @@ static int all_columns_ddl(struct sr_sink *s, struct sql_buf *keys, struct sql_b
     sql_buf_str(out, i ? ", " : "");
     sql_buf_str(keys, i ? ", " : "");
     sr_sql_ident(keys, s->in.children[first]->name);
-    status = column_ddl(s, s->in.children[first], true, out, err);
+    status = sr_target_column(s, s->in.children[first], true, out, err);
   }
   for (int64_t i = 0; i < s->in.n_children && status >= 0; i++) {
     const struct ArrowSchema *c = s->in.children[i];
     if (mr_schema_is_system(c) || sr_in_key(s, c->name) || (!s->conf->key.n && i == first))
       continue;
     sql_buf_str(out, ", ");
-    status = column_ddl(s, c, false, out, err);
+    status = sr_target_column(s, c, false, out, err);
   }
   return status;
 }
@@ -182,7 +212,7 @@ int sr_target_ddl(struct sr_sink *s, struct sql_buf *out, struct mr_error *err)
   sql_buf_byte(out, '.');
   sr_sql_ident(out, s->table);
   sql_buf_str(out, " (");
-  int status = all_columns_ddl(s, &keys, out, err);
+  int status = every_column_ddl(s, &keys, out, err);
   const char *k = sql_buf_text(&keys);
   sql_buf_fmt(out, ") %s KEY (%s) DISTRIBUTED BY HASH (%s)",
               s->conf->mode == MODE_UPSERT ? "PRIMARY" : "DUPLICATE", k, k);
@@ -206,66 +236,6 @@ static int create_table(struct sr_sink *s, struct mr_error *err)
   return status < 0 ? status : sr_target_columns(s, err);
 }
 
-/* The state of the table's last ALTER job: true while it runs. */
-static bool altering(struct sr_sink *s, struct mr_error *err)
-{
-  struct sql_buf sql = {0};
-  struct mr_error ignored = {.size = sizeof ignored};
-  MYSQL_RES *res = NULL;
-  MYSQL_ROW row;
-  bool runs = false;
-  sql_buf_str(&sql, "SHOW ALTER TABLE COLUMN FROM ");
-  sr_sql_ident(&sql, s->database);
-  sql_buf_str(&sql, " WHERE TableName = ");
-  sr_sql_literal(&sql, s->table);
-  sql_buf_str(&sql, " ORDER BY CreateTime DESC LIMIT 1");
-  if (sr_sql_query(s, sql_buf_text(&sql), "SHOW ALTER", &res, &ignored) >= 0) {
-    row = mysql_fetch_row(res);
-    MYSQL_FIELD *field = mysql_fetch_fields(res);
-    for (unsigned i = 0; row && i < mysql_num_fields(res); i++)
-      if (!strcasecmp(field[i].name, "State") && row[i])
-        runs = !strcmp(row[i], "PENDING") || !strcmp(row[i], "WAITING_TXN") ||
-               !strcmp(row[i], "RUNNING");
-  }
-  mysql_free_result(res);
-  sql_buf_done(&sql);
-  if (runs) {
-    src_fail(err, MR_RETRY, "", "ALTER TABLE of %s has not finished yet", s->shown);
-    err->retry_ms = 200;
-  }
-  return runs;
-}
-
-/* Adds the input's columns that the table has not. The job runs by itself on the server: until it
- * is done MR_RETRY is answered, and the call is made again. */
-static int add_columns(struct sr_sink *s, struct mr_error *err)
-{
-  struct sql_buf sql = {0};
-  int n = 0, status = altering(s, err) ? MR_RETRY : sr_target_columns(s, err);
-  if (status < 0)
-    return status;
-  sql_buf_str(&sql, "ALTER TABLE ");
-  sr_sql_ident(&sql, s->database);
-  sql_buf_byte(&sql, '.');
-  sr_sql_ident(&sql, s->table);
-  sql_buf_str(&sql, " ADD COLUMN (");
-  for (int64_t i = 0; i < s->in.n_children && status >= 0; i++) {
-    const struct ArrowSchema *c = s->in.children[i];
-    if (mr_schema_is_system(c) || column_find(s, c->name) >= 0)
-      continue;
-    sql_buf_str(&sql, n++ ? ", " : "");
-    status = column_ddl(s, c, false, &sql, err);
-  }
-  sql_buf_byte(&sql, ')');
-  if (status >= 0 && n)
-    status = sr_sql_query(s, sql_buf_text(&sql), "ALTER TABLE ADD COLUMN", NULL, err);
-  sql_buf_done(&sql);
-  if (status < 0 || !n)
-    return status;
-  sr_log(s, MR_INFO, "adding %d column%s to %s", n, n > 1 ? "s" : "", s->shown);
-  return altering(s, err) ? MR_RETRY : sr_target_columns(s, err);
-}
-
 /* ---------------------------------------------------------------- planning */
 
 static int link_columns(struct sr_sink *s, struct sql_buf *missing)
@@ -276,7 +246,7 @@ static int link_columns(struct sr_sink *s, struct sql_buf *missing)
     s->column[i].source = -1;
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
-    int at = column_find(s, name);
+    int at = sr_target_find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
     else if (!strcmp(name, "_set"))
@@ -291,28 +261,41 @@ static int link_columns(struct sr_sink *s, struct sql_buf *missing)
   return n;
 }
 
-static int plan_field(struct sr_sink *s, struct sr_column *c, struct mr_error *err)
+/* The input's column has no way into the table's: its rows are refused, or the table is. */
+static int no_way(struct sr_sink *s, int column, struct mr_error *err)
 {
-  struct sql_buf key = {0}, made = {0};
-  const struct ArrowSchema *from = s->in.children[c->source];
+  const struct ArrowSchema *from = s->in.children[s->column[column].source];
+  struct evo_table t = sr_evolve_table(s);
+  struct evo_column e;
+  struct sql_buf brings = {0};
+  sr_evolve_column(s, column, &e);
+  if (evo_refuses_rows(&t, &e, from, s->lenient))
+    return MR_OK;
+  evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
+  int status = src_fail(err, MR_BADCONF, "42804",
+                        "column %s of %s has type %s and the pipeline brings %.100s: add a cast",
+                        e.name, s->shown, e.type, sql_buf_text(&brings));
+  sql_buf_done(&brings);
+  return status;
+}
+
+static int plan_field(struct sr_sink *s, int column, struct mr_error *err)
+{
+  struct sql_buf key = {0};
+  struct sr_column *c = &s->column[column];
+  bool fits = sr_type_fits(s->in.children[c->source], c);
   if (c->generated)
-    return src_fail(err, MR_BADCONF, "", "column %s of %s is generated: it cannot be written",
-                    c->name, s->shown);
-  if (!sr_type_fits(from, c)) {
-    sr_type_ddl(from, false, &made);
-    int status = src_fail(err, MR_BADCONF, "42804",
-                          "column %s of %s has type %s and the pipeline brings %.100s: add a cast",
-                          c->name, s->shown, c->shown, sql_buf_text(&made));
-    sql_buf_done(&made);
+    return src_badconf(err, "table", "column %s of %s is generated: it cannot be written", c->name,
+                       s->shown);
+  int status = fits ? MR_OK : no_way(s, column, err);
+  if (status < 0)
     return status;
-  }
   sql_buf_byte(&key, ',');
   sql_buf_json(&key, c->name);
   sql_buf_byte(&key, ':');
-  s->field[s->n_fields++] =
-      (struct sr_field){.column = c, .key = (char *)key.p, .key_len = key.len};
-  *err->option = 0;
+  s->field[s->n_fields++] = (struct sr_field){
+      .column = c, .key = (char *)key.p, .key_len = key.len, .unfit = !fits};
   return key.failed ? src_no_memory(err) : MR_OK;
 }
 
@@ -330,7 +313,7 @@ static int plan_fields(struct sr_sink *s, struct mr_error *err)
   for (int i = 0; i < s->n_columns && status >= 0; i++) {
     s->all_columns &= s->column[i].source >= 0;
     if (s->column[i].source >= 0)
-      status = plan_field(s, &s->column[i], err);
+      status = plan_field(s, i, err);
   }
   if (status >= 0 && !s->n_fields)
     status = src_badconf(err, "table", "table %s has none of the pipeline's columns", s->shown);
@@ -370,7 +353,7 @@ static int check_mode(struct sr_sink *s, struct mr_error *err)
                          s->shown);
   }
   for (size_t i = 0; upsert && i < s->conf->key.n; i++)
-    if (column_find(s, key[i]) < 0)
+    if (sr_target_find(s, key[i]) < 0)
       return src_badconf(err, "key", "%s has no column %s", s->shown, key[i]);
   if (!upsert && s->model == MODEL_PRIMARY)
     sr_log(s, MR_INFO, "%s has a primary key: rows of the same key replace each other", s->shown);
@@ -427,15 +410,7 @@ int sr_target_plan(struct sr_sink *s, struct mr_error *err)
   return status < 0 ? status : make_header(s, err);
 }
 
-static bool lacks_columns(struct sr_sink *s)
-{
-  struct sql_buf missing = {0};
-  int n = link_columns(s, &missing);
-  sql_buf_done(&missing);
-  return n > 0;
-}
-
-int sr_target_learn(struct sr_sink *s, struct mr_error *err)
+int sr_target_learn(struct sr_sink *s, bool may_alter, struct mr_error *err)
 {
   int status = sr_target_columns(s, err);
   if (status == MR_BADCONF && !strcmp(err->code, "42S02") && s->conf->create) {
@@ -443,28 +418,16 @@ int sr_target_learn(struct sr_sink *s, struct mr_error *err)
     *err->option = 0;
     status = create_table(s, err);
   }
-  if (status >= 0 && s->conf->evolve == EVOLVE_ADD && lacks_columns(s))
-    status = add_columns(s, err);
+  if (status >= 0 && !may_alter && sr_evolve_needed(s))
+    return MR_OK;
+  if (status >= 0)
+    status = sr_evolve_follow(s, NULL, &s->in, err);
   if (status >= 0)
     status = sr_target_plan(s, err);
   if (status < 0)
     sr_target_forget(s);
   s->learned = status >= 0;
   return status;
-}
-
-int sr_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
-{
-  struct sr_sink *s = self;
-  struct ArrowSchema copy;
-  if (!mr_schema_copy(to, &copy)) {
-    mr_schema_release(&copy);
-    return src_no_memory(err);
-  }
-  mr_schema_release(&s->in);
-  s->in = copy;
-  s->lenient = s->conf->evolve == EVOLVE_NONE;
-  return sr_target_learn(s, err);
 }
 
 /* ---------------------------------------------------------------- labels */

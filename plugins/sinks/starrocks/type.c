@@ -170,6 +170,22 @@ bool sr_type_ddl(const struct ArrowSchema *from, bool key, struct sql_buf *out)
   }
 }
 
+/* What every version since 3.0 can make of a column; others (DECIMAL) depend on the version. */
+bool sr_type_widens(const struct sr_column *c, const struct ArrowSchema *to)
+{
+  struct sql_buf ddl = {0};
+  struct sr_column wide = {0};
+  bool does = sr_type_ddl(to, false, &ddl);
+  if (does)
+    sr_type_parse(sql_buf_text(&ddl), &wide);
+  sql_buf_done(&ddl);
+  if (c->type >= SR_TINYINT && c->type < SR_LARGEINT)
+    return wide.type > c->type && wide.type <= SR_LARGEINT;
+  if (c->type == SR_TEXT)
+    return mr_kind_of(to) == MR_K_TEXT && wide.type == SR_TEXT && wide.bytes > c->bytes;
+  return c->type == SR_FLOAT && wide.type == SR_DOUBLE;
+}
+
 void sr_type_name(const struct sr_column *c, struct sql_buf *out)
 {
   static const char *const name[] = {

@@ -16,14 +16,13 @@ static bool is_keyed(const struct sr_sink *s)
   return s->model == MODEL_PRIMARY || s->model == MODEL_UNIQUE;
 }
 
-int sr_start(void *self, struct mr_error *err)
+static int start(struct sr_sink *s, bool may_alter, struct mr_error *err)
 {
-  struct sr_sink *s = self;
   int status = sr_http_open(s, err);
   if (status < 0 || s->learned)
     return status;
   if (s->in.release) /* else only data can tell the columns: opened anew when they are known */
-    status = sr_target_learn(s, err);
+    status = sr_target_learn(s, may_alter, err);
   else
     status = sr_target_columns(s, err);
   if (status == MR_BADCONF && !s->in.release && s->conf->create && !strcmp(err->code, "42S02"))
@@ -37,10 +36,22 @@ int sr_start(void *self, struct mr_error *err)
   return status < 0 ? status : MR_OK;
 }
 
+/* The predecessor's transaction is finished only after this: nothing is altered yet. */
+int sr_start(void *self, struct mr_error *err)
+{
+  return start(self, false, err);
+}
+
+int sr_ready(struct sr_sink *s, struct mr_error *err)
+{
+  int status = s->learned ? sr_target_compare(s, err) : MR_OK;
+  return status < 0 ? status : start(s, true, err);
+}
+
 int sr_begin(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct sr_sink *s = self;
-  int status = sr_start(s, err);
+  int status = sr_ready(s, err);
   if (status < 0)
     return status;
   snprintf(s->label, sizeof s->label, "%s", u->label);

@@ -248,6 +248,25 @@ static int begin(void *self, const struct qry_mark *from, struct mr_error *err)
   return rc;
 }
 
+/* Between the look at the columns and the query the table may have been altered. */
+static int as_described(struct my_source *s, MYSQL_RES *res, struct mr_error *err)
+{
+  struct ArrowSchema now;
+  const struct ArrowSchema *was = &s->source.columns;
+  bool ok = mr_schema_struct(&now), same = true;
+  for (int64_t i = 0; ok && i < was->n_children; i++)
+    ok = my_add_column(&now, mysql_fetch_field_direct(res, (unsigned)s->place[i]));
+  for (int64_t i = 0; ok && same && i < was->n_children && !s->conf->query.columns; i++)
+    same = is_float(s, was->children[i]->name) ||
+           !strcmp(now.children[i]->format, was->children[i]->format);
+  mr_schema_release(&now);
+  if (!ok)
+    return src_no_memory(err);
+  return same ? MR_OK
+              : src_fail(err, MR_RETRY, "", "the columns of the query have changed%s",
+                         s->conn.where);
+}
+
 /* Where the columns of the schema are in the result that has begun. */
 static int find_places(struct my_source *s, struct mr_error *err)
 {
@@ -261,11 +280,12 @@ static int find_places(struct my_source *s, struct mr_error *err)
   for (int64_t i = 0; i < n; i++) {
     place[i] = field_index(res, s->source.columns.children[i]->name);
     if (place[i] < 0)
-      return src_fail(err, MR_FATAL, "", "the query gives no column `%s` any more%s",
+      return src_fail(err, s->conf->query.columns ? MR_FATAL : MR_RETRY, "",
+                      "the query gives no column `%s` any more%s",
                       s->source.columns.children[i]->name, s->conn.where);
   }
   s->field = mysql_fetch_fields(res);
-  return MR_OK;
+  return as_described(s, res, err);
 }
 
 static int next(void *self, int64_t most, int64_t bytes, struct mr_error *err)

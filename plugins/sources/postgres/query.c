@@ -266,9 +266,18 @@ static int connect_(void *self, struct mr_error *err)
   return rc < 0 ? rc : learn_order(s, err);
 }
 
+/* The lock of this transaction keeps the columns as they are until the query is over. */
+static int begin_transaction(struct pg_source *s, struct mr_error *err)
+{
+  if (PQtransactionStatus(s->pg) == PQTRANS_INTRANS)
+    return MR_OK;
+  return pg_query(s, "BEGIN READ ONLY", NULL, 0, NULL, err);
+}
+
 static int describe(void *self, struct ArrowSchema *give, struct mr_error *err)
 {
-  return pg_check_query(self, give, err);
+  int rc = begin_transaction(self, err);
+  return rc < 0 ? rc : pg_check_query(self, give, err);
 }
 
 static void end(void *self)
@@ -293,8 +302,7 @@ static int begin(void *self, const struct qry_mark *from, struct mr_error *err)
   select_text(s, from, &sql);
   bool bound = from->kind >= QRY_NUMBER;
   const char *param[] = {bound ? parameter(s, from, &value) : NULL};
-  int rc = sql.failed || value.failed ? src_no_memory(err)
-                                      : pg_query(s, "BEGIN READ ONLY", NULL, 0, NULL, err);
+  int rc = sql.failed || value.failed ? src_no_memory(err) : begin_transaction(s, err);
   if (rc >= 0)
     rc = pg_query(s, sql_buf_text(&sql), param, bound, NULL, err);
   sql_buf_done(&sql);

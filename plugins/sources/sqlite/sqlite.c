@@ -141,17 +141,34 @@ static int prepare(struct sqlite *s, const struct qry_mark *from, struct mr_erro
   return rc;
 }
 
+static void finish(struct sqlite *s)
+{
+  sqlite3_finalize(s->stmt);
+  s->stmt = NULL;
+}
+
 static void end(void *self)
 {
   struct sqlite *s = self;
-  sqlite3_finalize(s->stmt);
-  s->stmt = NULL;
+  finish(s);
+  if (s->db && !sqlite3_get_autocommit(s->db))
+    sqlite3_exec(s->db, "COMMIT", NULL, NULL, NULL);
+}
+
+/* One snapshot for the look at the columns and the query behind it. */
+static int begin_transaction(struct sqlite *s, struct mr_error *err)
+{
+  if (sqlite3_get_autocommit(s->db) && sqlite3_exec(s->db, "BEGIN", NULL, NULL, NULL) != SQLITE_OK)
+    return failed(s, "BEGIN", err);
+  return MR_OK;
 }
 
 static int begin(void *self, const struct qry_mark *from, struct mr_error *err)
 {
   struct sqlite *s = self;
-  int rc = prepare(s, from, err);
+  int rc = begin_transaction(s, err);
+  if (rc >= 0)
+    rc = prepare(s, from, err);
   if (rc >= 0 && from->kind == QRY_NUMBER)
     sqlite3_bind_int64(s->stmt, 1, from->number);
   if (rc >= 0 && from->kind == QRY_TEXT)
@@ -289,7 +306,7 @@ static int describe(void *self, struct ArrowSchema *give, struct mr_error *err)
   rc = code != SQLITE_ROW && code != SQLITE_DONE ? failed(s, "read", err)
        : ok                                      ? MR_OK
                                                  : src_no_memory(err);
-  end(s);
+  finish(s);
   if (rc < 0)
     mr_schema_release(&columns);
   else
