@@ -48,9 +48,11 @@ enum mr_status {
                     batch on */
   MR_END = 4,    /* read: a bounded source has finished; nothing given */
   MR_RETRY = -1, /* transient, or woken: the same call again, after err->retry_ms or the backoff */
-  MR_REJECT =
-      -2, /* err->row of batch err->batch (-1: unknown) can never succeed: isolate it, go on */
-  MR_BADCONF = -3, /* the pipeline file is wrong: err->option is its path, as "routes.2.topic" */
+  MR_REJECT = -2,  /* err->row of batch err->batch (-1: unknown) can never succeed: isolate it, go
+                      on;  err->option: the column that is to blame, or empty */
+  MR_BADCONF = -3, /* the pipeline file is wrong: err->option is its path, as "routes.2.topic". Of a
+                      sink that runs already: its table has become one that it cannot write; where
+                      the pipeline has other sinks, it alone is paused */
   MR_FATAL = -4,   /* stop; positions stay at the last commit */
   MR_UNSURE =
       -5, /* commit: the answer was lost; resolve() or take() is asked before anything else */

@@ -91,7 +91,7 @@ bool evo_refuses_rows(const struct evo_table *t, const struct evo_column *c,
                       const struct ArrowSchema *from, bool came_later)
 {
   struct sql_buf name = {0};
-  if (c->fixed || (!came_later && t->policy == EVOLVE_NONE))
+  if (c->key || c->fixed || (!came_later && t->policy == EVOLVE_NONE))
     return false;
   evo_type_name(from, &name);
   say(t, MR_WARN,
@@ -188,6 +188,9 @@ static int alter(const struct evo_table *t, enum evo_act act, int i, const struc
 static int lose(const struct evo_table *t, int i, const struct evo_column *c, bool *ret_changed,
                 struct mr_error *err)
 {
+  if (c->key)
+    return src_badconf(err, "table", "the input has no column %s any more, a key column of %s",
+                       c->name, t->shown);
   bool full = t->policy == EVOLVE_FULL && !c->fixed;
   bool drop = full && t->drop_columns, relax = full && !drop && c->demands;
   int status =
@@ -256,7 +259,7 @@ static int follow_come(const struct evo_table *t, const struct ArrowSchema *to, 
     int i = find(t, in->name, &c);
     if (i < 0)
       status = add(t, in, ret_changed, err);
-    else if (t->policy == EVOLVE_FULL && !c.fixed && t->widens(t->self, i, in))
+    else if (t->policy == EVOLVE_FULL && !c.fixed && !c.key && t->widens(t->self, i, in))
       status = widen(t, i, &c, in, ret_changed, err);
   }
   return status;

@@ -35,7 +35,8 @@ enum evo_act { EVO_ADD, EVO_WIDEN, EVO_RELAX, EVO_DROP }; /* RELAX: NOT NULL goe
 
 struct evo_column {
   const char *name, *type; /* lend until the next alter or look; type: as the server writes it */
-  bool fixed;              /* of the key, computed, or the sink's own: never altered */
+  bool key;                /* rows are known by it: a table whose input loses it stops */
+  bool fixed;              /* computed, ordering, or the sink's own: never altered; so are keys */
   bool demands;            /* NOT NULL, without a default */
 };
 struct evo_table { /* filled by the sink for the call */

@@ -62,7 +62,10 @@ bool ch_evolve_column(void *self, int i, struct evo_column *ret)
     return false;
   const struct ch_column *c = &s->column[i];
   const char *own[] = {s->engine.version_column, s->engine.deleted_column, CH_DELETED};
+  const char *const *key = s->conf->key.item;
   *ret = (struct evo_column){.name = c->name, .type = c->shown, .fixed = c->is_key || c->computed};
+  for (size_t k = 0; k < s->conf->key.n; k++)
+    ret->key |= !strcmp(key[k], c->name);
   for (int k = 0; k < 3; k++)
     ret->fixed |= own[k] && !strcmp(own[k], c->name);
   ret->demands = lacks_null(&c->type) && !c->has_default;

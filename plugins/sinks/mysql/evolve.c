@@ -98,7 +98,8 @@ bool my_evolve_column(void *self, int i, struct evo_column *ret)
   const struct my_column *c = &s->column[i];
   *ret = (struct evo_column){.name = c->name,
                              .type = c->shown,
-                             .fixed = my_is_key(s, c->name) || c->generated || c->counts,
+                             .key = my_is_key(s, c->name),
+                             .fixed = c->generated || c->counts,
                              .demands = c->type.not_null && !c->has_default};
   return true;
 }

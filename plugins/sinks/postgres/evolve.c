@@ -70,7 +70,8 @@ bool pg_evolve_column(void *self, int i, struct evo_column *ret)
   const struct pg_column *c = &s->column[i];
   *ret = (struct evo_column){.name = c->name,
                              .type = c->shown ? c->shown : "of another kind",
-                             .fixed = pg_is_key(s, c->name) || c->generated,
+                             .key = pg_is_key(s, c->name),
+                             .fixed = c->generated,
                              .demands = c->type.not_null && !c->has_default};
   return true;
 }

@@ -243,7 +243,8 @@ static bool evolve_column(void *self, int i, struct evo_column *ret)
   const struct sq_column *c = &s->column[i];
   *ret = (struct evo_column){.name = c->name,
                              .type = *c->declared ? c->declared : "any",
-                             .fixed = is_key(s, c->name) || c->generated};
+                             .key = is_key(s, c->name),
+                             .fixed = c->generated};
   return true; /* demands: NOT NULL cannot be taken from a column */
 }
 

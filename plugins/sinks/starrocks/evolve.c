@@ -105,6 +105,7 @@ bool sr_evolve_column(void *self, int i, struct evo_column *ret)
   const struct sr_column *c = &s->column[i];
   *ret = (struct evo_column){.name = c->name,
                              .type = c->shown,
+                             .key = sr_in_key(s, c->name),
                              .fixed = c->is_key || c->generated,
                              .demands = !c->nullable && !c->has_default};
   return true;
