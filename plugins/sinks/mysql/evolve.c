@@ -33,22 +33,27 @@ static int add_column(struct my_sink *s, const struct ArrowSchema *c, struct mr_
   return status < 0 && err->native == ER_DUP_FIELDNAME ? MR_OK : status; /* another was first */
 }
 
+void my_default(const struct my_sink *s, const struct my_column *column, struct sql_buf *sql)
+{
+  if (strstr(mysql_get_server_info(s->conn.db), "MariaDB"))
+    sql_buf_str(sql, column->preset); /* an expression, as the catalog has it */
+  else
+    maria_literal(sql, column->preset);
+}
+
 /* A column is said anew as a whole: what it had besides its type goes with it. */
 static void modify_sql(struct my_sink *s, const struct my_column *column, const char *type,
                        bool not_null, struct sql_buf *change)
 {
-  bool mariadb = strstr(mysql_get_server_info(s->conn.db), "MariaDB") != NULL;
   sql_buf_str(change, "MODIFY COLUMN ");
   maria_ident(change, column->name);
   sql_buf_fmt(change, " %s", type);
   if (column->collation && column->type.kind == MARIA_TEXT)
     sql_buf_fmt(change, " COLLATE %s", column->collation);
   sql_buf_str(change, not_null ? " NOT NULL" : " NULL");
-  if (column->preset && mariadb)
-    sql_buf_fmt(change, " DEFAULT %s", column->preset); /* an expression, as the catalog has it */
-  else if (column->preset) {
+  if (column->preset) {
     sql_buf_str(change, " DEFAULT ");
-    maria_literal(change, column->preset);
+    my_default(s, column, change);
   }
   if (column->comment && *column->comment) {
     sql_buf_str(change, " COMMENT '");

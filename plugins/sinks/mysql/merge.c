@@ -16,7 +16,7 @@ static void key_list(const struct my_sink *s, struct sql_buf *sql)
 }
 
 /* t.`key` = d.`key` AND … */
-static void on_keys(const struct my_sink *s, struct sql_buf *sql)
+void my_on_keys(const struct my_sink *s, struct sql_buf *sql)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; i < s->conf->key.n; i++) {
@@ -47,7 +47,9 @@ int my_stage_prepare(struct my_sink *s, struct mr_error *err)
               "DROP TEMPORARY TABLE IF EXISTS " MY_STAGE "; CREATE TEMPORARY TABLE " MY_STAGE " (");
   for (int i = 0; i < s->n_fields; i++)
     stage_column(&s->column[s->field_column[i]], &sql);
-  sql_buf_str(&sql, MY_STAGE_DELETED " tinyint NOT NULL, PRIMARY KEY (");
+  sql_buf_str(&sql, MY_STAGE_DELETED " tinyint NOT NULL");
+  my_set_columns(s, "tinyint NOT NULL", &sql);
+  sql_buf_str(&sql, ", PRIMARY KEY (");
   key_list(s, &sql);
   sql_buf_str(&sql, ")) ENGINE=InnoDB");
   int status = my_statement(s, &sql, "CREATE TEMPORARY TABLE for", MARIA_GIVE_UP, err);
@@ -83,7 +85,7 @@ static int delete_rows(struct my_sink *s, struct sql_buf *sql, struct mr_error *
   if (!s->has_delete)
     return MR_OK;
   sql_buf_fmt(sql, "DELETE t FROM %s t JOIN " MY_STAGE " d ON ", s->target);
-  on_keys(s, sql);
+  my_on_keys(s, sql);
   sql_buf_str(sql, " WHERE d." MY_STAGE_DELETED " = 1");
   return my_statement(s, sql, "DELETE FROM", MARIA_GO_ON, err);
 }
@@ -109,7 +111,7 @@ static int update_then_insert(struct my_sink *s, struct sql_buf *sql, struct mr_
 {
   const char *const *key = s->conf->key.item;
   sql_buf_fmt(sql, "UPDATE %s t JOIN " MY_STAGE " d ON ", s->target);
-  on_keys(s, sql);
+  my_on_keys(s, sql);
   sql_buf_str(sql, " SET ");
   assignments(s, sql, false);
   sql_buf_str(sql, " WHERE d." MY_STAGE_DELETED " = 0");
@@ -118,7 +120,7 @@ static int update_then_insert(struct my_sink *s, struct sql_buf *sql, struct mr_
     return status;
   insert_select(s, sql);
   sql_buf_fmt(sql, " LEFT JOIN %s t ON ", s->target);
-  on_keys(s, sql);
+  my_on_keys(s, sql);
   sql_buf_str(sql, " WHERE d." MY_STAGE_DELETED " = 0 AND t.");
   maria_ident(sql, key[0]);
   sql_buf_str(sql, " IS NULL");
@@ -129,7 +131,9 @@ int my_merge(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
   int status = delete_rows(s, &sql, err);
-  if (status >= 0)
+  if (status >= 0 && s->partial)
+    status = my_partial_merge(s, &sql, err);
+  else if (status >= 0)
     status = s->only_key ? insert_or_update(s, &sql, err) : update_then_insert(s, &sql, err);
   if (status >= 0 && s->careful) { /* the unit goes on with an empty one */
     sql_buf_str(&sql, "DELETE FROM " MY_STAGE);

@@ -5,6 +5,7 @@
  * lanes.c    millrace_offsets                            unit.c     begin, write, flush, commit
  * rows.c     rows by LOAD DATA or INSERT                 refused.c  which rows the server refused
  * merge.c    upserts from a staging table                discover.c check and discover
+ * partial.c  upserts of rows with some columns only
  *
  * A stretch is what one flush answers for: rows that were encoded or sent, and not yet accepted. */
 #ifndef MYSQL_SINK_H
@@ -15,6 +16,9 @@
 
 #define MY_STAGE "millrace_stage" /* the session's own temporary table */
 #define MY_STAGE_DELETED "_millrace_deleted"
+#define MY_STAGE_SET "_millrace_set"   /* partial.c; and a number: a bit for each field */
+#define MY_STAGE_GONE "_millrace_gone" /* partial.c: the key's last row is a delete */
+#define MY_SET_BITS 64
 
 enum { MODE_APPEND, MODE_UPSERT };
 enum { METHOD_AUTO, METHOD_LOAD, METHOD_INSERT };
@@ -56,10 +60,13 @@ struct my_sink {
   int *field_column;         /* index in column */
   int n_fields;
   int op_source, set_source; /* index of _op and _set in the input, -1: none */
+  bool partial;              /* an upsert of rows with _set */
+  struct mr_view *set;       /* with _set: for each field, the rows that write it; else NULL */
   bool only_key;             /* no other unique index than the key's */
   char *types;               /* what a SELECT of the written columns says of them */
   enum maria_form form;
   struct sql_buf load_sql; /* up to the rows: LOAD DATA whole, INSERT up to VALUES */
+  struct sql_buf tail_sql; /* what follows the rows of an INSERT */
 
   bool in_unit;   /* begin was called */
   bool changed;   /* the table has not the types that were learnt */
@@ -106,6 +113,8 @@ int my_statement(struct my_sink *s, struct sql_buf *sql, const char *kind,
 /* ---- evolve.c */
 int my_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
 /* The table as it is known, for evo_follow and evo_refuses_rows. */
+/* Appends a column's default, as DDL and expressions have it. */
+void my_default(const struct my_sink *s, const struct my_column *column, struct sql_buf *sql);
 struct evo_table my_evolve_table(struct my_sink *s);
 bool my_evolve_column(void *self, int i, struct evo_column *ret);
 
@@ -151,6 +160,22 @@ int my_refused_rows(struct my_sink *s, struct mr_error *err);
 /* ---- merge.c */
 int my_stage_prepare(struct my_sink *s, struct mr_error *err);
 int my_merge(struct my_sink *s, struct mr_error *err);
+
+/* "t.`key` = d.`key` AND …" */
+void my_on_keys(const struct my_sink *s, struct sql_buf *sql);
+
+/* ---- partial.c */
+int my_set_words(const struct my_sink *s);
+/* Finds which rows of the batch write which field. false: no memory. */
+bool my_set_bind(struct my_sink *s, const struct ArrowSchema *schema, const struct mr_batch *b);
+/* Appends the staged row's own columns behind `deleted`, or their names (type NULL) or definitions.
+ */
+void my_set_put(const struct my_sink *s, int64_t row, bool deleted, struct sql_buf *out);
+void my_set_columns(const struct my_sink *s, const char *type, struct sql_buf *sql);
+/* What makes one staged row of those of a key. */
+void my_partial_fold(const struct my_sink *s, struct sql_buf *sql);
+/* Takes what is staged, and not gone, to the target. */
+int my_partial_merge(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
 
 /* ---- discover.c */
 int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);

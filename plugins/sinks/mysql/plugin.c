@@ -128,6 +128,8 @@ void my_free(void *self)
   sql_buf_done(&s->rows);
   sql_buf_done(&s->words);
   sql_buf_done(&s->load_sql);
+  sql_buf_done(&s->tail_sql);
+  free(s->set);
   mr_schema_release(&s->in);
   sql_name_done(&s->table);
   sql_name_done(&s->offsets);
@@ -174,4 +176,5 @@ const struct mr_plugin mr_plugin_desc = {
     .discover = my_discover,
     .ddl = my_ddl,
     .type = my_type,
+    .flags = MR_PARTIAL,
 };

@@ -56,15 +56,18 @@ static void load_statement(const struct my_sink *s, struct sql_buf *sql)
 
 static void insert_statement(const struct my_sink *s, struct sql_buf *sql)
 {
-  sql_buf_fmt(sql, "%s INTO %s (", my_is_staged(s) ? "REPLACE" : "INSERT", written_table(s));
+  bool replaces = my_is_staged(s) && !s->partial;
+  sql_buf_fmt(sql, "%s INTO %s (", replaces ? "REPLACE" : "INSERT", written_table(s));
   my_column_list(s, NULL, sql);
-  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED ") VALUES " : ") VALUES ");
+  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED : "");
+  my_set_columns(s, NULL, sql);
+  sql_buf_str(sql, ") VALUES ");
 }
 
 int my_rows_plan(struct my_sink *s, struct mr_error *err)
 {
   bool wants_load = s->conf->method != METHOD_INSERT;
-  s->form = wants_load && s->conn.loads ? MARIA_FORM_LOAD : MARIA_FORM_INSERT;
+  s->form = wants_load && !s->partial && s->conn.loads ? MARIA_FORM_LOAD : MARIA_FORM_INSERT;
   if (!s->conn.loads && s->conf->method == METHOD_LOAD)
     return src_badconf(err, "method", "the server forbids LOAD DATA LOCAL (local_infile is off)%s",
                        s->conn.where);
@@ -79,8 +82,11 @@ int my_rows_plan(struct my_sink *s, struct mr_error *err)
     load_statement(s, &s->load_sql);
   else
     insert_statement(s, &s->load_sql);
+  sql_buf_clear(&s->tail_sql);
+  if (s->partial)
+    my_partial_fold(s, &s->tail_sql);
   sql_buf_text(&s->load_sql);
-  return s->load_sql.failed ? src_no_memory(err) : MR_OK;
+  return s->load_sql.failed || s->tail_sql.failed ? src_no_memory(err) : MR_OK;
 }
 
 /* ---------------------------------------------------------------- sending */
@@ -129,6 +135,9 @@ static int load(struct my_sink *s, const char *what, struct mr_error *err)
 
 static int insert(struct my_sink *s, const char *what, struct mr_error *err)
 {
+  sql_buf_bytes(&s->rows, s->tail_sql.p, s->tail_sql.len);
+  if (s->rows.failed)
+    return src_no_memory(err);
   int status = maria_run(&s->conn, sql_buf_text(&s->rows), s->rows.len, what,
                          s->conf->server.statement_timeout_ms, MARIA_GO_ON, NULL, NULL, err);
   return failed(s, status, err);
@@ -181,6 +190,14 @@ static bool put_field(struct my_sink *s, int k, int64_t i, bool deleted, const c
                       const char **msg)
 {
   const struct maria_field *f = &s->field[k];
+  bool key = s->column[s->field_column[k]].is_key, staged = my_is_staged(s);
+  if (s->set_source >= 0 && !mr_set_has(&s->set[k], i)) {
+    *code = "23502";
+    *msg = key && staged ? "the row does not write its key"
+                         : "the row does not write a NOT NULL column";
+    sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
+    return !(staged ? key : f->type.not_null);
+  }
   if (deleted && !s->column[s->field_column[k]].is_key) {
     sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
     return true;
@@ -206,6 +223,8 @@ static void put_row(struct my_sink *s, int64_t i, bool deleted, int *ret_bad, co
   }
   if (my_is_staged(s))
     sql_buf_fmt(&s->rows, "%c%d", loads ? '\t' : ',', deleted);
+  if (s->partial)
+    my_set_put(s, i, deleted, &s->rows);
   sql_buf_byte(&s->rows, loads ? '\n' : ')');
 }
 
@@ -223,10 +242,16 @@ static bool keep_row(struct my_sink *s, int64_t row)
   return true;
 }
 
+/* Bytes of rows that the server takes in a statement. */
+static int64_t most_packet(const struct my_sink *s)
+{
+  return s->conn.packet - PACKET_SPARE - (int64_t)s->tail_sql.len;
+}
+
 /* Bytes that a statement may have: what the file says, and what the server takes. */
 static size_t most_bytes(const struct my_sink *s)
 {
-  int64_t most = s->conf->statement_bytes, packet = s->conn.packet - PACKET_SPARE;
+  int64_t most = s->conf->statement_bytes, packet = most_packet(s);
   if (s->form == MARIA_FORM_INSERT && packet > 0 && packet < most)
     most = packet;
   return (size_t)most;
@@ -254,7 +279,7 @@ static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *
   if (s->rows.failed)
     return src_no_memory(err);
   if (bad < 0 && s->form == MARIA_FORM_INSERT && s->conn.packet > 0 &&
-      s->rows.len > (size_t)(s->conn.packet - PACKET_SPARE)) {
+      (int64_t)s->rows.len > most_packet(s)) {
     s->rows.len = before;
     if (!s->n_rows)
       return my_bad_row(s, i, "08S01", "row is larger than the server's max_allowed_packet", NULL);
@@ -269,7 +294,7 @@ static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *
   return keep_row(s, i) ? MR_OK : src_no_memory(err);
 }
 
-static void bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op)
+static bool bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op)
 {
   const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
   s->batch = b;
@@ -280,6 +305,7 @@ static void bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op
   memset(op, 0, sizeof *op);
   if (s->op_source >= 0 && my_is_staged(s))
     mr_view_column(op, schema, &b->rows, s->op_source);
+  return s->set_source < 0 || my_set_bind(s, schema, b);
 }
 
 int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *err)
@@ -287,7 +313,8 @@ int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *
   struct mr_view op;
   size_t most = most_bytes(s);
   int status = MR_OK;
-  bind(s, b, &op);
+  if (!bind(s, b, &op))
+    return src_no_memory(err);
   for (int64_t i = 0; status >= 0 && i < b->rows.length; i++) {
     if (mr_bit_get(s->dead, i))
       continue;

@@ -426,9 +426,7 @@ int my_target_plan(struct my_sink *s, struct mr_error *err)
                       sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
-  if (status >= 0 && s->set_source >= 0 && s->conf->mode == MODE_UPSERT)
-    status = src_fail(err, MR_BADCONF, "0A000",
-                      "rows that carry only some columns (_set) cannot be upserted yet");
+  s->partial = s->set_source >= 0 && s->conf->mode == MODE_UPSERT;
   if (status >= 0)
     status = check_unfilled(s, err);
   if (status >= 0)
