@@ -215,7 +215,7 @@ void sr_free(void *self)
   sr_labelled_done(s);
   sql_buf_done(&s->rows);
   sql_buf_done(&s->packed);
-  sql_buf_done(&s->seen);
+  sql_buf_done(&s->catalog);
   sql_buf_done(&s->alter);
   sql_buf_done(&s->words);
   mr_schema_release(&s->in);

@@ -134,7 +134,7 @@ struct sr_sink {
   bool learned, all_columns; /* all_columns: every column of the table is written */
   bool lenient;              /* columns that the table has not are left out: they came later */
   char *columns_header;      /* of loads; NULL: none is needed */
-  struct sql_buf seen;       /* the columns as the catalog told them last */
+  struct sql_buf catalog;    /* the columns as the catalog told them last */
   struct sql_buf alter;      /* evolve.c: the clauses of the next ALTER TABLE */
   bool adding;               /* the last of them is ADD COLUMN */
   struct sql_buf words;      /* what a row that is rejected is told */

@@ -18,6 +18,8 @@ void sr_target_forget(struct sr_sink *s)
   free(s->field);
   free(s->column);
   free(s->columns_header);
+  free(s->use); /* as long as the columns are many */
+  s->use = NULL;
   s->field = NULL;
   s->column = NULL;
   s->columns_header = NULL;
@@ -125,7 +127,7 @@ int sr_target_columns(struct sr_sink *s, struct mr_error *err)
   MYSQL_ROW row;
   bool room = true;
   sr_target_forget(s);
-  int status = ask_columns(s, &res, &s->seen, err);
+  int status = ask_columns(s, &res, &s->catalog, err);
   while (status >= 0 && room && (row = mysql_fetch_row(res)))
     room = add_column(s, row);
   mysql_free_result(res);
@@ -139,7 +141,7 @@ int sr_target_compare(struct sr_sink *s, struct mr_error *err)
   struct sql_buf now = {0};
   MYSQL_RES *res = NULL;
   int status = ask_columns(s, &res, &now, err);
-  if (status >= 0 && strcmp(sql_buf_text(&now), sql_buf_text(&s->seen))) {
+  if (status >= 0 && strcmp(sql_buf_text(&now), sql_buf_text(&s->catalog))) {
     sr_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
     s->learned = false;
   }
@@ -294,8 +296,8 @@ static int plan_field(struct sr_sink *s, int column, struct mr_error *err)
   sql_buf_byte(&key, ',');
   sql_buf_json(&key, c->name);
   sql_buf_byte(&key, ':');
-  s->field[s->n_fields++] = (struct sr_field){
-      .column = c, .key = (char *)key.p, .key_len = key.len, .unfit = !fits};
+  s->field[s->n_fields++] =
+      (struct sr_field){.column = c, .key = (char *)key.p, .key_len = key.len, .unfit = !fits};
   return key.failed ? src_no_memory(err) : MR_OK;
 }
 
