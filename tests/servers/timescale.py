@@ -12,21 +12,18 @@ PACKAGES = ("postgresql-17", "postgresql-17-timescaledb", "postgresql-17-pgvecto
 PROGRAMS = tuple(f"{BIN}/{name}" for name in ("postgres", "initdb", "psql"))
 SETTINGS = """shared_preload_libraries = 'timescaledb'
 timescaledb.telemetry_level = off
+timescaledb.max_background_workers = 0
 jit = off
 """
 
 
 class Timescale(Postgres):
-    """The server; each database that is made has both extensions."""
+    """The server; each database that is made has both extensions. No jobs run in the background."""
 
     def __init__(self, folder, *, settings="", **options):
         root = debian13.folder("postgresql-17", *PACKAGES, programs=PROGRAMS)
         if os.geteuid() == 0:  # the server runs as another user
             root = debian13.copy(root, pathlib.Path(folder) / "debian13")
         super().__init__(folder, settings=SETTINGS + settings, programs=root / BIN, **options)
-
-    def create_database(self, name):
-        url = super().create_database(name)
-        self.sql("CREATE EXTENSION timescaledb", database=name)
-        self.sql("CREATE EXTENSION vector", database=name)
-        return url
+        for extension in ("timescaledb", "vector"):
+            self.sql(f"CREATE EXTENSION {extension}", database="template1")
