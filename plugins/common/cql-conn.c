@@ -8,21 +8,16 @@
 #include <arpa/inet.h>
 #include <openssl/x509v3.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/cql-host.h"
 #include "common/src-error.h"
 
 #define READ_BYTES 65536
 const char *const cql_tls_choices[] = {"disable", "require", "verify-ca", "verify-full", NULL};
-
-int64_t cql_now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void cql_conn_init(struct cql_conn *c, const struct cql_conf *conf, int wake_fd, size_t first)
 {
@@ -65,7 +60,7 @@ static enum waited wait_for(const struct cql_conn *c, short events, int64_t unti
 {
   struct pollfd fd[2] = {{.fd = c->fd, .events = events}, {.fd = c->wake_fd, .events = POLLIN}};
   for (;;) {
-    int64_t left = until_ms - cql_now_ms();
+    int64_t left = until_ms - clock_now_ms();
     int n = poll(fd, 2, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
     if (n < 0 && errno == EINTR)
       continue;
@@ -101,12 +96,42 @@ static const char *tls_why(const struct cql_conn *c, char *buf, size_t size)
 {
   char text[200];
   long verified = SSL_get_verify_result(c->ssl);
-  if (verified != X509_V_OK)
+  if (verified != X509_V_OK && SSL_get_verify_mode(c->ssl) != SSL_VERIFY_NONE)
     snprintf(buf, size, "the node's certificate is not accepted: %s",
              X509_verify_cert_error_string(verified));
   else
     snprintf(buf, size, "TLS: %s", tls_reason(text, sizeof text));
   return buf;
+}
+
+/* OpenSSL writes with write(): a node that hung up must not end the process by SIGPIPE. Blocks it
+ * for this thread, and takes it away again with what came meanwhile. */
+static void block_pipe(sigset_t *ret_old)
+{
+  sigset_t pipe_only;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe_only, ret_old);
+}
+static void unblock_pipe(const sigset_t *old)
+{
+  static const struct timespec at_once = {0};
+  sigset_t pipe_only;
+  sigemptyset(&pipe_only);
+  sigaddset(&pipe_only, SIGPIPE);
+  if (!sigismember(old, SIGPIPE))
+    sigtimedwait(&pipe_only, NULL, &at_once);
+  pthread_sigmask(SIG_SETMASK, old, NULL);
+}
+
+static int tls_move(struct cql_conn *c, void *p, int n, bool out)
+{
+  sigset_t old;
+  block_pipe(&old);
+  ERR_clear_error();
+  int got = out ? SSL_write(c->ssl, p, n) : SSL_read(c->ssl, p, n);
+  unblock_pipe(&old);
+  return got;
 }
 
 /* One of SSL_read, SSL_write, recv, send. > 0: bytes; 0: wait for *ret_events; < 0: failed, *why.
@@ -124,9 +149,7 @@ static ssize_t move(struct cql_conn *c, void *p, size_t n, bool out, short *ret_
     snprintf(why, why_size, "%s", got ? strerror(errno) : "the node closed the connection");
     return -1;
   }
-  ERR_clear_error();
-  int part = n > INT32_MAX ? INT32_MAX : (int)n;
-  int got = out ? SSL_write(c->ssl, p, part) : SSL_read(c->ssl, p, part);
+  int got = tls_move(c, p, n > INT32_MAX ? INT32_MAX : (int)n, out);
   if (got > 0)
     return got;
   int e = SSL_get_error(c->ssl, got);
@@ -187,7 +210,7 @@ int cql_conn_send(struct cql_conn *c, enum cql_opcode opcode, const struct sql_b
   struct sql_buf out = {0};
   if (c->fd < 0 || c->asked)
     return src_fail(err, MR_RETRY, "", "no connection is free for a request");
-  c->deadline_ms = cql_now_ms() + c->conf->request_timeout_ms;
+  c->deadline_ms = clock_now_ms() + c->conf->request_timeout_ms;
   bool ok = !body->failed && cql_codec_put(&c->codec, opcode, 1, body->p, body->len, &out);
   int rc = ok ? write_all(c, &out, c->deadline_ms, err) : src_no_memory(err);
   c->asked = rc >= 0;
@@ -258,7 +281,7 @@ int cql_conn_ask(struct cql_conn *c, enum cql_opcode opcode, const struct sql_bu
 static int dial(struct cql_conn *c, const struct cql_host *h, struct mr_error *err)
 {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
-  int64_t deadline = cql_now_ms() + c->conf->connect_timeout_ms;
+  int64_t deadline = clock_now_ms() + c->conf->connect_timeout_ms;
   int rc = getaddrinfo(h->name, h->port, &hints, &found), on = 1;
   if (rc)
     return lost(c, "connect", gai_strerror(rc), err);
@@ -333,10 +356,13 @@ static bool tls_name(struct cql_conn *c, enum cql_tls tls, const struct cql_host
 static int shake_hands(struct cql_conn *c, struct mr_error *err)
 {
   char why[256];
-  int64_t deadline = cql_now_ms() + c->conf->connect_timeout_ms;
+  int64_t deadline = clock_now_ms() + c->conf->connect_timeout_ms;
   for (;;) {
+    sigset_t old;
+    block_pipe(&old);
     ERR_clear_error();
     int rc = SSL_connect(c->ssl);
+    unblock_pipe(&old);
     if (rc == 1)
       return MR_OK;
     int e = SSL_get_error(c->ssl, rc);

@@ -72,7 +72,6 @@ struct cql_conn {
   void *event_ctx;
 };
 
-int64_t cql_now_ms(void); /* monotonic */
 /* Across the options; no I/O. */
 int cql_conf_validate(const struct cql_conf *conf, struct mr_error *err);
 /* conf is lent until cql_conn_close. first: the contact point to begin with. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranges of tokens, read page by page. */
 #include "cassandra.h"
+#include "common/clock.h"
 #include "common/cql-value.h"
 #include "common/src-error.h"
 
@@ -441,7 +442,7 @@ static int read_batch(struct cass_source *s, int64_t max_rows, int64_t max_bytes
 int cass_read(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
               struct mr_batch *give, struct mr_error *err)
 {
-  int64_t until = cql_now_ms() + timeout_ms;
+  int64_t until = clock_now_ms() + timeout_ms;
   while (!s->running && s->at < s->n_lane && s->lane[s->at].at.kind == CASS_DONE)
     s->at++;
   if (s->at >= s->n_lane)
