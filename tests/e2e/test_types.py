@@ -13,6 +13,7 @@ import pytest
 import type_matrix as matrix
 from pipelines import dead_letters
 from servers.clickhouse import ClickHouse18
+from servers.runner import TREE
 from servers.starrocks import StarRocks
 
 numbers = itertools.count(1)
@@ -337,3 +338,10 @@ settings:
 """, documents)
     millrace.run(text, env={"STATE": "state-back"}).expect(0)
     return json_rows(lines_of((millrace.folder / "back.jsonl").read_text()))
+
+
+@pytest.mark.parametrize("sink", ["postgres", "mysql", "sqlite", "clickhouse", "starrocks"])
+def test_the_page_of_each_sink_has_its_map(millrace, sink):
+    plugin, = json.loads(millrace.command("inspect", f"sinks/{sink}", "--json").expect(0).out)
+    page = (TREE / "docs" / "plugins" / f"{sink}.md").read_text()
+    assert matrix.table(sink, plugin["types"]) in page

@@ -145,12 +145,13 @@ def show(value):
 
 # ---- what targets do not hold
 
-def every(columns, code, values=None):
-    """The values (None: each one of the column) are dead letters of that code."""
-    return {column: {code: values} for column in columns}
+def every(columns, code, values, words):
+    """The values are dead letters of that code; words: how a page says which."""
+    return {column: (code, values, words) for column in columns}
 
 
-TEXT_ZERO = {"s": {"22021": ["a\0b"]}}
+NO_ZERO = every(["s"], "22021", ["a\0b"], "a zero byte")
+FLOATS = ["f32", "f64"]
 EARLY_AND_LATE = ["0001-01-01", "1582-10-15", "1899-12-31", "2300-01-01", "9999-12-31"]
 
 
@@ -158,19 +159,28 @@ def of_days(days, column):
     return [v for v in VALUES[column][1] if v[:10] in days]
 
 
-NO_NULLS = every(NESTED, "23502", [None])
-STARROCKS = (every(["f32", "f64"], "22003", NOT_FINITE) | every(["lf"], "22003", [["NaN"], ["-Infinity", 1.0]])
-             | every(["bin"], "22001", [b64(bytes(LONG))]))
-# target: column: code: values that are refused, or a function that tells them
+def not_null(columns):
+    return every(columns, "23502", [None], "null")
+
+
+def out_of_days(columns, days, words):
+    return {c: ("22008", of_days(days, c), words) for c in columns}
+
+
+STARROCKS = (every(FLOATS, "22003", NOT_FINITE, "NaN, infinities")
+             | every(["lf"], "22003", [["NaN"], ["-Infinity", 1.0]], "NaN, infinities in it")
+             | every(["bin"], "22001", [b64(bytes(LONG))], "more than 524287 bytes"))
+# target: column: (code, values that are refused or a function that tells them, words)
 REFUSED = {
-    "postgres": TEXT_ZERO,
-    "sqlite": TEXT_ZERO | {"u64": {"22003": [2 ** 64 - 1, 2 ** 63]}} | every(["f32", "f64"], "22003", ["NaN"]),
-    "mysql": every(["f32", "f64"], "22003", NOT_FINITE),
-    "clickhouse": NO_NULLS | {c: {"22008": of_days(EARLY_AND_LATE, c)} for c in ("day", "ts", "tz")},
-    "clickhouse 18": every([c for c in NESTED if c not in ("m", "st")], "23502", [None]) | {
-        "day": {"22008": [d for d in DAYS if not "1970-01-01" <= d <= "2106-02-07"]}},
+    "postgres": NO_ZERO,
+    "sqlite": NO_ZERO | every(["u64"], "22003", [2 ** 64 - 1, 2 ** 63], "above 9223372036854775807")
+    | every(FLOATS, "22003", ["NaN"], "NaN"),
+    "mysql": every(FLOATS, "22003", NOT_FINITE, "NaN, infinities"),
+    "clickhouse": not_null(NESTED) | out_of_days(["day", "ts", "tz"], EARLY_AND_LATE, "before 1900, after 2299"),
+    "clickhouse 18": not_null([c for c in NESTED if c not in ("m", "st")])
+    | out_of_days(["day"], [d for d in DAYS if not "1970-01-01" <= d <= "2106-02-07"], "before 1970, after 2106-02-07"),
     "starrocks": STARROCKS,
-    "starrocks csv": STARROCKS | {"s": {"22021": lambda v: v == "\\N" or "\1" in v or "\2" in v}},
+    "starrocks csv": STARROCKS | every(["s"], "22021", lambda v: v == "\\N" or "\1" in v or "\2" in v, "bytes 1 and 2"),
     "json": {}, "csv": {}, "avro": {},
 }
 # target: columns whose -0.0 is kept as 0.0, which is equal
@@ -179,13 +189,10 @@ UNSIGNED_ZERO = {"sqlite": ("f32", "f64"), "mysql": ("f32", "f64")}
 
 def is_refused(target, column, value):
     """The code by which a target refuses the value, or None."""
-    for code, values in REFUSED[target].get(column, {}).items():
-        if callable(values):
-            if value is not None and values(value):
-                return code
-        elif values is None or any(value == v and type(value) is type(v) for v in values):
-            return code
-    return None
+    code, values, _ = REFUSED[target].get(column, (None, [], None))
+    if callable(values):
+        return code if value is not None and values(value) else None
+    return code if any(value == v and type(value) is type(v) for v in values) else None
 
 
 def kept(target, column, value):
@@ -193,3 +200,22 @@ def kept(target, column, value):
     if value == 0 and isinstance(value, float) and column in UNSIGNED_ZERO.get(target, ()):
         return 0.0
     return value
+
+
+# ---- what a page says
+
+def base(kind):
+    return kind.split("(")[0].split("<")[0]
+
+
+def table(target, types):
+    """The map of types as the page of a sink has it; types: what `inspect --json` says."""
+    words = {}
+    for column, (_, _, said) in REFUSED[target].items():
+        words.setdefault(base(VALUES[column][0]), []).append(said)
+    lines = ["| pipeline | `create` makes | rows that are refused: with |", "|---|---|---|"]
+    for pair in types:
+        kind = pair["type"]
+        refused = "; ".join(sorted(set(words.get(base(kind), ()))))
+        lines.append(f"| {kind} | {pair['target']} | {refused} |".replace("  |", " |"))
+    return "\n".join(lines) + "\n"

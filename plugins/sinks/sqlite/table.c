@@ -124,7 +124,7 @@ int sq_table_columns(struct sq_sink *s, struct mr_error *err)
   if (status >= 0 && s->n_columns == 0) {
     snprintf(err->option, sizeof err->option, "table");
     return sq_fail(err, MR_BADCONF, "no such table",
-                   "table %s does not exist in %s; create it, or say create: true", s->conf->table,
+                   "table %s does not exist in %s; create it, or say create: true", s->table.table,
                    s->conf->path);
   }
   return status;

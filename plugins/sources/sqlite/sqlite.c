@@ -576,10 +576,14 @@ static int discover(const struct mr_open *o, const char *table, mr_put_fn *put, 
     rc = failed(&s, "discover", err);
   if (rc >= 0 && table)
     sqlite3_bind_text(s.stmt, 1, table, -1, SQLITE_STATIC);
-  while (rc >= 0 && (code = sqlite3_step(s.stmt)) == SQLITE_ROW)
+  int64_t rows = 0;
+  for (; rc >= 0 && (code = sqlite3_step(s.stmt)) == SQLITE_ROW; rows++)
     rc = table ? put_column(&s, put, out) : put_table(&s, put, out);
   if (rc >= 0 && code != SQLITE_DONE)
     rc = failed(&s, "discover", err);
+  if (rc >= 0 && table && !rows) /* every table has a column */
+    rc = src_fail(err, MR_BADCONF, "no such table", "table %s does not exist in %s", table,
+                  s.conf->path);
   disconnect(&s);
   return rc;
 }
