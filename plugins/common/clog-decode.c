@@ -212,7 +212,7 @@ static void link_events(struct clog_decoder *d)
   for (size_t i = 0; i < d->events.n; i++, e++, p++) {
     e->key = value + p->key;
     e->clustering = value + p->clustering;
-    e->cell = cell + p->cell;
+    e->cell = e->n_cells ? cell + p->cell : NULL;
     e->start.value = value + p->start;
     e->end.value = value + p->end;
   }

@@ -36,7 +36,7 @@ def logged(reader, keyspace, table, n):
 
 def test_random_statements_come_out_of_the_log_as_select_shows_them(cassandra, keyspace, tmp_path):
     seed = random.randrange(10**6)
-    found, n, _ = commitlog.compare(cassandra, tmp_path / "log", seed, 100, f"{keyspace}x", alter=False)
+    found, n, _ = commitlog.compare(cassandra, tmp_path / "log", seed, 100, f"{keyspace}x")
     try:
         assert not found and n > 50, (seed, found[:3])
     finally:

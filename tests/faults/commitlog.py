@@ -6,7 +6,6 @@ with SELECT of every table. usage: ./dev faults commitlog [--n SEEDS] [--stateme
 import argparse
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
@@ -59,9 +58,9 @@ class LogReader:
 class Run:
     """One keyspace, one seed."""
 
-    def __init__(self, node, reader, keyspace, seed, alter):
+    def __init__(self, node, reader, keyspace, seed):
         self.node, self.reader, self.keyspace, self.seed = node, reader, keyspace, seed
-        self.statements = Statements(keyspace, node_version(node), seed, int(time.time() * 1e6), alter)
+        self.statements = Statements(keyspace, node_version(node), seed, int(time.time() * 1e6))
         self.refused = self.sent = 0
 
     def send(self, n):
@@ -87,18 +86,6 @@ class Run:
             return events if any(e.get("table") == "done" for e in events) else None
         return wait_until(read, 120, f"seed {self.seed}: the log shows all statements", 0.2)
 
-    def selected(self, table):
-        """A 5.0.4 fails to read a table whose columns changed while its memtable had range deletions; once the
-        node has replayed its log it reads it."""
-        from cassandra import ReadFailure
-        try:
-            return selected(self.node, self.keyspace, table)
-        except ReadFailure:
-            print(f"seed {self.seed}: the node cannot read {table.name}: it is killed and started again", flush=True)
-            self.node.stop(signal.SIGKILL)
-            self.node.start()
-            return selected(self.node, self.keyspace, table)
-
     def differences(self, events):
         models = {t.name: Model(t) for t in self.statements.tables}
         for e in events:
@@ -107,7 +94,7 @@ class Run:
             elif e["table"] in models:
                 models[e["table"]].apply(e)
         for table in self.statements.tables:
-            want, got = self.selected(table), models[table.name].rows()
+            want, got = selected(self.node, self.keyspace, table), models[table.name].rows()
             for key in sorted({*want, *got}, key=repr):
                 if want.get(key) != got.get(key):
                     yield difference(table, key, want.get(key), got.get(key))
@@ -149,11 +136,11 @@ def selected(node, keyspace, table):
     return {k: (values, tuple(times.get(c) for c in table.columns)) for k, (values, times) in rows.items()}
 
 
-def compare(node, folder, seed, statements, keyspace, alter=True, binary=BINARY):
+def compare(node, folder, seed, statements, keyspace, binary=BINARY):
     """Differences of one seed; the seed is printed."""
     print(f"seed {seed}: {statements} statements", flush=True)
     node.create_keyspace(keyspace)
-    run = Run(node, LogReader(node.commitlog, folder, binary), keyspace, seed, alter)
+    run = Run(node, LogReader(node.commitlog, folder, binary), keyspace, seed)
     run.reader.link()
     run.send(statements)
     events = run.events()
