@@ -2,6 +2,7 @@
 """Apache Cassandra, one node from Maven's jars, with a client that is not ours."""
 
 import pathlib
+import re
 import signal
 import subprocess
 
@@ -151,9 +152,8 @@ class Cassandra(Client):
         if tls:
             conf["client_encryption_options"] = self._certificate()
         conf.update(settings or {})
-        (self.folder / "cassandra.yaml").write_text(yaml.safe_dump(conf))
         (self.folder / "logback.xml").write_text(LOGBACK.format(level=log_level))
-        self.start()
+        self._start_first(conf)
 
     def __enter__(self):
         return self
@@ -210,6 +210,19 @@ class Cassandra(Client):
         if not compatible:
             conf["storage_compatibility_mode"] = "NONE"
         return conf
+
+    def _start_first(self, conf, attempts=5):
+        """A port that was free may be another's by the time the node gets to it."""
+        for attempt in range(attempts):
+            (self.folder / "cassandra.yaml").write_text(yaml.safe_dump(conf))
+            try:
+                return self.start()
+            except ServerError as e:
+                if attempt == attempts - 1 or not re.search("in use|Failed to bind", str(e)):
+                    raise
+            self.port, storage = free_port(), free_port()
+            conf["native_transport_port"], conf["storage_port"] = self.port, storage
+            conf["seed_provider"][0]["parameters"][0]["seeds"] = f"127.0.0.1:{storage}"
 
     def _certificate(self):
         """A certificate for 127.0.0.1 and localhost that signs itself, and the store that Java reads it from."""
