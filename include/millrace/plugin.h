@@ -162,20 +162,19 @@ struct mr_mark { /* FROZEN. One lane of one sink: what is durable, or what a uni
       upto; /* of a lane row that was read: from = last_from, upto = position */
   uint64_t owner, rows,
       run; /* rows: of this unit (a lane row: total); run: that commits (a lane row: last_run) */
-};
-struct mr_state { /* FROZEN */
-  const char *stage;
-  uint32_t instance;
-  const void *data;
-  size_t len;
+  /* What the transforms before the sink have saved of the lane, at upto: bytes that mean nothing to
+   * the sink, kept in the lane row beside the position, replaced with it, and given with it. 0:
+   * none.
+   */
+  const void *state;
+  size_t state_len;
 };
 struct mr_unit { /* lend; what becomes durable together */
-  uint32_t size, n, n_state;
-  uint64_t run, seq;                   /* seq: of the saved state, set and tested with it */
+  uint32_t size, n;
+  uint64_t run;
   const char *pipeline, *sink, *label; /* label or token: [a-z0-9_]{1,64}, never used twice */
   const struct mr_mark
       *mark; /* n lanes; compare-and-set: owner and from of every one must still hold */
-  const struct mr_state *state; /* saved state of the transforms that belong to this sink */
 };
 struct mr_reject { /* batch + row, or (source) lane + position + the bytes as they came */
   uint32_t size, lane;
@@ -295,6 +294,12 @@ struct mr_open { /* lend until close */
   const char *pipeline, *stage;
   int64_t memory; /* source: bytes it may buffer itself (a client library's queue); 0: not said */
   bool bounded;   /* source: give MR_END when each lane has reached the end it had at start */
+  /* Source: names the state that positions are kept in, where a sink cannot keep them itself; NULL:
+   * every one does. It comes with ack, too (mr_unit.label), and a source that tells others how far
+   * it was read says this name with it. Finds start() that another state has come further, it is
+   * MR_FATAL, unless the user has said to go on (new_store). */
+  const char *store;
+  bool new_store;
 };
 typedef int mr_open_fn(const struct mr_open *, void **self, struct mr_error *);
 typedef int mr_self_fn(void *self, struct mr_error *);
@@ -302,7 +307,6 @@ typedef int mr_schema_fn(void *self, struct ArrowSchema *give,
                          struct mr_error *); /* of what it gives; MR_IDLE: not known yet */
 typedef int mr_unit_fn(void *self, const struct mr_unit *lend, struct mr_error *);
 typedef void mr_mark_fn(void *out, const struct mr_mark *lend);
-typedef void mr_state_fn(void *out, const struct mr_state *lend);
 
 /* System columns a source makes when they are wanted (in `want`): _key, _topic, _partition,
  * _offset, _timestamp (event time), _headers (map utf8 -> binary), _op, and for dead letters
@@ -324,7 +328,7 @@ struct mr_source {
                                            * a time for a lane */
   int (*seek)(void *self, uint32_t lane, const struct mr_position *,
               struct mr_error *); /* read the lane again from there */
-  mr_unit_fn *ack;                /* optional: every sink holds these durably */
+  mr_unit_fn *ack;          /* optional: every sink holds these durably; label: mr_open.store */
   void (*wake)(void *self); /* optional, all kinds: any thread, from open's return to close: the
                                running call returns soon */
   void (*close)(void *self);
@@ -342,8 +346,13 @@ struct mr_transform {
                struct mr_error *); /* take NULL: only after MR_MORE */
   int (*advance)(void *self, int64_t watermark_us, struct mr_batch *give,
                  struct mr_error *); /* optional; least of all lanes */
-  int (*save)(void *self, mr_put_fn *put, void *out, struct mr_error *);     /* absent: stateless */
-  int (*load)(void *self, const void *state, size_t len, struct mr_error *); /* before start */
+  /* Absent: stateless. Else the transform remembers something from row to row, and there is an
+   * instance for each lane of each sink behind it (and one that only answers schema()). save gives
+   * what it remembers of the rows so far, at any time between two calls of apply; it becomes
+   * durable together with the lane's position at that sink. load, between open and start: what was
+   * saved where reading begins; not called when nothing was. */
+  int (*save)(void *self, mr_put_fn *put, void *out, struct mr_error *);
+  int (*load)(void *self, const void *state, size_t len, struct mr_error *);
   int (*evolve)(void *self, const struct ArrowSchema *in, struct mr_error *); /* then schema() */
   void (*wake)(void *self);
   void (*close)(void *self);
@@ -369,7 +378,7 @@ struct mr_sink {
    * lane without row is not given. Waits for an old transaction's row lock. n names of one source.
    */
   int (*take)(void *self, const char *source, const char *const *lane_name, size_t n,
-              mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *);
+              mr_mark_fn *mark, void *out, struct mr_error *);
   /* Creates the lane rows (position = upto, owner = 1); the only way a row comes to be. MR_FENCED:
    * one is there already. */
   int (*found)(void *self, const struct mr_mark *lend, size_t n, struct mr_error *);
@@ -403,6 +412,9 @@ struct mr_sink {
   /* What the target takes at once (idempotent: one block). A unit that has reached it is ended,
    * with the batches that were on their way to it; 0: no bound. */
   int64_t unit_rows, unit_bytes;
+  /* Transactional: the longest mr_mark.state that a lane row can hold. 0: it keeps none, and stands
+   * behind no transform that has some. */
+  int64_t state_bytes;
 };
 enum {
   /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,

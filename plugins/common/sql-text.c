@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "hex.h"
 #include "common/sql-text.h"
 #include <math.h>
 
@@ -118,13 +119,10 @@ void sql_text_double(struct sql_buf *out, double v, bool single)
 
 void sql_text_hex(struct sql_buf *out, const uint8_t *p, size_t n)
 {
-  static const char digit[] = "0123456789abcdef";
-  if (!sql_buf_reserve(out, 2 * n))
+  if (!sql_buf_reserve(out, 2 * n + 1))
     return;
-  for (size_t i = 0; i < n; i++) {
-    out->p[out->len++] = (uint8_t)digit[p[i] >> 4];
-    out->p[out->len++] = (uint8_t)digit[p[i] & 15];
-  }
+  hex_write((char *)out->p + out->len, p, n);
+  out->len += 2 * n;
 }
 
 void sql_text_uuid(struct sql_buf *out, const uint8_t *p)
@@ -135,14 +133,6 @@ void sql_text_uuid(struct sql_buf *out, const uint8_t *p)
       sql_buf_byte(out, '-');
     sql_text_hex(out, p + cut[i], (size_t)(cut[i + 1] - cut[i]));
   }
-}
-
-static int hex_digit(char c)
-{
-  if (c >= '0' && c <= '9')
-    return c - '0';
-  c |= 32;
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool sql_uuid_parse(const char *s, int64_t n, uint8_t ret[16])

@@ -21,6 +21,7 @@ struct run {
   const struct mr_spec *spec;
   bool quiet, progress;
   enum mr_pending_word pending;
+  gboolean reset_state, new_state;
   int64_t begun_us, shown_us, rows_then;
 };
 
@@ -119,6 +120,20 @@ static int exit_code(struct run *r, struct mr_pipeline *p, int status)
   return status == MR_BADCONF ? MR_EXIT_USAGE : MR_EXIT_FAILED;
 }
 
+static int refused(const struct run *r, const char *why, int code)
+{
+  g_autofree char *safe = mr_spec_redact(r->spec, why);
+  fprintf(stderr, "millrace: %s\n", safe);
+  return code;
+}
+
+/* NULL: err. */
+static char *store_name(struct mr_store *store, struct mr_error *err)
+{
+  uint64_t id = 0;
+  return store->identity(store, &id, err) < 0 ? NULL : g_strdup_printf("%016lx", (unsigned long)id);
+}
+
 static int run_spec(struct run *r, bool once)
 {
   g_autofree char *dir = mr_app_state_dir(r->spec);
@@ -127,16 +142,21 @@ static int run_spec(struct run *r, bool once)
   const char *stage = NULL;
   int code = MR_EXIT_USAGE;
   struct mr_store *store = mr_app_store(r->spec, &why, &code);
-  if (!store) {
-    g_autofree char *safe = mr_spec_redact(r->spec, why);
-    fprintf(stderr, "millrace: %s\n", safe);
-    return code;
+  if (!store)
+    return refused(r, why, code);
+  g_autofree char *name = store_name(store, &err);
+  if (!name) {
+    store->free(store);
+    return refused(r, err.msg, err.unreachable ? MR_EXIT_UNREACHABLE : MR_EXIT_FAILED);
   }
   struct mr_pipeline_options o = {.os = mr_os_real(),
                                   .store = store,
                                   .dir = dir,
                                   .once = once,
                                   .pending = r->pending,
+                                  .reset_state = r->reset_state,
+                                  .store_name = name,
+                                  .new_store = r->new_state,
                                   .log = on_log,
                                   .tick = on_tick,
                                   .ctx = r,
@@ -174,7 +194,7 @@ static enum mr_pending_word pending_word(const char *text)
 
 int mr_cmd_run(int argc, char **argv)
 {
-  gboolean once = FALSE, quiet = FALSE;
+  gboolean once = FALSE, quiet = FALSE, reset_state = FALSE, new_state = FALSE;
   g_autofree char *pending = NULL;
   g_auto(GStrv) sets = NULL;
   GOptionEntry entries[] = {
@@ -183,6 +203,10 @@ int mr_cmd_run(int argc, char **argv)
       {"quiet", 'q', 0, G_OPTION_ARG_NONE, &quiet, "warnings and errors only", NULL},
       {"pending", 0, 0, G_OPTION_ARG_STRING, &pending,
        "what became of a unit that its target has forgotten", "landed|not-landed"},
+      {"new-state", 0, 0, G_OPTION_ARG_NONE, &new_state,
+       "go on, although another state has come further in the group", NULL},
+      {"reset-state", 0, 0, G_OPTION_ARG_NONE, &reset_state,
+       "have transforms forget what they have saved", NULL},
       {NULL}};
   const char *file =
       mr_app_options(&argc, &argv, "FILE", "run a pipeline until it is stopped", entries);
@@ -199,6 +223,8 @@ int mr_cmd_run(int argc, char **argv)
     struct run r = {.spec = f.spec,
                     .quiet = quiet,
                     .pending = pending_word(pending),
+                    .reset_state = reset_state,
+                    .new_state = new_state,
                     .progress = !quiet && isatty(STDERR_FILENO)};
     code = run_spec(&r, once);
   }

@@ -82,6 +82,7 @@ static void on_reread(void *out, const struct mr_mark *m)
       r->other++;
     pthread_mutex_lock(&r->s->p->lock);
     sl->stored = m->upto;
+    mr_state_read(sl, m);
     pthread_mutex_unlock(&r->s->p->lock);
   }
 }
@@ -226,6 +227,7 @@ static void on_look(void *out, const struct mr_mark *row)
       landed_add(&l->landed, mine);
     pthread_mutex_lock(&l->s->p->lock);
     mr_sink_lane(l->s, mine->lane)->stored = row->upto;
+    mr_state_read(mr_sink_lane(l->s, mine->lane), row);
     pthread_mutex_unlock(&l->s->p->lock);
   }
 }
@@ -602,6 +604,7 @@ static void copied_free(void *p)
   for (uint32_t i = 0; i < c->u.n; i++) {
     g_free((char *)c->marks[i].source);
     g_free((char *)c->marks[i].name);
+    g_free((void *)c->marks[i].state);
   }
   g_free(c->marks);
   g_free(c->label);
@@ -615,6 +618,7 @@ static int on_pending(void *out, const struct mr_pending *p, struct mr_error *er
   for (size_t i = 0; i < p->n; i++) {
     c->marks[i].source = g_strdup(p->mark[i].source);
     c->marks[i].name = g_strdup(p->mark[i].name);
+    c->marks[i].state = g_memdup2(p->mark[i].state, p->mark[i].state_len);
   }
   c->label = g_strdup(p->label);
   c->state = p->state;

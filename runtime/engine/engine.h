@@ -8,7 +8,10 @@
 #include "engine/pipeline.h"
 #include "engine/lane-table.h"
 #include "engine/channel.h"
+#include "engine/saved.h"
 #include "engine/store.h"
+
+#define MR_STATE_MAX 1048576 /* bytes that a stage may save of one lane, and all before a sink */
 
 struct mr_pipeline;
 struct mr_stage;
@@ -41,6 +44,9 @@ struct mr_sink_lane {
   struct mr_position stored; /* durable: under mr_pipeline.lock where others read it */
   struct mr_position at;     /* where the stream of this attempt stands */
   int64_t rows;              /* of the unit */
+  struct mr_position base;   /* stored, when the attempt began */
+  GBytes *state; /* saved state at stored, NULL: none; under mr_pipeline.lock, as stored */
+  GBytes *next;  /* sink's thread: at the last barrier; NULL: as state */
 };
 
 /* A batch of the unit: kept until the unit is durable; `dead` bit i: row i went to the dead
@@ -90,6 +96,7 @@ struct mr_source_state {
 
 struct mr_sink_state {
   GPtrArray *lanes;   /* struct mr_sink_lane * */
+  GPtrArray *states;  /* GBytes *: what the marks of the unit point to */
   GArray *unit;       /* struct mr_kept */
   GPtrArray *written; /* struct mr_written *: freed behind commit, send or abort */
   int64_t unit_bytes, unit_rows;
@@ -129,7 +136,13 @@ struct mr_stage {
   const struct mr_stage_spec *spec;
   size_t index; /* of the spec in the pipeline's order */
   uint32_t instance, instances;
-  void *self; /* the plugin's instance */
+  /* Stages that keep state, and those behind them: the sink that they work for, which has them for
+   * itself. NULL: they work for all. */
+  const struct mr_stage_spec *sink;
+  void *self;         /* the plugin's instance */
+  GHashTable *selves; /* state.c: lane -> struct mr_lane_self *, own instances; NULL: keeps none */
+  void *model;        /* of those: the instance that answers for the schema */
+  uint8_t print[MR_SAVED_PRINT];
   bool opened, started;
   struct mr_host host;
   int wake_fd;
@@ -186,6 +199,9 @@ struct mr_pipeline {
   uint64_t run; /* drawn at random: of this process */
   bool once;
   int pending;        /* enum mr_pending_word */
+  char *store_name;   /* NULL: every sink keeps its positions itself, or nobody said it */
+  bool new_store;     /* the user's word: another store may have come further */
+  bool reset_state;   /* what stages have saved is forgotten */
   struct mr_dry *dry; /* not NULL: a dry run, which gets what stages send */
   _Atomic uint64_t letters_written;
   struct mr_letters *letters; /* NULL: no dead letters */
@@ -372,6 +388,40 @@ void mr_letters_free(struct mr_letters *l);
 /* ---- dry.c: hands what a stage sends to its readers, on the caller's thread; takes m. false: one
  * failed. */
 bool mr_dry_sent(struct mr_dry *d, struct mr_stage *s, struct mr_message *take);
+
+/* ---- state.c: stages that remember something from row to row */
+bool mr_state_kept(const struct mr_stage_spec *spec); /* is it one? */
+void mr_state_init(struct mr_stage *s);
+void mr_state_close(struct mr_stage *s); /* its instances; stage's thread, or when that has ended */
+void mr_state_finish(struct mr_stage *s);
+enum mr_state_row {
+  MR_STATE_FAILED = -1, /* the run has failed */
+  MR_STATE_VOID = 0,    /* the rows are void: they are read again, or the lane is gone */
+  MR_STATE_PAST = 1,    /* the sink holds them, the state knows them: only the position moves on */
+  MR_STATE_APPLY = 2,   /* the stage's calls go to the lane's instance until mr_state_leave */
+};
+enum mr_state_row mr_state_enter(struct mr_stage *s, const struct mr_batch *b);
+void mr_state_leave(struct mr_stage *s);
+/* Other columns for the lanes' instances. */
+int mr_state_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_error *err);
+/* A barrier passes: what the instances remember goes with it. false: failed or stopped. */
+bool mr_state_barrier(struct mr_stage *s, struct mr_message *m);
+/* Reading begins anew, and so do the instances. */
+void mr_state_attempt(struct mr_stage *s, const struct mr_message *m);
+/* Sink's thread: takes in what came with a barrier. VOID: it does not fit what is durable, all is
+ * to be read again; APPLY: done. */
+enum mr_state_row mr_state_gather(struct mr_stage *sink, const struct mr_message *barrier);
+/* Sink's thread: the state that becomes durable with the mark; valid until snk.states is cleared.
+ */
+void mr_state_mark(struct mr_stage *sink, const struct mr_sink_lane *sl, struct mr_mark *mark);
+/* Under mr_pipeline.lock, wherever `stored` is set: what came with the last barrier is durable; the
+ * row was read. */
+void mr_state_durable(struct mr_sink_lane *sl);
+void mr_state_read(struct mr_sink_lane *sl, const struct mr_mark *row);
+void mr_state_drop(struct mr_sink_lane *sl); /* what came with barriers is void */
+/* A lane was taken: entries that no stage has use for are dropped. false: failed. */
+bool mr_state_take(struct mr_stage *sink, struct mr_sink_lane *sl);
+void mr_sink_lane_free(void *sink_lane);
 
 /* ---- services.c: the host table of a stage */
 void mr_services_init(struct mr_stage *s);

@@ -232,7 +232,7 @@ static void each_begin(void *out, struct mr_stage *sink, struct mr_sink_lane *sl
 {
   struct begin *b = out;
   if (!sl->has_row)
-    sl->stored = b->fresh;
+    sl->stored = sl->base = b->fresh;
   sl->at = b->at;
 }
 
@@ -321,7 +321,10 @@ static void on_mark(void *out, const struct mr_mark *m)
     sl->has_row = true;
     sl->owner = m->owner;
     sl->stored = m->upto;
+    mr_state_read(sl, m);
     struct mr_mark row = *m;
+    row.state = NULL;
+    row.state_len = 0;
     row.source = l->source->spec->name;
     row.name = l->name;
     g_array_append_val(t->rows, row);
@@ -369,7 +372,7 @@ static int take_rows(struct mr_stage *s, struct taking *t, const char *const *na
   const struct mr_sink *v = mr_stage_sink(s->spec);
   const char *source = t->r->source->spec->name;
   if (v->delivery == MR_TRANSACTIONAL)
-    return v->take(s->self, source, names, n, on_mark, NULL, t, err);
+    return v->take(s->self, source, names, n, on_mark, t, err);
   return take_from_store(s, t, source, names, n, err);
 }
 
@@ -410,9 +413,13 @@ static bool serve_take(struct mr_stage *s, struct mr_request *r)
     st = MR_RETRY;
   if (st < 0 && st != MR_RETRY)
     mr_pipeline_fail(s->p, s, st, &err);
+  for (guint i = 0; st >= 0 && i < t.got->len; i++)
+    if (!mr_state_take(s, t.got->pdata[i]))
+      st = MR_FATAL;
   pthread_mutex_lock(&s->p->lock);
   for (guint i = 0; i < t.got->len; i++) {
     struct mr_sink_lane *sl = t.got->pdata[i];
+    sl->base = sl->stored;
     sl->answered = sl->owned = sl->mine = st >= 0;
     g_ptr_array_add(s->snk.lanes, sl);
   }

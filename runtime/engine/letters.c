@@ -149,8 +149,8 @@ static struct mr_letter *letter(struct mr_stage *s, uint32_t lane, const char *c
 {
   struct mr_letter *l = g_new0(struct mr_letter, 1);
   l->stage = g_strdup(s->spec->name);
-  if (s->spec->kind == MR_STAGE_SINK)
-    l->sink = g_strdup(s->spec->name);
+  if (s->spec->kind == MR_STAGE_SINK || s->sink)
+    l->sink = g_strdup(s->sink ? s->sink->name : s->spec->name);
   const struct mr_lane *ln = mr_lane_table_at(&s->p->lanes, lane);
   if (ln) {
     l->source = g_strdup(ln->source->spec->name);

@@ -73,6 +73,22 @@ bool mr_message_lane(struct mr_message *m, uint32_t lane, const struct mr_positi
   return true;
 }
 
+static void saved_clear(void *p)
+{
+  g_bytes_unref(((struct mr_saved *)p)->state);
+}
+
+void mr_message_save(struct mr_message *m, const struct mr_saved *share)
+{
+  struct mr_saved s = *share;
+  if (!m->saved) {
+    m->saved = g_array_new(FALSE, FALSE, sizeof s);
+    g_array_set_clear_func(m->saved, saved_clear);
+  }
+  g_bytes_ref(s.state);
+  g_array_append_val(m->saved, s);
+}
+
 struct mr_message *mr_message_ref(struct mr_message *m)
 {
   atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
@@ -86,6 +102,8 @@ void mr_message_unref(struct mr_message *m)
   mr_array_release(&m->batch.rows);
   mr_shape_unref(m->shape);
   free(m->lanes);
+  if (m->saved)
+    g_array_unref(m->saved);
   if (m->budget) {
     atomic_fetch_sub_explicit(&m->budget->used, m->bytes, memory_order_relaxed);
     if (m->budget->freed)

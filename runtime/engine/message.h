@@ -2,6 +2,7 @@
 /* What travels through the channels: batches and control messages, in one order. */
 #ifndef MR_MESSAGE_H
 #define MR_MESSAGE_H
+#include <glib.h>
 #include <stdatomic.h>
 #include "base/base.h"
 #include "millrace/build.h"
@@ -28,6 +29,12 @@ struct mr_lane_at {
   uint32_t lane;
   struct mr_position position;
 };
+/* What a stage has saved of a lane, when a barrier passed it. */
+struct mr_saved {
+  uint32_t lane;
+  struct mr_position from; /* where the state stood that this attempt began with */
+  GBytes *state;           /* saved.h */
+};
 struct mr_message {
   _Atomic int32_t refs;
   uint8_t kind;
@@ -42,6 +49,7 @@ struct mr_message {
   uint64_t number;
   size_t n_lanes;
   struct mr_lane_at *lanes;
+  GArray *saved; /* barrier: struct mr_saved; NULL: none */
 };
 
 /* Bytes of batches that exist. Any thread. */
@@ -59,6 +67,8 @@ struct mr_message *mr_message_batch(struct mr_budget *budget, struct mr_shape *s
 struct mr_message *mr_message_control(enum mr_message_kind kind, uint64_t number);
 /* Adds or raises a lane's position in a barrier. false: no memory. */
 bool mr_message_lane(struct mr_message *m, uint32_t lane, const struct mr_position *at);
+/* Adds a stage's state; shares it. */
+void mr_message_save(struct mr_message *m, const struct mr_saved *share);
 struct mr_message *mr_message_ref(struct mr_message *m);
 void mr_message_unref(struct mr_message *m); /* takes NULL */
 /* Makes the rows shareable by several consumers at once; the producer calls it before it pushes a

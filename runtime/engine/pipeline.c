@@ -57,7 +57,8 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->metrics = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   s->src.lanes = g_ptr_array_new();
   s->src.to_found = g_ptr_array_new();
-  s->snk.lanes = g_ptr_array_new_with_free_func(g_free);
+  s->snk.lanes = g_ptr_array_new_with_free_func(mr_sink_lane_free);
+  s->snk.states = g_ptr_array_new_with_free_func((GDestroyNotify)g_bytes_unref);
   s->snk.unit = g_array_new(FALSE, TRUE, sizeof(struct mr_kept));
   s->snk.written = g_ptr_array_new_with_free_func(mr_written_free);
   s->snk.letters = g_ptr_array_new_with_free_func(mr_letter_free);
@@ -66,6 +67,7 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   if (p->os == mr_os_real())
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   mr_services_init(s);
+  mr_state_init(s);
   s->open = (struct mr_open){.size = sizeof s->open,
                              .instance = instance,
                              .instances = instances,
@@ -74,6 +76,8 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
                              .pipeline = p->spec->name,
                              .stage = spec->name,
                              .bounded = p->once,
+                             .store = p->store_name,
+                             .new_store = p->new_store,
                              .memory = p->spec->settings.memory / SOURCE_MEMORY_SHARE};
 }
 
@@ -98,6 +102,8 @@ void mr_stage_finish(struct mr_stage *s)
   g_ptr_array_unref(s->src.lanes);
   g_ptr_array_unref(s->src.to_found);
   g_ptr_array_unref(s->snk.lanes);
+  g_ptr_array_unref(s->snk.states);
+  mr_state_finish(s);
   g_array_unref(s->snk.unit);
   g_ptr_array_unref(s->snk.written);
   g_ptr_array_unref(s->snk.letters);
@@ -139,21 +145,53 @@ static void compute_reach(struct mr_pipeline *p)
           p->reach[i * n + j] = true;
 }
 
+/* Does the stage keep state, or stand behind one that does? A dry run has no sinks to keep it. */
+static bool is_of_one_sink(const struct mr_pipeline *p, guint i)
+{
+  const GPtrArray *specs = p->spec->stages;
+  const struct mr_stage_spec *spec = specs->pdata[i];
+  bool kept = mr_state_kept(spec);
+  for (guint k = 0; k < specs->len; k++)
+    kept |= p->reach[k * specs->len + i] && mr_state_kept(specs->pdata[k]);
+  return kept && !p->dry && spec->kind == MR_STAGE_TRANSFORM;
+}
+
+/* The sinks that each have such a stage for themselves: struct mr_stage_spec *; else one NULL. */
+static GPtrArray *owners_of(const struct mr_pipeline *p, guint i)
+{
+  const GPtrArray *specs = p->spec->stages;
+  GPtrArray *owners = g_ptr_array_new();
+  for (guint k = 0; is_of_one_sink(p, i) && k < specs->len; k++) {
+    struct mr_stage_spec *to = specs->pdata[k];
+    if (to->kind == MR_STAGE_SINK && p->reach[i * specs->len + k])
+      g_ptr_array_add(owners, to);
+  }
+  if (!owners->len)
+    g_ptr_array_add(owners, NULL);
+  return owners;
+}
+
+static void add_stages_of(struct mr_pipeline *p, guint i)
+{
+  const struct mr_stage_spec *spec = p->spec->stages->pdata[i];
+  uint32_t n = (uint32_t)MAX(spec->parallel, 1);
+  g_autoptr(GPtrArray) owners = owners_of(p, i);
+  for (uint32_t k = 0; k < n * owners->len; k++) {
+    struct mr_stage *s = g_new0(struct mr_stage, 1);
+    mr_stage_init(s, p, spec, i, k, n * owners->len);
+    s->sink = owners->pdata[k / n];
+    g_ptr_array_add(p->stages, s);
+    if (spec->kind == MR_STAGE_SOURCE)
+      p->sources_left++;
+    if (spec->kind == MR_STAGE_SINK)
+      p->sinks_left++;
+  }
+}
+
 static void add_stages(struct mr_pipeline *p)
 {
-  for (guint i = 0; i < p->spec->stages->len; i++) {
-    const struct mr_stage_spec *spec = p->spec->stages->pdata[i];
-    uint32_t n = (uint32_t)MAX(spec->parallel, 1);
-    for (uint32_t k = 0; k < n; k++) {
-      struct mr_stage *s = g_new0(struct mr_stage, 1);
-      mr_stage_init(s, p, spec, i, k, n);
-      g_ptr_array_add(p->stages, s);
-      if (spec->kind == MR_STAGE_SOURCE)
-        p->sources_left++;
-      if (spec->kind == MR_STAGE_SINK)
-        p->sinks_left++;
-    }
-  }
+  for (guint i = 0; i < p->spec->stages->len; i++)
+    add_stages_of(p, i);
 }
 
 /* A sink of blocks takes rows as fast as memory is copied, and none while a block is on its way. */
@@ -163,7 +201,9 @@ static size_t slots_before(const struct mr_stage_spec *reader)
   return blocks ? CHANNEL_SLOTS_BLOCKS : CHANNEL_SLOTS;
 }
 
-static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader)
+/* The reader's instances that work for this sink; NULL: for all. */
+static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader,
+                       const struct mr_stage_spec *sink)
 {
   struct mr_pipeline *p = from->p;
   struct mr_fan *f = g_new0(struct mr_fan, 1);
@@ -172,27 +212,37 @@ static void connect_to(struct mr_stage *from, const struct mr_stage_spec *reader
   f->to = g_new0(struct mr_stage *, f->n);
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *to = p->stages->pdata[i];
-    if (to->spec != reader)
+    if (to->spec != reader || to->sink != sink)
       continue;
-    f->to[to->instance] = to;
-    if (!mr_channel_init(&f->channel[to->instance], p->os, slots_before(reader), &from->event,
-                         &to->event))
+    size_t k = to->instance % f->n;
+    f->to[k] = to;
+    if (!mr_channel_init(&f->channel[k], p->os, slots_before(reader), &from->event, &to->event))
       g_error("out of memory");
-    f->channel[to->instance].from = from;
-    g_ptr_array_add(to->inputs, &f->channel[to->instance]);
+    f->channel[k].from = from;
+    g_ptr_array_add(to->inputs, &f->channel[k]);
   }
   g_ptr_array_add(from->outputs, f);
+}
+
+static void connect_stages(struct mr_stage *from, guint k)
+{
+  const struct mr_stage_spec *reader = from->p->spec->stages->pdata[k];
+  g_autoptr(GPtrArray) owners = owners_of(from->p, k);
+  if (!reader->input || !g_strv_contains((const char *const *)reader->input, from->spec->name))
+    return;
+  if (from->sink && reader->kind == MR_STAGE_SINK && from->sink != reader)
+    return;
+  for (guint i = 0; i < owners->len; i++)
+    if (!from->sink || !owners->pdata[i] || from->sink == owners->pdata[i])
+      connect_to(from, reader, owners->pdata[i]);
 }
 
 static void connect_all(struct mr_pipeline *p)
 {
   for (guint i = 0; i < p->stages->len; i++) {
     struct mr_stage *from = p->stages->pdata[i];
-    for (guint k = 0; k < p->spec->stages->len; k++) {
-      const struct mr_stage_spec *reader = p->spec->stages->pdata[k];
-      if (reader->input && g_strv_contains((const char *const *)reader->input, from->spec->name))
-        connect_to(from, reader);
-    }
+    for (guint k = 0; k < p->spec->stages->len; k++)
+      connect_stages(from, k);
   }
 }
 
@@ -263,6 +313,17 @@ static void on_freed(void *ctx)
   mr_pipeline_wake(p); /* a source may wait for this */
 }
 
+/* Are there positions that live nowhere but in the store? */
+static bool needs_store(const struct mr_spec *spec)
+{
+  for (guint i = 0; i < spec->stages->len; i++) {
+    const struct mr_stage_spec *s = spec->stages->pdata[i];
+    if (s->kind == MR_STAGE_SINK && mr_stage_sink(s)->delivery != MR_TRANSACTIONAL)
+      return true;
+  }
+  return false;
+}
+
 struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_pipeline_options *o,
                                     struct mr_error *err, const char **ret_stage)
 {
@@ -273,6 +334,9 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->store = o->store;
   p->once = o->once;
   p->pending = o->pending;
+  p->reset_state = o->reset_state;
+  p->store_name = needs_store(spec) ? g_strdup(o->store_name) : NULL;
+  p->new_store = o->new_store;
   p->log = o->log;
   p->log_ctx = o->ctx;
   p->tick = o->tick;
@@ -323,6 +387,7 @@ void mr_pipeline_free(struct mr_pipeline *p)
   pthread_mutex_destroy(&p->lock);
   g_free(p->reach);
   g_free(p->failed_text);
+  g_free(p->store_name);
   g_free(p);
 }
 

@@ -16,7 +16,12 @@ struct mr_pipeline_options {
   const char *dir;        /* for journals of lookups; NULL: none are kept */
   /* What became of a pending unit that its target has forgotten, by the user's word. */
   enum mr_pending_word pending;
-  bool once; /* sources give MR_END at the end they had at start */
+  /* Names the store to sources that tell others how far they were read; NULL: they do not say it.
+   * new_store: go on although another one has come further. */
+  const char *store_name;
+  bool new_store;
+  bool reset_state; /* what transforms have saved is forgotten */
+  bool once;        /* sources give MR_END at the end they had at start */
   /* Messages of the run, any thread. stage may be NULL. */
   void (*log)(void *ctx, int level, const char *stage, const char *text);
   /* Main thread, about five times a second while the pipeline runs; may call mr_pipeline_stop. */

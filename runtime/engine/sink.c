@@ -170,6 +170,7 @@ static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, 
 {
   struct mr_mark *marks = g_new0(struct mr_mark, m->n_lanes + 1);
   uint32_t n = 0;
+  g_ptr_array_set_size(s->snk.states, 0);
   for (size_t i = 0; i < m->n_lanes; i++) {
     struct mr_sink_lane *sl = mr_sink_lane(s, m->lanes[i].lane);
     if (!sl || !sl->mine || mr_position_cmp(&m->lanes[i].position, &sl->stored) <= 0)
@@ -182,6 +183,7 @@ static struct mr_mark *marks_of(struct mr_stage *s, const struct mr_message *m, 
                                   .owner = sl->owner,
                                   .rows = (uint64_t)sl->rows,
                                   .run = mr_stage_run(s, sl->lane->id)};
+    mr_state_mark(s, sl, &marks[n - 1]);
   }
   *ret_n = n;
   return marks;
@@ -200,8 +202,11 @@ static void grow_units(struct mr_stage *s)
 static void durable(struct mr_stage *s, const struct mr_unit *u)
 {
   pthread_mutex_lock(&s->p->lock);
-  for (uint32_t i = 0; i < u->n; i++)
-    mr_sink_lane(s, u->mark[i].lane)->stored = u->mark[i].upto;
+  for (uint32_t i = 0; i < u->n; i++) {
+    struct mr_sink_lane *sl = mr_sink_lane(s, u->mark[i].lane);
+    sl->stored = u->mark[i].upto;
+    mr_state_durable(sl);
+  }
   pthread_mutex_unlock(&s->p->lock);
   atomic_fetch_add_explicit(&s->rows_out, s->snk.unit_rows, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->bytes_out, s->snk.unit_bytes, memory_order_relaxed);
@@ -258,9 +263,12 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
 static bool on_barrier(struct mr_stage *s, struct mr_message *m)
 {
   s->snk.lettered |= m->lettered || s->snk.letters->len;
-  if (s->snk.adrift || !commit_due(s, m)) {
+  enum mr_state_row saved = s->snk.adrift ? MR_STATE_APPLY : mr_state_gather(s, m);
+  if (saved == MR_STATE_VOID)
+    mr_sink_adrift(s);
+  if (saved == MR_STATE_FAILED || s->snk.adrift || !commit_due(s, m)) {
     mr_message_unref(m);
-    return true;
+    return saved != MR_STATE_FAILED;
   }
   uint32_t n;
   int st = mr_unit_purge(s) ? mr_unit_rewrite(s) : MR_COMMIT_DONE;
@@ -284,6 +292,10 @@ static bool on_attempt(struct mr_stage *s, struct mr_message *m)
     struct mr_sink_lane *sl = mr_sink_lane(s, m->lanes[i].lane);
     if (sl)
       sl->at = m->lanes[i].position;
+  }
+  for (guint i = 0; i < s->snk.lanes->len; i++) {
+    struct mr_sink_lane *sl = s->snk.lanes->pdata[i];
+    sl->base = sl->stored;
   }
   pthread_mutex_unlock(&s->p->lock);
   s->snk.adrift = s->snk.paused;
@@ -327,6 +339,7 @@ static bool on_shape(struct mr_stage *s, struct mr_message *m)
   if (!first && st >= 0) {
     mr_shape_unref(s->in);
     s->in = mr_shape_ref(in);
+    s->open.in = &s->in->schema;
   }
   mr_when_free(s->when);
   s->when = NULL;

@@ -175,8 +175,11 @@ static void acknowledge(struct mr_stage *s)
     return;
   struct mr_error err = MR_ERROR_INIT;
   g_autofree struct mr_mark *marks = g_new0(struct mr_mark, s->src.lanes->len + 1);
-  struct mr_unit u = {
-      .size = sizeof u, .mark = marks, .pipeline = s->p->spec->name, .run = s->p->run};
+  struct mr_unit u = {.size = sizeof u,
+                      .mark = marks,
+                      .pipeline = s->p->spec->name,
+                      .run = s->p->run,
+                      .label = s->p->store_name};
   for (guint i = 0; i < s->src.lanes->len; i++) {
     struct mr_lane *l = s->src.lanes->pdata[i];
     struct mr_position done;

@@ -80,6 +80,8 @@ static struct mr_message *align(struct mr_stage *s, struct mr_channel *c, struct
   if (m) {
     for (size_t i = 0; i < m->n_lanes; i++)
       mr_message_lane(s->pending, m->lanes[i].lane, &m->lanes[i].position);
+    for (guint i = 0; m->saved && i < m->saved->len; i++)
+      mr_message_save(s->pending, &g_array_index(m->saved, struct mr_saved, i));
     s->pending->urgent |= m->urgent;
     s->pending->lettered |= m->lettered;
     s->pending->number = MAX(s->pending->number, m->number);
@@ -342,6 +344,7 @@ void mr_stage_close(struct mr_stage *s)
   const struct mr_plugin *pl = s->spec->plugin;
   if (!s->opened)
     return;
+  mr_state_close(s);
   pthread_mutex_lock(&s->p->lock); /* nobody wakes an instance that is going away */
   s->opened = s->started = false;
   pthread_mutex_unlock(&s->p->lock);
@@ -382,6 +385,8 @@ int mr_stage_evolve(struct mr_stage *s, const struct ArrowSchema *in, struct mr_
       pl->sink ? mr_stage_sink(s->spec)->evolve : pl->transform->evolve;
   int st = mr_plugin_takes(pl, in, err);
   if (st < 0)
+    return st;
+  if (evolve && s->selves && (st = mr_state_evolve(s, in, err)) < 0)
     return st;
   return evolve ? evolve(s->self, in, err)
                 : mr_fail(err, MR_FATAL, "its input changed, which `%s` cannot follow", pl->name);

@@ -9,7 +9,7 @@
 #include "engine/pg-conn.h"
 #include "engine/store.h"
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define CALL_MS 10000
 #define BLOCK_MS 60000 /* blocks are megabytes */
 
@@ -29,7 +29,7 @@ static const char schema_sql[] =
     "CREATE TABLE IF NOT EXISTS millrace_state_lanes(pipeline text NOT NULL, sink text NOT NULL,"
     " source text NOT NULL, lane text NOT NULL, position bytea NOT NULL, owner bigint NOT NULL,"
     " rows_total bigint NOT NULL DEFAULT 0, last_run bigint NOT NULL DEFAULT 0,"
-    " last_from bytea NOT NULL, founder text NOT NULL,"
+    " last_from bytea NOT NULL, founder text NOT NULL, state bytea,"
     " updated_at timestamp with time zone NOT NULL DEFAULT now(),"
     " PRIMARY KEY(pipeline, sink, source, lane));"
     "CREATE TABLE IF NOT EXISTS millrace_state_units(pipeline text NOT NULL, sink text NOT NULL,"
@@ -40,12 +40,21 @@ static const char schema_sql[] =
     "NULL,"
     " label text NOT NULL, source text NOT NULL, lane text NOT NULL, id bigint NOT NULL,"
     " position_from bytea NOT NULL, position_to bytea NOT NULL, owner bigint NOT NULL,"
-    " rows bigint NOT NULL, run bigint NOT NULL, PRIMARY KEY(pipeline, sink, source, lane),"
+    " rows bigint NOT NULL, run bigint NOT NULL, state bytea,"
+    " PRIMARY KEY(pipeline, sink, source, lane),"
     " FOREIGN KEY(pipeline, sink, label) REFERENCES millrace_state_units ON DELETE CASCADE);"
     "CREATE TABLE IF NOT EXISTS millrace_state_blocks(pipeline text NOT NULL, label text NOT NULL,"
     " data bytea NOT NULL, made_at timestamp with time zone NOT NULL DEFAULT now(),"
     " PRIMARY KEY(pipeline, label));"
-    "INSERT INTO millrace_state VALUES('', 'version', 1) ON CONFLICT DO NOTHING;"
+    "INSERT INTO millrace_state VALUES('', 'version', 2) ON CONFLICT DO NOTHING;"
+    "COMMIT";
+
+/* A store of version 1 kept no state of transforms. */
+static const char upgrade_sql[] =
+    "BEGIN; SELECT pg_advisory_xact_lock(7811335530162974);"
+    "ALTER TABLE millrace_state_lanes ADD COLUMN IF NOT EXISTS state bytea;"
+    "ALTER TABLE millrace_state_unit_lanes ADD COLUMN IF NOT EXISTS state bytea;"
+    "UPDATE millrace_state SET value = 2 WHERE pipeline = '' AND key = 'version' AND value < 2;"
     "COMMIT";
 
 static struct pg_store *self_of(struct mr_store *st)
@@ -66,13 +75,14 @@ static struct pg_store *self_of(struct mr_store *st)
     status_;                                                   \
   })
 
-static int read_version(struct pg_store *s, struct mr_error *err)
+static int read_version(struct pg_store *s, bool *ret_old, struct mr_error *err)
 {
   PGresult *res = NULL;
   int status = RUN(s, &res, err,
                    "SELECT value FROM millrace_state WHERE pipeline = '' AND key = 'version'", "");
   if (status >= 0 && PQntuples(res) && mr_pg_int(res, 0, 0) > STORE_VERSION)
     status = mr_fail(err, MR_FATAL, "the state%s was written by a newer millrace", s->c.where);
+  *ret_old = status >= 0 && PQntuples(res) && mr_pg_int(res, 0, 0) < STORE_VERSION;
   PQclear(res);
   return status;
 }
@@ -83,14 +93,16 @@ static int prepare(struct pg_store *s, struct mr_error *err)
   int status = mr_pg_connect(&s->c, err);
   if (status < 0 || s->prepared)
     return status;
-  status = read_version(s, err);
-  if (status < 0 && !strcmp(err->code, "42P01")) {
+  bool old = false;
+  status = read_version(s, &old, err);
+  bool absent = status < 0 && !strcmp(err->code, "42P01");
+  if (absent || old) {
     mr_error_clear(err);
-    status = RUN(s, NULL, err, schema_sql, "");
+    status = RUN(s, NULL, err, old ? upgrade_sql : schema_sql, "");
     if (status < 0)
       mr_pg_close(&s->c); /* out of the transaction */
     else
-      status = read_version(s, err);
+      status = read_version(s, &old, err);
   }
   s->prepared = status >= 0;
   return status;
@@ -189,10 +201,37 @@ static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct 
   return close_call(s, status);
 }
 
+static int st_identity(struct mr_store *st, uint64_t *ret, struct mr_error *err)
+{
+  struct pg_store *s = self_of(st);
+  PGresult *res = NULL;
+  int64_t drawn = (int64_t)g_random_int() << 31 ^ (int64_t)g_random_int();
+  int status = open_call(s, err);
+  if (status >= 0)
+    status = RUN(s, &res, err,
+                 "INSERT INTO millrace_state AS m VALUES($1, 'id', $2) ON CONFLICT(pipeline, key)"
+                 " DO UPDATE SET value = m.value RETURNING value",
+                 "ti", s->pipeline, drawn);
+  if (status >= 0)
+    *ret = (uint64_t)mr_pg_int(res, 0, 0);
+  PQclear(res);
+  return close_call(s, status);
+}
+
 /* ---- lanes */
 
 #define LANE_IS "pipeline = $1 AND sink = $2 AND source = $3 AND lane = $4"
-#define LANE_COLUMNS "position, owner, rows_total, last_run, last_from"
+#define LANE_COLUMNS "position, owner, rows_total, last_run, last_from, state"
+
+/* *ret_own: the bytes, malloc'd. false: no memory. */
+static bool read_state(const PGresult *res, int row, int column, void **ret_own,
+                       struct mr_mark *ret)
+{
+  if (PQgetisnull(res, row, column))
+    return true;
+  ret->state = *ret_own = mr_pg_bytes(res, row, column, &ret->state_len);
+  return *ret_own != NULL;
+}
 
 static int give_lane(struct pg_store *s, const PGresult *res, const char *source, const char *lane,
                      mr_mark_fn *mark, void *out, struct mr_error *err)
@@ -206,6 +245,9 @@ static int give_lane(struct pg_store *s, const PGresult *res, const char *source
   m.owner = (uint64_t)mr_pg_int(res, 0, 1);
   m.rows = (uint64_t)mr_pg_int(res, 0, 2);
   m.run = (uint64_t)mr_pg_int(res, 0, 3);
+  MR_AUTOFREE void *state = NULL;
+  if (!read_state(res, 0, 5, &state, &m))
+    return mr_fail(err, MR_FATAL, "out of memory");
   mark(out, &m);
   return MR_OK;
 }
@@ -345,9 +387,10 @@ static int record_lane(struct pg_store *s, const struct mr_pending *p, const str
     return status;
   status = RUN(s, NULL, err,
                "INSERT INTO millrace_state_unit_lanes VALUES($1, $2, $3, $4, $5, $6, $7, $8, $9,"
-               " $10, $11)",
-               "tttttippiii", s->pipeline, p->sink, p->label, m->source, m->name, (int64_t)m->lane,
-               &m->from, &m->upto, (int64_t)m->owner, (int64_t)m->rows, (int64_t)m->run);
+               " $10, $11, $12)",
+               "tttttippiiib", s->pipeline, p->sink, p->label, m->source, m->name, (int64_t)m->lane,
+               &m->from, &m->upto, (int64_t)m->owner, (int64_t)m->rows, (int64_t)m->run, m->state,
+               m->state_len);
   if (status >= 0 || strcmp(err->code, "23505"))
     return status;
   return mr_fail_code(err, MR_FENCED, "pending", "another unit is pending on lane %s of %s",
@@ -398,10 +441,10 @@ static int move_lane(struct pg_store *s, const char *sink, const struct mr_mark 
   if (status >= 0)
     status = CHANGE(s, &moved, err,
                     "UPDATE millrace_state_lanes SET position = $5, rows_total = rows_total + $6,"
-                    " last_run = $7, last_from = $8, updated_at = now() WHERE " LANE_IS
+                    " last_run = $7, last_from = $8, state = $9, updated_at = now() WHERE " LANE_IS
                     " AND position = $8",
-                    "ttttpiip", s->pipeline, sink, m->source, m->name, &m->upto, (int64_t)m->rows,
-                    (int64_t)m->run, &m->from);
+                    "ttttpiipb", s->pipeline, sink, m->source, m->name, &m->upto, (int64_t)m->rows,
+                    (int64_t)m->run, &m->from, m->state, m->state_len);
   if (status < 0 || moved == 1)
     return status;
   return mr_fail_code(err, MR_FENCED, "position", "lane %s of %s has moved", m->name, m->source);
@@ -434,22 +477,40 @@ static int st_drop(struct mr_store *st, const char *sink, const char *label, str
 
 /* ---- pending units */
 
-enum { P_LABEL, P_STATE, P_RECORDED, P_SOURCE, P_LANE, P_ID, P_FROM, P_TO, P_OWNER, P_ROWS, P_RUN };
+enum {
+  P_LABEL,
+  P_STATE,
+  P_RECORDED,
+  P_SOURCE,
+  P_LANE,
+  P_ID,
+  P_FROM,
+  P_TO,
+  P_OWNER,
+  P_ROWS,
+  P_RUN,
+  P_SAVED
+};
 static const char pending_sql[] =
-    "SELECT label, state, recorded_us, source, lane, id, position_from, position_to, owner, rows, "
-    "run"
+    "SELECT label, u.state, recorded_us, source, lane, id, position_from, position_to, owner, "
+    "rows, "
+    "run, l.state"
     " FROM millrace_state_units u JOIN millrace_state_unit_lanes l USING(pipeline, sink, label)"
     " WHERE pipeline = $1 AND sink = $2 ORDER BY recorded_us, label, source, lane";
 
-static bool mark_at(const PGresult *res, int row, struct mr_mark *ret)
+static bool mark_at(const PGresult *res, int row, GPtrArray *memory, struct mr_mark *ret)
 {
+  void *state = NULL;
   *ret = (struct mr_mark){.source = PQgetvalue(res, row, P_SOURCE),
                           .name = PQgetvalue(res, row, P_LANE),
                           .lane = (uint32_t)mr_pg_int(res, row, P_ID),
                           .owner = (uint64_t)mr_pg_int(res, row, P_OWNER),
                           .rows = (uint64_t)mr_pg_int(res, row, P_ROWS),
                           .run = (uint64_t)mr_pg_int(res, row, P_RUN)};
-  return mr_pg_position(res, row, P_FROM, &ret->from) && mr_pg_position(res, row, P_TO, &ret->upto);
+  bool ok = read_state(res, row, P_SAVED, &state, ret);
+  g_ptr_array_add(memory, state);
+  return ok && mr_pg_position(res, row, P_FROM, &ret->from) &&
+         mr_pg_position(res, row, P_TO, &ret->upto);
 }
 
 /* Gives the unit that begins at this row; *row: behind it. */
@@ -457,13 +518,14 @@ static int give_unit(struct pg_store *s, const PGresult *res, int *row, const ch
                      mr_pending_fn *each, void *out, struct mr_error *err)
 {
   g_autoptr(GArray) marks = g_array_new(FALSE, TRUE, sizeof(struct mr_mark));
+  g_autoptr(GPtrArray) memory = g_ptr_array_new_with_free_func(free);
   struct mr_pending p = {.sink = sink,
                          .label = PQgetvalue(res, *row, P_LABEL),
                          .state = (enum mr_pending_state)mr_pg_int(res, *row, P_STATE),
                          .recorded_us = mr_pg_int(res, *row, P_RECORDED)};
   for (; *row < PQntuples(res) && !strcmp(PQgetvalue(res, *row, P_LABEL), p.label); ++*row) {
     struct mr_mark m;
-    if (!mark_at(res, *row, &m))
+    if (!mark_at(res, *row, memory, &m))
       return mr_fail(err, MR_FATAL, "the state%s: unit %s has an unreadable position", s->c.where,
                      p.label);
     g_array_append_val(marks, m);
@@ -569,7 +631,8 @@ static const struct mr_store vtable = {.ran = st_ran,
                                        .block_put = st_block_put,
                                        .block_get = st_block_get,
                                        .block_drop = st_block_drop,
-                                       .free = st_free};
+                                       .free = st_free,
+                                       .identity = st_identity};
 
 bool mr_store_is_postgres(const char *state)
 {
@@ -617,7 +680,7 @@ static int describe(struct pg_store *s, char **give_text, struct mr_error *err)
   if (status >= 0) {
     bool there = *PQgetvalue(res, 0, 2) == 't', may = *PQgetvalue(res, 0, 3) == 't';
     if (there)
-      status = read_version(s, err);
+      status = read_version(s, &(bool){false}, err);
     else if (!may)
       status = mr_fail(err, MR_BADCONF,
                        "the state%s: no table millrace_state, and no right to make"

@@ -12,7 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 struct sqlite_store {
   struct mr_store vt;
@@ -29,15 +29,17 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS lanes(sink TEXT, source TEXT, lane TEXT, position BLOB NOT NULL, "
     "owner INTEGER NOT NULL,"
     " rows_total INTEGER NOT NULL DEFAULT 0, last_run INTEGER NOT NULL DEFAULT 0, last_from BLOB "
-    "NOT NULL,"
+    "NOT NULL, state BLOB,"
     " PRIMARY KEY(sink, source, lane)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS pending(sink TEXT, label TEXT, state INTEGER, recorded_us INTEGER,"
     " PRIMARY KEY(sink, label)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS pending_lanes(sink TEXT, label TEXT, source TEXT, lane TEXT, id "
     "INTEGER, position_from BLOB,"
-    " position_to BLOB, owner INTEGER, rows INTEGER, run INTEGER, PRIMARY KEY(sink, label, source, "
+    " position_to BLOB, owner INTEGER, rows INTEGER, run INTEGER, state BLOB, PRIMARY KEY(sink, "
+    "label, source, "
     "lane)) WITHOUT ROWID;"
-    "INSERT OR IGNORE INTO meta VALUES('version', 1);"
+    "INSERT OR IGNORE INTO meta VALUES('version', 2);"
+    "INSERT OR IGNORE INTO meta VALUES('id', random() & 9223372036854775807);"
     "COMMIT;";
 
 static struct sqlite_store *self_of(struct mr_store *st)
@@ -54,7 +56,8 @@ static int fail(struct sqlite_store *s, struct mr_error *err)
                  sqlite3_errmsg(s->db));
 }
 
-/* Prepares and binds: t text, i int64, p position, in the order of the arguments. NULL: failed. */
+/* Prepares and binds: t text, i int64, p position, b bytes and their number, in the order of the
+ * arguments. NULL: failed. */
 static sqlite3_stmt *query(struct sqlite_store *s, const char *sql, const char *kinds, ...)
 {
   sqlite3_stmt *q = NULL;
@@ -70,6 +73,10 @@ static sqlite3_stmt *query(struct sqlite_store *s, const char *sql, const char *
     if (*kinds == 'p') {
       const struct mr_position *p = va_arg(ap, const struct mr_position *);
       sqlite3_bind_blob(q, i, p->token, p->len, SQLITE_TRANSIENT);
+    }
+    if (*kinds == 'b') {
+      const void *data = va_arg(ap, const void *);
+      sqlite3_bind_blob(q, i, data, (int)va_arg(ap, size_t), SQLITE_TRANSIENT);
     }
   }
   va_end(ap);
@@ -117,6 +124,13 @@ static struct mr_position position(sqlite3_stmt *q, int column)
   return p;
 }
 
+/* Lent until the statement's next step. */
+static void state(sqlite3_stmt *q, int column, struct mr_mark *ret)
+{
+  ret->state = sqlite3_column_blob(q, column);
+  ret->state_len = (size_t)sqlite3_column_bytes(q, column);
+}
+
 /* Reads an integer of meta and, when set is given, writes it plus `add`. */
 static int counter(struct sqlite_store *s, const char *key, int64_t add, uint64_t *ret,
                    struct mr_error *err)
@@ -154,6 +168,11 @@ static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct 
   return counter(self_of(st), key, 0, ret, err);
 }
 
+static int st_identity(struct mr_store *st, uint64_t *ret, struct mr_error *err)
+{
+  return counter(self_of(st), "id", 0, ret, err);
+}
+
 static int ran_one(struct sqlite_store *s, const char *key, bool set, bool *ret,
                    struct mr_error *err)
 {
@@ -183,10 +202,11 @@ static int st_ran(struct mr_store *st, const char *const *key, size_t n, bool se
 static int give_lane(struct sqlite_store *s, const char *sink, const char *source, const char *lane,
                      mr_mark_fn *mark, void *out, struct mr_error *err)
 {
-  sqlite3_stmt *q = query(s,
-                          "SELECT position,owner,rows_total,last_run,last_from FROM lanes WHERE "
-                          "sink=? AND source=? AND lane=?",
-                          "ttt", sink, source, lane);
+  sqlite3_stmt *q =
+      query(s,
+            "SELECT position,owner,rows_total,last_run,last_from,state FROM lanes WHERE "
+            "sink=? AND source=? AND lane=?",
+            "ttt", sink, source, lane);
   if (!q)
     return fail(s, err);
   if (sqlite3_step(q) == SQLITE_ROW) {
@@ -197,6 +217,7 @@ static int give_lane(struct sqlite_store *s, const char *sink, const char *sourc
                         .rows = (uint64_t)sqlite3_column_int64(q, 2),
                         .run = (uint64_t)sqlite3_column_int64(q, 3),
                         .from = position(q, 4)};
+    state(q, 5, &m);
     mark(out, &m);
   }
   sqlite3_finalize(q);
@@ -278,9 +299,9 @@ static int record_lane(struct sqlite_store *s, const struct mr_pending *p, const
   if (status < 0)
     return status;
   return run(s,
-             query(s, "INSERT INTO pending_lanes VALUES(?,?,?,?,?,?,?,?,?,?)", "ttttippiii",
+             query(s, "INSERT INTO pending_lanes VALUES(?,?,?,?,?,?,?,?,?,?,?)", "ttttippiiib",
                    p->sink, p->label, m->source, m->name, (int64_t)m->lane, &m->from, &m->upto,
-                   (int64_t)m->owner, (int64_t)m->rows, (int64_t)m->run),
+                   (int64_t)m->owner, (int64_t)m->rows, (int64_t)m->run, m->state, m->state_len),
              NULL)
              ? MR_OK
              : fail(s, err);
@@ -320,11 +341,11 @@ static int move_lane(struct sqlite_store *s, const char *sink, const struct mr_m
     return status;
   if (!run(s,
            query(s,
-                 "UPDATE lanes SET position=?, rows_total=rows_total+?, last_run=?, last_from=? "
-                 "WHERE sink=? AND source=? AND lane=?"
+                 "UPDATE lanes SET position=?, rows_total=rows_total+?, last_run=?, last_from=?, "
+                 "state=? WHERE sink=? AND source=? AND lane=?"
                  " AND position=?",
-                 "piiptttp", &m->upto, (int64_t)m->rows, (int64_t)m->run, &m->from, sink, m->source,
-                 m->name, &m->from),
+                 "piipbtttp", &m->upto, (int64_t)m->rows, (int64_t)m->run, &m->from, m->state,
+                 m->state_len, sink, m->source, m->name, &m->from),
            &changes))
     return fail(s, err);
   if (changes == 1)
@@ -371,10 +392,11 @@ static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending
 {
   g_autoptr(GArray) marks = g_array_new(FALSE, TRUE, sizeof(struct mr_mark));
   g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
-  sqlite3_stmt *q = query(s,
-                          "SELECT source,lane,id,position_from,position_to,owner,rows,run FROM "
-                          "pending_lanes WHERE sink=? AND label=?",
-                          "tt", p->sink, p->label);
+  sqlite3_stmt *q =
+      query(s,
+            "SELECT source,lane,id,position_from,position_to,owner,rows,run,state FROM "
+            "pending_lanes WHERE sink=? AND label=?",
+            "tt", p->sink, p->label);
   if (!q)
     return fail(s, err);
   while (sqlite3_step(q) == SQLITE_ROW) {
@@ -382,6 +404,8 @@ static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending
          *lane = g_strdup((const char *)sqlite3_column_text(q, 1));
     g_ptr_array_add(names, source);
     g_ptr_array_add(names, lane);
+    void *saved = g_memdup2(sqlite3_column_blob(q, 8), (gsize)sqlite3_column_bytes(q, 8));
+    g_ptr_array_add(names, saved);
     struct mr_mark m = {.source = source,
                         .name = lane,
                         .lane = (uint32_t)sqlite3_column_int64(q, 2),
@@ -389,7 +413,9 @@ static int give_pending(struct sqlite_store *s, struct mr_pending *p, mr_pending
                         .upto = position(q, 4),
                         .owner = (uint64_t)sqlite3_column_int64(q, 5),
                         .rows = (uint64_t)sqlite3_column_int64(q, 6),
-                        .run = (uint64_t)sqlite3_column_int64(q, 7)};
+                        .run = (uint64_t)sqlite3_column_int64(q, 7),
+                        .state = saved,
+                        .state_len = (size_t)sqlite3_column_bytes(q, 8)};
     g_array_append_val(marks, m);
   }
   sqlite3_finalize(q);
@@ -507,8 +533,8 @@ static void st_free(struct mr_store *st)
 }
 
 static const struct mr_store vtable = {
-    st_ran,  st_take, st_found,   st_number,    st_last,      st_record,     st_done,
-    st_drop, st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free};
+    st_ran,  st_take,    st_found,     st_number,    st_last,       st_record, st_done,    st_drop,
+    st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free,   st_identity};
 
 static char *lock_dir(struct sqlite_store *s)
 {
@@ -521,6 +547,16 @@ static char *lock_dir(struct sqlite_store *s)
   if (flock(s->lock_fd, LOCK_EX | LOCK_NB))
     return g_strdup_printf("the state folder %s is in use by another process", s->dir);
   return NULL;
+}
+
+/* A store of version 1 kept no state of transforms. */
+static bool upgrade(struct sqlite_store *s, uint64_t version)
+{
+  return version >= 2 || sqlite3_exec(s->db,
+                                      "BEGIN; ALTER TABLE lanes ADD COLUMN state BLOB;"
+                                      "ALTER TABLE pending_lanes ADD COLUMN state BLOB;"
+                                      "UPDATE meta SET value=2 WHERE key='version'; COMMIT;",
+                                      NULL, NULL, NULL) == SQLITE_OK;
 }
 
 static char *open_db(struct sqlite_store *s)
@@ -541,6 +577,8 @@ static char *open_db(struct sqlite_store *s)
     return g_strdup(err.msg);
   if (version > STORE_VERSION)
     return g_strdup_printf("the store %s was written by a newer millrace", path);
+  if (!upgrade(s, version))
+    return g_strdup_printf("cannot bring the store %s up to date: %s", path, sqlite3_errmsg(s->db));
   return NULL;
 }
 

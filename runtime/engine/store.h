@@ -53,6 +53,8 @@ struct mr_store {
                    struct mr_error *);
   int (*block_drop)(struct mr_store *, const char *label, struct mr_error *);
   void (*free)(struct mr_store *);
+  /* A number that tells this pipeline's state from another one; drawn when it was made. */
+  int (*identity)(struct mr_store *, uint64_t *ret, struct mr_error *);
 };
 
 /* SQLite in dir (made when missing, 0700), locked against a second process. *ret_why set on

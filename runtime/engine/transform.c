@@ -86,14 +86,10 @@ static int apply_rows(struct mr_stage *s, struct mr_batch *b)
 
 static bool on_shape(struct mr_stage *s, struct mr_shape *in);
 
-static bool on_batch(struct mr_stage *s, struct mr_message *m)
+static bool apply_message(struct mr_stage *s, struct mr_message *m)
 {
   struct mr_error err = MR_ERROR_INIT;
   struct mr_batch b;
-  if (!s->in && !on_shape(s, m->shape)) { /* of an input that was known before the others */
-    mr_message_unref(m);
-    return false;
-  }
   if (s->when && mr_when_apply(s->when, s, &m, &err) < 0) {
     mr_pipeline_fail(s->p, s, MR_FATAL, &err);
     mr_message_unref(m);
@@ -108,6 +104,49 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
   mr_message_unref(m);
   atomic_fetch_add_explicit(&s->busy_us, mr_now_us(s->p->os) - t, memory_order_relaxed);
   return st >= 0;
+}
+
+/* No rows, but their position: readers follow the stream without a gap. */
+static bool pass_position(struct mr_stage *s, const struct mr_batch *b)
+{
+  const struct ArrowSchema *out = &s->out->schema;
+  struct mr_batch none = *b;
+  g_autofree struct mr_column *c = g_new0(struct mr_column, out->n_children + 1);
+  for (int64_t i = 0; i < out->n_children; i++)
+    if (!mr_column_init(&c[i], out->children[i]))
+      g_error("out of memory");
+  memset(&none.rows, 0, sizeof none.rows);
+  if (!mr_rows_finish(c, out->n_children, 0, &none.rows))
+    g_error("out of memory");
+  for (int64_t i = 0; i < out->n_children; i++)
+    mr_column_done(&c[i]);
+  return send_batch(s, &none) >= 0;
+}
+
+/* Stages that keep state see each row of a lane once, from where their sink stands. */
+static bool apply_to_lane(struct mr_stage *s, struct mr_message *m)
+{
+  bool ok = true;
+  switch (mr_state_enter(s, &m->batch)) {
+  case MR_STATE_APPLY:
+    ok = apply_message(s, m);
+    mr_state_leave(s);
+    return ok;
+  case MR_STATE_PAST: ok = pass_position(s, &m->batch); break;
+  case MR_STATE_FAILED: ok = false; break;
+  default: break;
+  }
+  mr_message_unref(m);
+  return ok;
+}
+
+static bool on_batch(struct mr_stage *s, struct mr_message *m)
+{
+  if (!s->in && !on_shape(s, m->shape)) { /* of an input that was known before the others */
+    mr_message_unref(m);
+    return false;
+  }
+  return s->selves ? apply_to_lane(s, m) : apply_message(s, m);
 }
 
 /* Tells the readers what comes out now. */
@@ -142,6 +181,7 @@ static bool on_shape(struct mr_stage *s, struct mr_shape *in)
     }
     mr_shape_unref(s->in);
     s->in = mr_shape_ref(in);
+    s->open.in = &s->in->schema;
   }
   mr_when_free(s->when);
   s->when = NULL;
@@ -166,8 +206,12 @@ bool mr_transform_handle(struct mr_stage *s, struct mr_message *m)
     if (s->letters->len)
       ok = mr_letters_flush(s, s->letters);
     s->letters_kept = 0;
+    if (s->selves && !mr_state_barrier(s, m))
+      ok = false;
     return mr_stage_send(s, m) && ok;
   case MR_MSG_ATTEMPT:
+    if (s->selves)
+      mr_state_attempt(s, m);
     g_ptr_array_set_size(s->letters, 0);
     s->letters_kept = 0;
     return mr_stage_send(s, m);

@@ -378,8 +378,12 @@ void mr_unit_clear(struct mr_stage *s, bool done)
   }
   g_array_set_size(s->snk.unit, 0);
   g_ptr_array_set_size(s->snk.letters, 0);
-  for (guint i = 0; i < s->snk.lanes->len; i++)
-    ((struct mr_sink_lane *)s->snk.lanes->pdata[i])->rows = 0;
+  for (guint i = 0; i < s->snk.lanes->len; i++) {
+    struct mr_sink_lane *sl = s->snk.lanes->pdata[i];
+    sl->rows = 0;
+    if (!done)
+      mr_state_drop(sl);
+  }
   s->snk.unit_bytes = s->snk.unit_rows = s->snk.lost = 0;
   s->snk.begun = s->snk.careful = s->snk.forced = false;
 }

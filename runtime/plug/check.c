@@ -534,6 +534,37 @@ static void check_state(struct mr_checked *c)
                    "a folder, or a URL that begins with postgresql://");
 }
 
+/* ---- state of transforms */
+
+/* The stage, or one above it, that keeps state from row to row; NULL: none. */
+static const struct mr_stage_spec *keeper_above(const struct mr_checked *c,
+                                                const struct mr_stage_spec *st, guint depth)
+{
+  const struct mr_plugin *p = st->plugin;
+  const struct mr_stage_spec *found = p && p->transform && MR_HAS(p->transform, save) ? st : NULL;
+  for (char **in = st->input; !found && depth && in && *in; in++) {
+    const struct mr_stage_spec *from = mr_spec_stage(c->spec, *in);
+    found = from ? keeper_above(c, from, depth - 1) : NULL;
+  }
+  return found;
+}
+
+/* Such state is kept with the sink's positions: by the sink where it keeps those itself. */
+static void check_saved(struct mr_checked *c, const struct mr_stage_spec *st)
+{
+  const struct mr_sink *v = st->plugin && !st->broken ? mr_stage_sink(st) : NULL;
+  if (!v || v->delivery != MR_TRANSACTIONAL || MR_HAS(v, state_bytes))
+    return;
+  const struct mr_stage_spec *keeper = keeper_above(c, st, c->spec->stages->len);
+  if (!keeper)
+    return;
+  g_autofree char *message = g_strdup_printf(
+      "transform `%s` remembers something from row to row, and `%s` cannot keep that with its "
+      "positions",
+      keeper->name, st->plugin->name);
+  mr_spec_entry_problem(c->spec, st, "", 0, 0, message, c->problems);
+}
+
 /* ---- the walk */
 
 /* Partial updates reach only what knows them. */
@@ -586,6 +617,8 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
   const struct ArrowSchema *in = input_of(c, st);
   if (st->kind == MR_STAGE_SINK)
     check_group(c, st);
+  if (st->kind == MR_STAGE_SINK)
+    check_saved(c, st);
   check_when(c, st, in);
   if (st->kind == MR_STAGE_SINK && in)
     check_allow(c, st, in);

@@ -58,22 +58,16 @@ static void data(void)
   FIELD(mr_mark, owner);
   FIELD(mr_mark, rows);
   FIELD(mr_mark, run);
-  SIZE(mr_state);
-  FIELD(mr_state, stage);
-  FIELD(mr_state, instance);
-  FIELD(mr_state, data);
-  FIELD(mr_state, len);
+  FIELD(mr_mark, state);
+  FIELD(mr_mark, state_len);
   SIZE(mr_unit);
   FIELD(mr_unit, size);
   FIELD(mr_unit, n);
-  FIELD(mr_unit, n_state);
   FIELD(mr_unit, run);
-  FIELD(mr_unit, seq);
   FIELD(mr_unit, pipeline);
   FIELD(mr_unit, sink);
   FIELD(mr_unit, label);
   FIELD(mr_unit, mark);
-  FIELD(mr_unit, state);
   SIZE(mr_extent);
   FIELD(mr_extent, at);
   FIELD(mr_extent, len);
@@ -158,6 +152,8 @@ static void host(void)
   FIELD(mr_open, stage);
   FIELD(mr_open, memory);
   FIELD(mr_open, bounded);
+  FIELD(mr_open, store);
+  FIELD(mr_open, new_store);
 }
 
 /* What a plugin gives. */
@@ -210,6 +206,7 @@ static void kinds(void)
   FIELD(mr_sink, window);
   FIELD(mr_sink, unit_rows);
   FIELD(mr_sink, unit_bytes);
+  FIELD(mr_sink, state_bytes);
   SIZE(mr_plugin);
   FIELD(mr_plugin, abi);
   FIELD(mr_plugin, size);

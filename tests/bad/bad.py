@@ -15,7 +15,7 @@ import time
 MILLRACE, MODULES, SOURCE = (pathlib.Path(a).resolve() for a in sys.argv[1:4])
 RECORD = "--record" in sys.argv
 FILES = SOURCE / "tests" / "bad" / "files"
-KINDS = {"rows": "sources", "calc": "transforms", "ask": "transforms", "keep": "sinks"}
+KINDS = {"rows": "sources", "calc": "transforms", "ask": "transforms", "keep": "sinks", "count": "transforms", "forget": "sinks"}
 SECONDS = 20  # for what must be refused at once; sanitizers and a busy machine are slow
 
 

@@ -14,10 +14,14 @@ STORE_TEST = BINARY.parent / "tests" / "unit" / "engine" / "test-store"
 
 
 def test_a_database_keeps_what_every_store_must(database):
-    done = subprocess.run([STORE_TEST], capture_output=True, text=True, timeout=60,
-                          env={**os.environ, "MILLRACE_TEST_PG_URL": database.url})
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("\nok ") >= 13 and "/store/postgres/deposed" in done.stdout
+    for _ in range(2):  # as it is made now; and as it was before transforms could save state
+        done = subprocess.run([STORE_TEST], capture_output=True, text=True, timeout=60,
+                              env={**os.environ, "MILLRACE_TEST_PG_URL": database.url})
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stdout.count("\nok ") >= 16 and "/store/postgres/deposed" in done.stdout
+        for table in ("lanes", "unit_lanes"):
+            database.sql(f"ALTER TABLE millrace_state_{table} DROP COLUMN state")
+        database.sql("UPDATE millrace_state SET value = 1 WHERE key = 'version'")
 
 
 SHARED = """name: shared

@@ -334,6 +334,93 @@ const struct mr_plugin sim_transform = {.abi = MR_ABI,
                                         .name = "sim_transform",
                                         .transform = &transform_vt};
 
+/* ---- a transform that numbers the rows of a lane, and remembers how far it came: id + number <<
+ * 32 */
+
+struct number {
+  struct sim_world *w;
+  struct ArrowSchema out;
+  int64_t last;
+};
+
+static int number_open(const struct mr_open *o, void **self, struct mr_error *err)
+{
+  struct number *t = g_new0(struct number, 1);
+  t->w = ((const struct source_conf *)o->conf)->w;
+  if (o->in && !mr_schema_copy(o->in, &t->out))
+    return MR_FATAL;
+  *self = t;
+  return MR_OK;
+}
+static int number_schema(void *self, struct ArrowSchema *give, struct mr_error *err)
+{
+  return mr_schema_copy(&((struct number *)self)->out, give) ? MR_OK : MR_FATAL;
+}
+static int number_evolve(void *self, const struct ArrowSchema *in, struct mr_error *err)
+{
+  struct number *t = self;
+  mr_schema_release(&t->out);
+  return mr_schema_copy(in, &t->out) ? MR_OK : MR_FATAL;
+}
+static int number_start(void *self, struct mr_error *err)
+{
+  sim_yield();
+  return sim_spend(((struct number *)self)->w, &((struct number *)self)->w->c.breaks, 10)
+             ? mr_fail(err, MR_RETRY, "not up yet")
+             : MR_OK;
+}
+
+static int number_apply(void *self, struct mr_batch *take, struct mr_batch *give,
+                        struct mr_error *err)
+{
+  struct number *t = self;
+  int64_t n = t->out.n_children;
+  struct mr_column c[8];
+  struct mr_view v[8];
+  sim_yield();
+  for (int64_t k = 0; k < n; k++) {
+    mr_column_init(&c[k], t->out.children[k]);
+    mr_view_column(&v[k], &t->out, &take->rows, k);
+  }
+  for (int64_t i = 0; i < take->rows.length; i++)
+    append(c, v, n, i, ++t->last << 32);
+  mr_rows_finish(c, n, take->rows.length, &give->rows);
+  for (int64_t k = 0; k < n; k++)
+    mr_column_done(&c[k]);
+  mr_array_release(&take->rows);
+  return MR_OK;
+}
+
+static int number_save(void *self, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  struct number *t = self;
+  sim_yield();
+  return put(out, &t->last, sizeof t->last);
+}
+static int number_load(void *self, const void *state, size_t len, struct mr_error *err)
+{
+  struct number *t = self;
+  if (len != sizeof t->last)
+    return mr_fail(err, MR_FATAL, "state of %zu bytes", len);
+  memcpy(&t->last, state, len);
+  return MR_OK;
+}
+
+static const struct mr_transform number_vt = {.size = sizeof number_vt,
+                                              .open = number_open,
+                                              .schema = number_schema,
+                                              .start = number_start,
+                                              .apply = number_apply,
+                                              .save = number_save,
+                                              .load = number_load,
+                                              .evolve = number_evolve,
+                                              .close = no_close};
+const struct mr_plugin sim_number = {.abi = MR_ABI,
+                                     .size = sizeof sim_number,
+                                     .conf_size = sizeof(struct source_conf),
+                                     .name = "sim_number",
+                                     .transform = &number_vt};
+
 /* ---- dead letters: what is written is durable */
 
 static int letters_open(const struct mr_open *o, void **self, struct mr_error *err)
@@ -373,6 +460,7 @@ static int letters_write(void *self, const struct mr_batch *b, struct mr_error *
     l->position = number_at(b, "position", i);
     l->upto = number_at(b, "upto", i);
     l->sink = text_at(b, "sink", i);
+    l->stage = text_at(b, "stage", i);
     g_ptr_array_add(w->letters, l);
     sim_trace(w, "%s run %lx lane %ld at %ld..%ld sink %s", kind, (unsigned long)l->run,
               (long)l->lane, (long)l->position, (long)l->upto, l->sink ? l->sink : "*");

@@ -14,7 +14,7 @@ struct row {
   uint32_t delivery;
   int procs;
   int crashes, lost, late, forgotten, pauses, moves, schema, window_ms;
-  bool flaky, explode, two_sinks, everybody, late_start, small_memory, unkept;
+  bool flaky, explode, two_sinks, everybody, late_start, small_memory, unkept, stateful;
   unsigned broken; /* 0: nothing to break from outside */
 };
 static const struct row rows[] = {
@@ -53,6 +53,15 @@ static const struct row rows[] = {
      .late = 3, .broken = SIM_NO_FENCE},
     {"20 letters count by run and mark", MR_TRANSACTIONAL, 1, .crashes = 4, .late = 3,
      .flaky = true, .broken = SIM_NO_RUNS},
+    {"22 a stage that keeps state has an instance for each sink", MR_TRANSACTIONAL, 1, .crashes = 4,
+     .late = 3, .flaky = true, .explode = true, .two_sinks = true, .stateful = true,
+     .broken = SIM_NO_STATE},
+    {"22 the same, two-phase, in a group", MR_TWO_PHASE, 2, .crashes = 3, .late = 2, .moves = 4,
+     .flaky = true, .two_sinks = true, .stateful = true, .broken = SIM_NO_STATE},
+    {"24 state goes with its lane's position", MR_TRANSACTIONAL, 2, .crashes = 2, .lost = 3,
+     .late = 3, .pauses = 2, .moves = 4, .flaky = true, .stateful = true, .broken = SIM_OLD_STATE},
+    {"24 the same, idempotent: in the record, too", MR_IDEMPOTENT, 2, .crashes = 3, .lost = 3,
+     .late = 3, .moves = 3, .flaky = true, .stateful = true, .broken = SIM_OLD_STATE},
     {"23 a sink that is ahead keeps its positions", MR_TRANSACTIONAL, 1, .crashes = 4, .late = 3,
      .two_sinks = true},
     {"25 no barrier inside the outputs of one row", MR_TRANSACTIONAL, 1, .crashes = 4,
@@ -98,6 +107,7 @@ static void configure(struct sim_config *c, const struct row *r, uint64_t seed, 
                            .everybody = r->everybody,
                            .late_start = r->late_start,
                            .unkept = r->unkept,
+                           .stateful = r->stateful,
                            .memory = r->small_memory ? 2000 : 0,
                            .broken = broken};
   struct sim_world w = {.rng = c->seed};

@@ -95,9 +95,12 @@ static struct mr_spec *spec_new(struct sim_world *w)
                                         .shutdown_ms = 30000};
   stage(spec, MR_STAGE_SOURCE, "src", &sim_source, w, NULL);
   stage(spec, MR_STAGE_TRANSFORM, "t", &sim_transform, w, "src");
-  stage(spec, MR_STAGE_SINK, "a", sim_sink_plugin(w->c.delivery), w, "t");
+  if (w->c.stateful)
+    stage(spec, MR_STAGE_TRANSFORM, "n", &sim_number, w, "t");
+  const char *last = w->c.stateful ? "n" : "t";
+  stage(spec, MR_STAGE_SINK, "a", sim_sink_plugin(w->c.delivery), w, last);
   if (w->c.two_sinks)
-    stage(spec, MR_STAGE_SINK, "b", sim_sink_plugin(w->c.delivery), w, "t");
+    stage(spec, MR_STAGE_SINK, "b", sim_sink_plugin(w->c.delivery), w, last);
   spec->dead_letter = stage(spec, MR_STAGE_DEAD_LETTER, "dead_letter", &sim_letters_sink, w, NULL);
   return spec;
 }
@@ -213,7 +216,9 @@ static int64_t between(struct sim_world *w)
 
 /* ---- the check */
 
-static bool counted(const struct sim_world *w, int sink, int lane, int64_t position)
+/* The letter of the row that counts for the sink, NULL: none. */
+static const struct sim_letter *counted(const struct sim_world *w, int sink, int lane,
+                                        int64_t position)
 {
   const char *name = sink ? "b" : "a";
   for (guint i = 0; i < w->letters->len; i++) {
@@ -223,13 +228,13 @@ static bool counted(const struct sim_world *w, int sink, int lane, int64_t posit
     for (guint k = 0; k < w->letters->len; k++) {
       const struct sim_letter *m = w->letters->pdata[k];
       if (w->c.broken & SIM_NO_RUNS)
-        return true;
+        return l;
       if (m->mark && m->run == l->run && m->lane == lane && !strcmp(m->sink, name) &&
           m->position <= position && position < m->upto)
-        return true;
+        return l;
     }
   }
-  return false;
+  return NULL;
 }
 
 static void check_id(struct sim_world *w, int sink, int lane, int row, int element)
@@ -255,6 +260,32 @@ static void check_labels(struct sim_world *w, const struct sim_config *c)
     const struct sim_label *l = w->labels->pdata[i];
     if (l->state == MR_PREPARED)
       sim_violate(w, "LEFT: %s is prepared for ever", l->label);
+  }
+}
+
+/* Rows that reached the stage that numbers them, in order: those that landed, and those that the
+ * sink refused behind it. */
+static void check_number(struct sim_world *w, int sink, int lane, int row, int element, int *last)
+{
+  int64_t id = sim_id(lane, (uint64_t)row, element);
+  const struct sim_letter *l = w->kind[lane][row] == 'f' ? counted(w, sink, lane, row) : NULL;
+  if (l && !strcmp(l->stage, "t"))
+    return;
+  ++*last;
+  if (!l && w->number[sink][id] != *last)
+    sim_violate(w, "STATE: lane %d row %d in sink %d has number %d, not %d", lane, row, sink,
+                w->number[sink][id], *last);
+}
+
+static void check_numbers(struct sim_world *w, int sink, int lane)
+{
+  int last = 0;
+  for (int r = (int)w->founded[sink][lane]; r < w->c.rows[lane]; r++) {
+    if (w->kind[lane][r] == 'd')
+      continue;
+    check_number(w, sink, lane, r, 0, &last);
+    if (w->kind[lane][r] == 'x')
+      check_number(w, sink, lane, r, 1, &last);
   }
 }
 
@@ -293,6 +324,7 @@ void sim_config_draw(struct sim_config *c, uint64_t seed)
   for (int i = 0; i < SIM_LANES; i++)
     c->rows[i] = (int)sim_draw(&w, SIM_MAX_ROWS);
   c->store_lost = (int)sim_draw(&w, 4);
+  c->stateful = sim_draw(&w, 2);
 }
 
 static void world_init(struct sim_world *w, const struct sim_config *c)
@@ -335,6 +367,11 @@ enum sim_result sim_run(const struct sim_config *c, char **ret_violation)
     sim_violate(w, "STOPPED although the target forgot nothing");
   if (!stopped && !w->violation)
     check_all(w);
+  /* at least once: a deposed process, or a late request, may have written last */
+  bool exact = !c->unkept && (c->delivery != MR_PLAIN || c->procs == 1);
+  for (int i = 0; c->stateful && exact && !stopped && !w->violation && i < 2 * SIM_LANES; i++)
+    if (i < SIM_LANES || c->two_sinks)
+      check_numbers(w, i / SIM_LANES, i % SIM_LANES);
   if (!stopped && !w->violation)
     check_labels(w, c);
   *ret_violation = w->violation;

@@ -24,6 +24,7 @@ struct sim_config {
   bool flaky, explode, two_sinks;
   bool everybody;    /* two machines without a group: each takes every lane */
   bool unkept;       /* idempotent: the target knows nothing again, so blocks are not kept */
+  bool stateful;     /* a transform numbers the rows of each lane */
   bool late_start;   /* the start option means another place at every start, as `latest` does */
   int64_t memory;    /* settings.memory, bytes */
   int64_t window_ms; /* idempotent: the target forgets a token after that; 0: never */
@@ -43,6 +44,8 @@ enum sim_broken {
   SIM_NO_TOKEN = 32,  /* the target knows no tokens */
   SIM_NO_WINDOW = 64, /* the sink does not say when its target forgets them */
   SIM_NO_LAST = 128,  /* the store does not say which label was used last */
+  SIM_NO_STATE = 256, /* what transforms saved is not kept with the positions */
+  SIM_OLD_STATE = 512, /* it is, but for the last one */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
@@ -54,13 +57,14 @@ struct sim_request {
   bool holds_lock; /* transaction: its lane rows are locked already; only COMMIT is outstanding */
   char *label;
   GArray *ids;   /* int64_t */
-  GArray *marks; /* struct mr_mark, names copied */
+  GArray *marks; /* struct mr_mark, names and state copied */
 };
 struct sim_lane_row {
   bool exists;
   uint64_t owner, run;
   struct mr_position position, from;
   const void *founder; /* the store instance that made it */
+  GBytes *state, *old; /* saved state; the one before */
 };
 struct sim_label {
   char *label;
@@ -73,6 +77,7 @@ struct sim_letter {
   bool mark;
   uint64_t run;
   int64_t lane, position, upto;
+  char *stage;
   char *sink; /* NULL: all */
 };
 /* What outlives processes. */
@@ -81,7 +86,7 @@ struct sim_world {
   uint64_t rng;
   int64_t now;
   char kind[SIM_LANES][SIM_MAX_ROWS]; /* n one output, x two, d none, f refused now and then */
-  int landed[2][SIM_IDS];
+  int landed[2][SIM_IDS], number[2][SIM_IDS]; /* number: that the row landed with last */
   struct sim_lane_row rows[2][SIM_LANES];
   GPtrArray *labels, *requests, *letters;
   /* the store's machine-wide memory */
@@ -128,7 +133,7 @@ bool sim_schedule(struct sim_world *w, int64_t max_steps, int64_t (*between)(str
 void sim_reset(void);
 
 /* plugins.c, target.c, store.c */
-extern const struct mr_plugin sim_source, sim_transform, sim_letters_sink;
+extern const struct mr_plugin sim_source, sim_transform, sim_number, sim_letters_sink;
 const struct mr_plugin *sim_sink_plugin(uint32_t delivery);
 struct sim_sink_conf {
   struct sim_world *w;
@@ -139,6 +144,10 @@ struct mr_store *sim_store_new(struct sim_world *w);
 void sim_request_free(void *r);
 int64_t sim_id(int lane, uint64_t position, int element);
 GArray *sim_copy_marks(const struct mr_mark *m, size_t n);
+/* A lane row moves to the mark: position and state. */
+void sim_row_move(struct sim_world *w, struct sim_lane_row *row, const struct mr_mark *m);
+/* The state as whoever reads the row gets it. */
+void sim_row_state(const struct sim_world *w, const struct sim_lane_row *row, struct mr_mark *ret);
 
 const struct sim_lane_row *sim_durable(const struct sim_world *w, int sink, int lane);
 bool sim_recorded(const struct sim_world *w, const char *label);

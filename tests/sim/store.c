@@ -60,6 +60,7 @@ static int st_take(struct mr_store *s, const char *sink, const char *source,
                         .from = r->from,
                         .owner = r->owner,
                         .run = r->run};
+    sim_row_state(w_of(s), r, &m);
     sim_trace(w_of(s), "store: take %s/%s at %lu, owner %lu", sink, lane[i],
               (unsigned long)mr_position_get(&r->position), (unsigned long)r->owner);
     mark(out, &m);
@@ -79,6 +80,7 @@ static int st_look(struct mr_store *s, const char *sink, const struct mr_mark *m
                           .from = r->from,
                           .owner = r->owner,
                           .run = r->run};
+    sim_row_state(w_of(s), r, &row);
     if (r->exists)
       mark(out, &row);
   }
@@ -188,9 +190,7 @@ static int st_done(struct mr_store *s, const char *sink, const char *label, cons
   }
   for (size_t i = 0; i < n; i++) {
     struct sim_lane_row *r = &w->store_rows[sink_index(sink)][lane_index(m[i].name)];
-    r->from = r->position;
-    r->position = m[i].upto;
-    r->run = m[i].run;
+    sim_row_move(w, r, &m[i]);
   }
   int at = find_pending(w, sink, label);
   if (at >= 0)

@@ -29,9 +29,29 @@ GArray *sim_copy_marks(const struct mr_mark *m, size_t n)
     struct mr_mark c = m[i];
     c.name = strcmp(c.name, "zero") ? "one" : "zero";
     c.source = "src";
+    c.state = g_memdup2(c.state, c.state_len); /* freed with the process, as it were */
     g_array_append_val(a, c);
   }
   return a;
+}
+
+void sim_row_move(struct sim_world *w, struct sim_lane_row *row, const struct mr_mark *m)
+{
+  row->position = m->upto;
+  row->from = m->from;
+  row->run = m->run;
+  row->old = row->state;
+  row->state = m->state_len ? g_bytes_new(m->state, m->state_len) : NULL;
+}
+
+void sim_row_state(const struct sim_world *w, const struct sim_lane_row *row, struct mr_mark *ret)
+{
+  GBytes *state = w->c.broken & SIM_NO_STATE    ? NULL
+                  : w->c.broken & SIM_OLD_STATE ? row->old
+                                                : row->state;
+  gsize n = 0;
+  ret->state = state ? g_bytes_get_data(state, &n) : NULL;
+  ret->state_len = n;
 }
 
 static int lane_index(const char *name)
@@ -42,7 +62,8 @@ static int lane_index(const char *name)
 static void land(struct sim_world *w, int sink, const GArray *ids)
 {
   for (guint i = 0; ids && i < ids->len; i++) {
-    int64_t id = g_array_index(ids, int64_t, i);
+    int64_t id = g_array_index(ids, int64_t, i) & UINT32_MAX;
+    w->number[sink][id] = (int)(g_array_index(ids, int64_t, i) >> 32);
     if (++w->landed[sink][id] > 1 && w->c.delivery != MR_PLAIN && !w->c.unkept)
       sim_violate(w, "DUP: id %ld landed twice in sink %d", (long)id, sink);
   }
@@ -89,9 +110,7 @@ static int do_txn(struct sim_world *w, struct sim_request *r, struct mr_error *e
     struct sim_lane_row *row = &w->rows[r->sink][lane_index(m->name)];
     if (mr_position_cmp(&m->upto, &row->position) < 0)
       sim_violate(w, "BACK: position of %s", m->name);
-    row->position = m->upto;
-    row->from = m->from;
-    row->run = m->run;
+    sim_row_move(w, row, m);
   }
   land(w, r->sink, r->ids);
   return MR_OK;
@@ -253,11 +272,12 @@ static void give_row(struct sink *s, int lane, const char *name, mr_mark_fn *mar
                       .from = row->from,
                       .owner = row->owner,
                       .run = row->run};
+  sim_row_state(s->w, row, &m);
   mark(out, &m);
 }
 
 static int sink_take(void *self, const char *source, const char *const *names, size_t n,
-                     mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+                     mr_mark_fn *mark, void *out, struct mr_error *err)
 {
   struct sink *s = self;
   sim_yield();
@@ -425,8 +445,9 @@ static int sink_evolve(void *self, const struct ArrowSchema *to, struct mr_error
   .size = sizeof(struct mr_sink), .delivery = class, .open = sink_open, .start = sink_start, \
   .begin = sink_begin, .write = sink_write, .commit = sink_commit, .abort = sink_abort,      \
   .evolve = sink_evolve, .close = sink_close
-static const struct mr_sink transactional = {COMMON(MR_TRANSACTIONAL), .take = sink_take,
-                                             .found = sink_found, .reread = sink_reread};
+static const struct mr_sink transactional = {COMMON(MR_TRANSACTIONAL), .state_bytes = 1000,
+                                             .take = sink_take, .found = sink_found,
+                                             .reread = sink_reread};
 static const struct mr_sink two_phase = {COMMON(MR_TWO_PHASE), .prepare = sink_prepare,
                                          .resolve = sink_resolve};
 static const struct mr_sink idempotent = {COMMON(MR_IDEMPOTENT), .seal = sink_seal,

@@ -30,6 +30,9 @@
   "4194304" /* bytes: small segments are compacted soon, and read fast \
              */
 
+#define KFS_STATE_MAX \
+  262144 /* bytes of saved state in a lane row: its message has a digit for each half */
+
 enum kfs_transactions { KFS_SINK, KFS_LANE };
 
 struct kfs_conf {
@@ -48,6 +51,8 @@ struct kfs_row {
   char *source, *lane;
   struct mr_position position, from;
   uint64_t owner, rows, run;
+  void *state; /* malloc'd, shared by nobody; NULL: none */
+  size_t state_len;
   bool mine;    /* written last by this process */
   bool unsaved; /* changed, and in no transaction that is committed */
 };
@@ -165,7 +170,7 @@ uint64_t kfs_opaque_batch(const struct kfs *s, const void *opaque, int64_t *ret_
 /* ---- unit.c */
 int kfs_start(void *self, struct mr_error *err);
 int kfs_take(void *self, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark,
-             mr_state_fn *state, void *out, struct mr_error *err);
+             void *out, struct mr_error *err);
 int kfs_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
 int kfs_begin(void *self, const struct mr_unit *u, struct mr_error *err);
 int kfs_write(void *self, const struct mr_batch *b, struct mr_error *err);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lane rows: messages of the compacted topic conf->offsets_topic, written in the transaction of the
  * rows they stand for. Key: "pipeline/sink/source/lane". Value, a line of text:
- * "v1 owner=3 rows=120 run=77 position=000000000000002a from=0000000000000010 by=5f3a…". */
+ * "v1 owner=3 rows=120 run=77 position=000000000000002a from=0000000000000010 by=5f3a…", and
+ * " state=…", in hexadecimal digits, where transforms have saved some. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include "common/clock.h"
+#include "common/hex.h"
 #include "kafka.h"
 
 #define VALUE_FMT \
   "v1 owner=%" PRIu64 " rows=%" PRIu64 " run=%" PRIu64 " position=%s from=%s by=%016" PRIx64
+#define STATE " state="
 #define HEX (2 * sizeof(((struct mr_position *)0)->token) + 2)
 
 struct kfs_row *kfs_row_find(struct kfs *s, const char *source, const char *lane)
@@ -25,6 +28,7 @@ static void row_free(struct kfs_row *r)
     return;
   free(r->source);
   free(r->lane);
+  free(r->state);
   free(r);
 }
 
@@ -60,21 +64,33 @@ void kfs_rows_free(struct kfs *s)
 
 static const char *to_hex(const struct mr_position *p, char *ret)
 {
-  char *at = ret;
-  *at = 0;
-  for (int i = 0; i < p->len; i++)
-    at += sprintf(at, "%02x", p->token[i]);
+  hex_write(ret, p->token, p->len);
   return p->len ? ret : "-";
+}
+
+/* A row's message; caller frees; NULL: no memory. */
+static char *value_of(const struct kfs *s, const struct kfs_row *row)
+{
+  char position[HEX], from[HEX], *value;
+  char *state = malloc(2 * row->state_len + 1);
+  if (state)
+    hex_write(state, row->state, row->state_len);
+  int n = state ? asprintf(&value, VALUE_FMT "%s%s", row->owner, row->rows, row->run,
+                           to_hex(&row->position, position), to_hex(&row->from, from), s->self_id,
+                           row->state_len ? STATE : "", state)
+                : -1;
+  free(state);
+  return n < 0 ? NULL : value;
 }
 
 int kfs_row_send(struct kfs_producer *p, const struct kfs_row *row, struct mr_error *err)
 {
   struct kfs *s = p->sink;
-  char value[512], position[HEX], from[HEX], *key;
-  if (asprintf(&key, "%s/%s/%s/%s", s->pipeline, s->stage, row->source, row->lane) < 0)
+  char *key, *value = value_of(s, row);
+  if (!value || asprintf(&key, "%s/%s/%s/%s", s->pipeline, s->stage, row->source, row->lane) < 0) {
+    free(value);
     return src_no_memory(err);
-  snprintf(value, sizeof value, VALUE_FMT, row->owner, row->rows, row->run,
-           to_hex(&row->position, position), to_hex(&row->from, from), s->self_id);
+  }
   rd_kafka_vu_t vu[] = {
       {.vtype = RD_KAFKA_VTYPE_TOPIC, .u.cstr = s->conf->offsets_topic},
       {.vtype = RD_KAFKA_VTYPE_PARTITION, .u.i32 = 0},
@@ -84,6 +100,7 @@ int kfs_row_send(struct kfs_producer *p, const struct kfs_row *row, struct mr_er
   };
   rd_kafka_error_t *e = rd_kafka_produceva(p->rk, vu, sizeof vu / sizeof *vu);
   free(key);
+  free(value);
   if (!e)
     return MR_OK;
   rd_kafka_resp_err_t code = rd_kafka_error_code(e);
@@ -93,25 +110,25 @@ int kfs_row_send(struct kfs_producer *p, const struct kfs_row *row, struct mr_er
 
 /* ---------------------------------------------------------------- reading */
 
-static int nibble(char c)
-{
-  return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool from_hex(const char *text, struct mr_position *ret)
 {
-  size_t n = strcmp(text, "-") ? strlen(text) : 0;
   memset(ret, 0, sizeof *ret);
-  if (n % 2 || n / 2 > sizeof ret->token)
+  size_t n = hex_read(text, ret->token, sizeof ret->token);
+  ret->len = (uint16_t)n;
+  return n != SIZE_MAX && (text[2 * n] == 0 || !strcmp(text, "-"));
+}
+
+/* false: unreadable, or no memory. */
+static bool read_state(const char *value, struct kfs_row *ret)
+{
+  const char *text = strstr(value, STATE);
+  size_t len = text ? strlen(text += strlen(STATE)) : 0;
+  if (!len)
+    return true;
+  if (!(ret->state = malloc(len)))
     return false;
-  ret->len = (uint8_t)(n / 2);
-  for (size_t i = 0; i < n / 2; i++) {
-    int high = nibble(text[2 * i]), low = nibble(text[2 * i + 1]);
-    if (high < 0 || low < 0)
-      return false;
-    ret->token[i] = (uint8_t)(high << 4 | low);
-  }
-  return true;
+  ret->state_len = hex_read(text, ret->state, len / 2);
+  return ret->state_len != SIZE_MAX;
 }
 
 /* "source/lane" behind "pipeline/sink/"; NULL: of another sink. */
@@ -145,6 +162,12 @@ static int take_in(struct kfs *s, const char *source, const char *lane, const ch
     return src_no_memory(err);
   if (row->unsaved && new.owner < row->owner)
     return MR_OK; /* older than what waits to be saved */
+  if (!read_state(value, &new)) {
+    free(new.state);
+    return src_fail(err, MR_FATAL, "", "topic %s: lane %s of %s has unreadable state",
+                    s->conf->offsets_topic, lane, source);
+  }
+  free(row->state);
   new.source = row->source;
   new.lane = row->lane;
   new.mine = by == s->self_id;

@@ -92,6 +92,7 @@ static const struct mr_sink sink = {
     .abort = kfs_abort,
     .reread = kfs_reread,
     .evolve = evolve,
+    .state_bytes = KFS_STATE_MAX,
     .close = kfs_close,
 };
 const struct mr_plugin mr_plugin_desc = {

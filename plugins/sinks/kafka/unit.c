@@ -87,7 +87,9 @@ static void give(const struct kfs_row *row, mr_mark_fn *mark, void *out)
                       .upto = row->position,
                       .owner = row->owner,
                       .rows = row->rows,
-                      .run = row->run};
+                      .run = row->run,
+                      .state = row->state,
+                      .state_len = row->state_len};
   mark(out, &m);
 }
 
@@ -112,7 +114,7 @@ int kfs_start(void *self, struct mr_error *err)
 }
 
 int kfs_take(void *self, const char *source, const char *const *lane, size_t n, mr_mark_fn *mark,
-             mr_state_fn *state, void *out, struct mr_error *err)
+             void *out, struct mr_error *err)
 {
   struct kfs *s = self;
   if (!s->taken)
@@ -309,6 +311,7 @@ static int compare(struct kfs *s, const struct mr_unit *u, struct mr_error *err)
   return MR_OK;
 }
 
+/* The state is the mark's: it is copied by keep_state. */
 static struct kfs_row moved(const struct kfs_row *row, const struct mr_unit *u,
                             const struct mr_mark *m)
 {
@@ -317,7 +320,20 @@ static struct kfs_row moved(const struct kfs_row *row, const struct mr_unit *u,
   r.from = m->from;
   r.rows += m->rows;
   r.run = m->run ? m->run : u->run;
+  r.state = (void *)m->state;
+  r.state_len = m->state_len;
   return r;
+}
+
+static bool keep_state(struct kfs_row *r)
+{
+  void *copy = r->state_len ? malloc(r->state_len) : NULL;
+  if (copy)
+    memcpy(copy, r->state, r->state_len);
+  bool ok = copy || !r->state_len;
+  r->state = copy;
+  r->state_len = copy ? r->state_len : 0;
+  return ok;
 }
 
 static int commit_producer(struct kfs_producer *p, const struct mr_unit *u, struct mr_error *err)
@@ -337,8 +353,13 @@ static int commit_producer(struct kfs_producer *p, const struct mr_unit *u, stru
   saved(p);
   for (uint32_t i = 0; i < u->n; i++) {
     struct kfs_row *row = kfs_row_find(s, u->mark[i].source, u->mark[i].name);
-    if (belongs(row, p))
-      *row = moved(row, u, &u->mark[i]);
+    if (!belongs(row, p))
+      continue;
+    struct kfs_row new = moved(row, u, &u->mark[i]);
+    free(row->state);
+    *row = new;
+    if (!keep_state(row))
+      p->stale = true; /* no memory: the rows are read again */
   }
   return MR_OK;
 }

@@ -8,16 +8,17 @@
  * that has vanished is an error and never a fresh start. Names are compared byte by byte. */
 #include "mysql-sink.h"
 
-#define LANES_AT_ONCE 200 /* statements in one query string */
+#define LANES_AT_ONCE 200         /* statements in one query string */
+#define LANES_BYTES (1024 * 1024) /* of saved state in one query string, one lane's aside */
 
-static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from";
+static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from, state";
 
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS %s (pipeline varbinary(255) NOT NULL, sink varbinary(255) NOT NULL,"
     " source varbinary(255) NOT NULL, lane varbinary(2048) NOT NULL, position varbinary(64) NOT"
     " NULL, owner bigint unsigned NOT NULL, rows_total bigint unsigned NOT NULL,"
     " last_run bigint unsigned NOT NULL, last_from varbinary(64) NOT NULL,"
-    " updated_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),"
+    " updated_at timestamp(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), state longblob,"
     " PRIMARY KEY (pipeline, sink, source, lane)) ENGINE=InnoDB ROW_FORMAT=DYNAMIC";
 
 static int simple(struct my_sink *s, const char *sql, const char *what, struct mr_error *err)
@@ -60,16 +61,25 @@ int my_lanes_prepare(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
   int status = try_read(s, err);
-  if (status >= 0 || strcmp(err->code, "42S02"))
+  bool old = status < 0 && !strcmp(err->code, "42S22"); /* of before it had the column state */
+  if (status >= 0 || (!old && strcmp(err->code, "42S02")))
     return status;
+  if (!s->conf->create_offsets && old) {
+    snprintf(err->option, sizeof err->option, "create_offsets");
+    return src_fail(err, MR_BADCONF, "42S22",
+                    "table millrace_offsets has no column `state` (longblob)%s, and create_offsets "
+                    "is false",
+                    s->conn.where);
+  }
   if (!s->conf->create_offsets) {
     snprintf(err->option, sizeof err->option, "create_offsets");
     return src_fail(err, MR_BADCONF, "42S02",
                     "table millrace_offsets does not exist%s, and create_offsets is false",
                     s->conn.where);
   }
-  sql_buf_fmt(&sql, create_sql, s->offsets_name);
-  status = simple(s, sql_buf_text(&sql), "CREATE TABLE millrace_offsets", err);
+  sql_buf_fmt(&sql, old ? "ALTER TABLE %s ADD COLUMN state longblob" : create_sql, s->offsets_name);
+  status = simple(s, sql_buf_text(&sql),
+                  old ? "ALTER TABLE millrace_offsets" : "CREATE TABLE millrace_offsets", err);
   sql_buf_done(&sql);
   return status < 0 ? status : try_read(s, err);
 }
@@ -153,6 +163,8 @@ static int give_lanes(struct my_sink *s, MYSQL_RES *res, const char *source, mr_
     m.owner = strtoull(row[2], NULL, 10);
     m.rows = strtoull(row[3], NULL, 10);
     m.run = strtoull(row[4], NULL, 10);
+    m.state = row[6];
+    m.state_len = n[6];
     mark(out, &m);
   }
   return MR_OK;
@@ -176,7 +188,7 @@ static int raise_owners(struct my_sink *s, const char *where, MYSQL_RES **ret, s
 }
 
 int my_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+            mr_mark_fn *mark, void *out, struct mr_error *err)
 {
   struct my_sink *s = self;
   struct sql_buf where = {0};
@@ -301,6 +313,11 @@ static void set_sql(struct my_sink *s, struct sql_buf *sql, const struct mr_mark
   sql_buf_fmt(sql, ", rows_total = rows_total + %llu, last_run = %llu, last_from = ",
               (unsigned long long)m->rows, (unsigned long long)(m->run ? m->run : run));
   position(sql, &m->from);
+  sql_buf_str(sql, ", state = ");
+  if (m->state_len)
+    maria_hex(sql, m->state, m->state_len);
+  else
+    sql_buf_str(sql, "NULL");
   sql_buf_str(sql, ", updated_at = CURRENT_TIMESTAMP(6)");
   where_lane(s, sql, m);
   sql_buf_fmt(sql, " AND owner = %llu AND position = ", (unsigned long long)m->owner);
@@ -337,11 +354,22 @@ static int set_some(struct my_sink *s, const struct mr_unit *u, uint32_t from, u
   return status;
 }
 
+/* Lanes from `from` on that go into one query string: to the one that is given. */
+static uint32_t some_lanes(const struct mr_unit *u, uint32_t from)
+{
+  uint32_t to = from;
+  size_t bytes = 0;
+  do
+    bytes += u->mark[to++].state_len;
+  while (to < u->n && to - from < LANES_AT_ONCE && bytes + u->mark[to].state_len <= LANES_BYTES);
+  return to;
+}
+
 int my_lanes_set(struct my_sink *s, const struct mr_unit *u, struct mr_error *err)
 {
-  for (uint32_t i = 0; i < u->n; i += LANES_AT_ONCE) {
+  for (uint32_t i = 0, to; i < u->n; i = to) {
     const struct mr_mark *missed = NULL;
-    uint32_t to = u->n - i < LANES_AT_ONCE ? u->n : i + LANES_AT_ONCE;
+    to = some_lanes(u, i);
     int status = set_some(s, u, i, to, &missed, err);
     if (status < 0)
       return status == MR_REJECT ? MR_FATAL : status;

@@ -121,7 +121,7 @@ bool my_evolve_column(void *self, int i, struct evo_column *ret);
 /* ---- lanes.c */
 int my_lanes_prepare(struct my_sink *s, struct mr_error *err);
 int my_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
+            mr_mark_fn *mark, void *out, struct mr_error *err);
 int my_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
 int my_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
               struct mr_error *err);

@@ -156,6 +156,7 @@ static const struct mr_sink sink = {
     .commit = my_commit,
     .abort = my_abort,
     .evolve = my_evolve,
+    .state_bytes = INT64_C(16) << 20,
     .close = my_free,
     .reread = my_reread,
 };

@@ -259,9 +259,6 @@ int my_commit(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct my_sink *s = self;
   int status = s->in_unit ? open_transaction(s, err) : MR_OK;
-  if (status >= 0 && u->n_state)
-    status =
-        src_fail(err, MR_FATAL, "0A000", "this sink does not keep the state of transforms yet");
   if (status >= 0)
     status = stretch_end(s, err);
   if (status < 0)

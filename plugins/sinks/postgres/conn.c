@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include "common/clock.h"
+#include "common/hex.h"
 #include "common/sql-text.h"
 #include "postgres.h"
 
@@ -362,19 +363,16 @@ void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text)
   PQfreemem(quoted);
 }
 
-void pg_hex_literal(const struct pg_sink *s, struct sql_buf *out, const struct mr_position *p)
+void pg_hex_bytes(const struct pg_sink *s, struct sql_buf *out, const void *p, size_t n)
 {
   sql_buf_str(out, s->text_positions ? "'" : "decode('");
-  sql_text_hex(out, p->token, p->len);
+  sql_text_hex(out, p, n);
   sql_buf_str(out, s->text_positions ? "'" : "', 'hex')");
 }
 
-static size_t from_hex(const char *text, uint8_t *ret, size_t max)
+void pg_hex_literal(const struct pg_sink *s, struct sql_buf *out, const struct mr_position *p)
 {
-  size_t n = 0;
-  for (unsigned byte; n < max && sscanf(text, "%2x", &byte) == 1; text += 2)
-    ret[n++] = (uint8_t)byte;
-  return *text ? max + 1 : n;
+  pg_hex_bytes(s, out, p->token, p->len);
 }
 
 bool pg_position(const struct pg_sink *s, const PGresult *res, int row, int column,
@@ -386,7 +384,7 @@ bool pg_position(const struct pg_sink *s, const PGresult *res, int row, int colu
   if (PQgetisnull(res, row, column))
     return false;
   if (s->text_positions) {
-    n = from_hex(text, ret->token, sizeof ret->token);
+    n = hex_read(text, ret->token, sizeof ret->token);
   } else {
     unsigned char *p = PQunescapeBytea((const unsigned char *)text, &n);
     if (p && n <= sizeof ret->token)

@@ -5,18 +5,20 @@
  * A lane row changes only by UPDATE … WHERE owner = mine AND position = from, and each such
  * statement must count exactly one row. It is made by found() alone, so a row that has vanished is
  * an error and never a fresh start. */
+#include "common/hex.h"
 #include "postgres.h"
 
-#define LANES_AT_ONCE 200 /* statements in one query string */
+#define LANES_AT_ONCE 200         /* statements in one query string */
+#define LANES_BYTES (1024 * 1024) /* of saved state in one query string, one lane's aside */
 
-static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from";
+static const char columns_sql[] = "lane, position, owner, rows_total, last_run, last_from, state";
 
 /* %s: the type of positions. */
 static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS %s (pipeline %s NOT NULL, sink %s NOT NULL, source %s NOT NULL,"
     " lane %s NOT NULL, position %s NOT NULL, owner bigint NOT NULL, rows_total bigint NOT NULL,"
     " last_run bigint NOT NULL, last_from %s NOT NULL,"
-    " updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " updated_at timestamp with time zone NOT NULL DEFAULT CURRENT_TIMESTAMP, state %s,"
     " PRIMARY KEY (pipeline, sink, source, lane))";
 
 static int try_read(struct pg_sink *s, struct mr_error *err)
@@ -39,16 +41,37 @@ static int create_offsets(struct pg_sink *s, struct mr_error *err)
   struct sql_buf sql = {0};
   const char *text = s->genuine ? "text" : "varchar(300)";
   const char *bytes = s->genuine ? "bytea" : "varchar(200)";
-  sql_buf_fmt(&sql, create_sql, s->offsets_name, text, text, text, text, bytes, bytes);
+  sql_buf_fmt(&sql, create_sql, s->offsets_name, text, text, text, text, bytes, bytes,
+              s->genuine ? "bytea" : "text");
   int status = pg_run(s, sql_buf_text(&sql), "CREATE TABLE millrace_offsets",
                       s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
   sql_buf_done(&sql);
   return status < 0 && pg_made_meanwhile(err) ? MR_OK : status;
 }
 
+/* A table of before it had this column. */
+static int add_state(struct pg_sink *s, struct mr_error *err)
+{
+  struct sql_buf sql = {0};
+  if (!s->conf->create_offsets) {
+    snprintf(err->option, sizeof err->option, "create_offsets");
+    return pg_fail(err, MR_BADCONF, "42703",
+                   "table millrace_offsets has no column `state` (bytea)%s, and create_offsets is "
+                   "false",
+                   s->where);
+  }
+  sql_buf_fmt(&sql, "ALTER TABLE %s ADD COLUMN IF NOT EXISTS state bytea", s->offsets_name);
+  int status = pg_run(s, sql_buf_text(&sql), "ALTER TABLE millrace_offsets",
+                      s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
+  sql_buf_done(&sql);
+  return status < 0 ? status : try_read(s, err);
+}
+
 int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)
 {
   int status = try_read(s, err);
+  if (status < 0 && s->pg && s->genuine && !strcmp(err->code, "42703"))
+    return add_state(s, err);
   bool absent = status < 0 && s->pg && status != MR_RETRY;
   if (absent && s->genuine && strcmp(err->code, "42P01"))
     return status;
@@ -126,19 +149,45 @@ static void where_lanes(struct pg_sink *s, struct sql_buf *sql, const char *sour
   sql_buf_byte(sql, ')');
 }
 
+/* *ret_own: the bytes, malloc'd. false: unreadable. */
+static bool state_at(struct pg_sink *s, const PGresult *res, int row, void **ret_own,
+                     struct mr_mark *ret)
+{
+  const char *text = PQgetvalue(res, row, 6);
+  size_t n = strlen(text);
+  if (PQgetisnull(res, row, 6) || !n)
+    return true;
+  if (!(*ret_own = malloc(n)))
+    return false;
+  ret->state = *ret_own;
+  if (s->text_positions) {
+    ret->state_len = hex_read(text, *ret_own, n / 2);
+    return ret->state_len != SIZE_MAX;
+  }
+  unsigned char *p = PQunescapeBytea((const unsigned char *)text, &ret->state_len);
+  if (p)
+    memcpy(*ret_own, p, ret->state_len);
+  PQfreemem(p);
+  return p != NULL;
+}
+
 static int give_lanes(struct pg_sink *s, const PGresult *res, const char *source, mr_mark_fn *mark,
                       void *out, struct mr_error *err)
 {
   for (int i = 0; i < PQntuples(res); i++) {
     struct mr_mark m = {.source = source, .name = PQgetvalue(res, i, 0)};
-    if (!pg_position(s, res, i, 1, &m.upto) || !pg_position(s, res, i, 5, &m.from))
-      return pg_fail(err, MR_FATAL, "",
-                     "millrace_offsets: lane %.100s has an unreadable position%s", m.name,
-                     s->where);
+    void *state = NULL;
+    if (!pg_position(s, res, i, 1, &m.upto) || !pg_position(s, res, i, 5, &m.from) ||
+        !state_at(s, res, i, &state, &m)) {
+      free(state);
+      return pg_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row%s",
+                     m.name, s->where);
+    }
     m.owner = number(res, i, 2);
     m.rows = number(res, i, 3);
     m.run = number(res, i, 4);
     mark(out, &m);
+    free(state);
   }
   return MR_OK;
 }
@@ -167,7 +216,7 @@ static int take_in_two(struct pg_sink *s, const char *where, PGresult **ret, str
 }
 
 int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+            mr_mark_fn *mark, void *out, struct mr_error *err)
 {
   struct pg_sink *s = self;
   struct sql_buf sql = {0}, where = {0};
@@ -308,6 +357,11 @@ static void set_sql(struct pg_sink *s, struct sql_buf *sql, const struct mr_mark
   sql_buf_fmt(sql, ", rows_total = rows_total + %llu, last_run = %llu, last_from = ",
               (unsigned long long)m->rows, (unsigned long long)(m->run ? m->run : run));
   pg_hex_literal(s, sql, &m->from);
+  sql_buf_str(sql, ", state = ");
+  if (m->state_len)
+    pg_hex_bytes(s, sql, m->state, m->state_len);
+  else
+    sql_buf_str(sql, "NULL");
   sql_buf_str(sql, ", updated_at = CURRENT_TIMESTAMP");
   where_lane(s, sql, m);
   sql_buf_fmt(sql, " AND owner = %llu AND position = ", (unsigned long long)m->owner);
@@ -344,12 +398,22 @@ static int set_some(struct pg_sink *s, const struct mr_unit *u, uint32_t from, u
   return status;
 }
 
+/* Lanes from `from` on that go into one query string: to the one that is given. */
+static uint32_t some_lanes(const struct pg_sink *s, const struct mr_unit *u, uint32_t from)
+{
+  uint32_t step = s->multi ? LANES_AT_ONCE : 1, to = from;
+  size_t bytes = 0;
+  do
+    bytes += u->mark[to++].state_len;
+  while (to < u->n && to - from < step && bytes + u->mark[to].state_len <= LANES_BYTES);
+  return to;
+}
+
 int pg_lanes_set(struct pg_sink *s, const struct mr_unit *u, struct mr_error *err)
 {
-  uint32_t step = s->multi ? LANES_AT_ONCE : 1;
-  for (uint32_t i = 0; i < u->n; i += step) {
+  for (uint32_t i = 0, to; i < u->n; i = to) {
     const struct mr_mark *missed = NULL;
-    uint32_t to = u->n - i < step ? u->n : i + step;
+    to = some_lanes(s, u, i);
     int status = set_some(s, u, i, to, &missed, err);
     if (status < 0)
       return status == MR_REJECT ? MR_FATAL : status;

@@ -201,6 +201,7 @@ static const struct mr_sink sink = {
     .commit = pg_commit,
     .abort = pg_abort,
     .evolve = pg_evolve,
+    .state_bytes = INT64_C(16) << 20,
     .close = pg_free,
     .reread = pg_reread,
 };

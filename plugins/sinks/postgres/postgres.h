@@ -181,6 +181,8 @@ int pg_pipeline_prepare(struct pg_sink *s, const char *sql, int n, const char *w
 int pg_pipeline_end(struct pg_sink *s, const char *what, struct mr_error *err);
 /* Appends a quoted literal that the connected server understands. */
 void pg_literal(struct pg_sink *s, struct sql_buf *out, const char *text);
+/* Bytes, as this server keeps positions. */
+void pg_hex_bytes(const struct pg_sink *s, struct sql_buf *out, const void *p, size_t n);
 /* A position as this server keeps it: bytea, or hexadecimal digits in a text column. */
 void pg_hex_literal(const struct pg_sink *s, struct sql_buf *out, const struct mr_position *p);
 bool pg_position(const struct pg_sink *s, const PGresult *res, int row, int column,
@@ -228,7 +230,7 @@ int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err);
 /* On servers that are not PostgreSQL: do transactions and row counts work? MR_FATAL when not. */
 int pg_lanes_probe(struct pg_sink *s, struct mr_error *err);
 int pg_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
+            mr_mark_fn *mark, void *out, struct mr_error *err);
 int pg_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
 int pg_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
               struct mr_error *err);

@@ -321,8 +321,6 @@ int pg_commit(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct pg_sink *s = self;
   int status = s->in_unit ? pg_unit_open(s, err) : MR_OK;
-  if (status >= 0 && u->n_state)
-    status = pg_fail(err, MR_FATAL, "0A000", "this sink does not keep the state of transforms yet");
   if (status >= 0)
     status = pg_stretch_end(s, false, err);
   if (status >= 0)

@@ -7,14 +7,19 @@ static const char create_sql[] =
     "CREATE TABLE IF NOT EXISTS main.millrace_offsets (pipeline TEXT NOT NULL, sink TEXT NOT NULL,"
     " source TEXT NOT NULL, lane TEXT NOT NULL, position BLOB NOT NULL, owner INTEGER NOT NULL,"
     " rows_total INTEGER NOT NULL, last_run INTEGER NOT NULL, last_from BLOB NOT NULL,"
-    " updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP,"
+    " updated_at TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP, state BLOB,"
     " PRIMARY KEY (pipeline, sink, source, lane)) WITHOUT ROWID";
 #define LANE " WHERE pipeline = ?1 AND sink = ?2 AND source = ?3 AND lane = ?4"
-#define RETURNING " RETURNING position, owner, rows_total, last_run, last_from"
+#define RETURNING " RETURNING position, owner, rows_total, last_run, last_from, state"
 
 int sq_lanes_prepare(struct sq_sink *s, struct mr_error *err)
 {
-  return sq_exec(s, create_sql, "CREATE TABLE millrace_offsets", err);
+  static const char add_state[] = "ALTER TABLE main.millrace_offsets ADD COLUMN state BLOB";
+  int status = sq_exec(s, create_sql, "CREATE TABLE millrace_offsets", err);
+  bool old =
+      status >= 0 && sqlite3_table_column_metadata(s->db, "main", "millrace_offsets", "state", NULL,
+                                                   NULL, NULL, NULL, NULL) != SQLITE_OK;
+  return old ? sq_exec(s, add_state, "ALTER TABLE millrace_offsets", err) : status;
 }
 
 static void bind_lane(struct sq_sink *s, sqlite3_stmt *st, const char *source, const char *lane)
@@ -41,12 +46,34 @@ static bool position_at(sqlite3_stmt *st, int column, struct mr_position *ret)
   return true;
 }
 
+/* What a lane row holds beside its numbers, for as long as the caller's marks. */
+static bool state_at(sqlite3_stmt *st, int column, struct mr_mark *ret)
+{
+  size_t n = (size_t)sqlite3_column_bytes(st, column);
+  void *copy = n ? malloc(n) : NULL;
+  if (n && !copy)
+    return false;
+  if (n)
+    memcpy(copy, sqlite3_column_blob(st, column), n);
+  free((void *)ret->state);
+  ret->state = copy;
+  ret->state_len = n;
+  return true;
+}
+
+static void marks_free(struct mr_mark *m, size_t n)
+{
+  for (size_t i = 0; m && i < n; i++)
+    free((void *)m[i].state);
+  free(m);
+}
+
 static bool mark_at(sqlite3_stmt *st, struct mr_mark *ret)
 {
   ret->owner = (uint64_t)sqlite3_column_int64(st, 1);
   ret->rows = (uint64_t)sqlite3_column_int64(st, 2);
   ret->run = (uint64_t)sqlite3_column_int64(st, 3);
-  return position_at(st, 0, &ret->upto) && position_at(st, 4, &ret->from);
+  return position_at(st, 0, &ret->upto) && position_at(st, 4, &ret->from) && state_at(st, 5, ret);
 }
 
 /* Raises one lane's owner (when expected is not 0: only that one's); *ret_n: rows that counted, 0
@@ -67,8 +94,8 @@ static int raise_lane(struct sq_sink *s, struct mr_mark *m, uint64_t expected, i
   int rc = sqlite3_step(st);
   *ret_n = rc == SQLITE_ROW;
   if (rc == SQLITE_ROW && !mark_at(st, m))
-    status = sq_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable position",
-                     m->name);
+    status =
+        sq_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row", m->name);
   if (rc == SQLITE_ROW)
     rc = sqlite3_step(st);
   if (rc != SQLITE_DONE && status >= 0)
@@ -94,7 +121,7 @@ static int raise_all(struct sq_sink *s, struct mr_mark *m, size_t n, struct mr_e
 }
 
 int sq_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+            mr_mark_fn *mark, void *out, struct mr_error *err)
 {
   struct sq_sink *s = self;
   struct mr_mark *m = calloc(n + 1, sizeof *m);
@@ -108,7 +135,7 @@ int sq_take(void *self, const char *source, const char *const *lane_name, size_t
   for (size_t i = 0; status >= 0 && i < n; i++)
     if (m[i].owner)
       mark(out, &m[i]);
-  free(m);
+  marks_free(m, n);
   return status;
 }
 
@@ -184,6 +211,7 @@ static int set_lane(struct sq_sink *s, sqlite3_stmt *st, const struct mr_mark *m
   sqlite3_bind_int64(st, 7, (int64_t)m->rows);
   sqlite3_bind_int64(st, 8, (int64_t)(m->run ? m->run : run));
   sqlite3_bind_int64(st, 9, (int64_t)m->owner);
+  sqlite3_bind_blob(st, 10, m->state, (int)m->state_len, SQLITE_STATIC);
   if (sqlite3_step(st) != SQLITE_DONE)
     return sq_error(s, "UPDATE millrace_offsets", err);
   sqlite3_reset(st);
@@ -193,12 +221,12 @@ static int set_lane(struct sq_sink *s, sqlite3_stmt *st, const struct mr_mark *m
 int sq_lanes_set(struct sq_sink *s, const struct mr_unit *u, struct mr_error *err)
 {
   sqlite3_stmt *st = NULL;
-  int status =
-      sq_prepare(s,
-                 "UPDATE main.millrace_offsets SET position = ?5, last_from = ?6, rows_total"
-                 " = rows_total + ?7, last_run = ?8, updated_at = CURRENT_TIMESTAMP" LANE
-                 " AND owner = ?9 AND position = ?6",
-                 "UPDATE millrace_offsets", &st, err);
+  int status = sq_prepare(
+      s,
+      "UPDATE main.millrace_offsets SET position = ?5, last_from = ?6, rows_total"
+      " = rows_total + ?7, last_run = ?8, state = ?10, updated_at = CURRENT_TIMESTAMP" LANE
+      " AND owner = ?9 AND position = ?6",
+      "UPDATE millrace_offsets", &st, err);
   for (uint32_t i = 0; status >= 0 && i < u->n; i++)
     status = set_lane(s, st, &u->mark[i], u->run, err);
   sqlite3_finalize(st);
@@ -226,6 +254,6 @@ int sq_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
     sq_rollback(s);
   for (uint32_t i = 0; status >= 0 && i < u->n; i++)
     mark(out, &m[i]);
-  free(m);
+  marks_free(m, u->n);
   return status;
 }

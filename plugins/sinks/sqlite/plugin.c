@@ -110,6 +110,7 @@ static const struct mr_sink sink = {
     .commit = sq_commit,
     .abort = sq_abort,
     .evolve = sq_evolve,
+    .state_bytes = INT64_C(16) << 20,
     .close = sq_free,
     .reread = sq_reread,
 };

@@ -140,7 +140,7 @@ int sq_schema_version(struct sq_sink *s, int64_t *ret, struct mr_error *err);
 /* ---- lanes.c */
 int sq_lanes_prepare(struct sq_sink *s, struct mr_error *err);
 int sq_take(void *self, const char *source, const char *const *lane_name, size_t n,
-            mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err);
+            mr_mark_fn *mark, void *out, struct mr_error *err);
 int sq_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
               struct mr_error *err);
 int sq_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);

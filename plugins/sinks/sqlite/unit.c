@@ -388,8 +388,6 @@ static int write_rows(struct sq_sink *s, struct mr_error *err)
 int sq_commit(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct sq_sink *s = self;
-  if (u->n_state)
-    return sq_fail(err, MR_FATAL, "", "this sink does not keep the state of transforms yet");
   int status = sq_exec(s, "BEGIN IMMEDIATE", "BEGIN", err);
   if (status >= 0)
     status = check_unchanged(s, err);

@@ -31,6 +31,8 @@ static int open_parts(struct kafka *k, const struct mr_open *o, struct mr_error 
     k->pipeline_stage = NULL;
     return src_no_memory(err);
   }
+  k->store = MR_HAS(o, store) ? o->store : NULL;
+  k->new_store = MR_HAS(o, new_store);
   k->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (k->wake < 0)
     return src_fail(err, MR_RETRY, "", "no file descriptor left");
@@ -105,7 +107,10 @@ static int ack(void *self, const struct mr_unit *unit, struct mr_error *err)
     if (!p || at == p->committed)
       continue;
     p->committed = at;
-    rd_kafka_topic_partition_list_add(l, p->topic, p->number)->offset = at;
+    rd_kafka_topic_partition_t *t = rd_kafka_topic_partition_list_add(l, p->topic, p->number);
+    t->offset = at;
+    if (unit->label && (t->metadata = strdup(unit->label)))
+      t->metadata_size = strlen(unit->label);
   }
   if (l->cnt && !(k->subscribed && rd_kafka_assignment_lost(k->rk)))
     rd_kafka_commit(k->rk, l, 1);

@@ -81,6 +81,8 @@ struct kafka {
   const struct mr_host *host;
   const struct kafka_conf *conf;
   uint32_t instance, instances;
+  const char *store; /* mr_open.store */
+  bool new_store;
   char *pipeline_stage; /* "pipeline-stage", for the client id and the default group */
   struct src_system system;
   struct mr_decoder *decoder;

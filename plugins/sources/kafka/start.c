@@ -162,6 +162,33 @@ static int committed(struct kafka *k, struct kafka_part **part, int64_t *first, 
   return e ? kafka_client_fail(k, e, "offsets of the group", err) : MR_OK;
 }
 
+/* Where positions are not kept in the targets: has a pipeline with another state come further? Its
+ * name stands beside the group's offsets. */
+static int look_for_another(struct kafka *k, struct kafka_part **part, size_t n,
+                            struct mr_error *err)
+{
+  if (!k->store || k->new_store || !k->conf->group)
+    return MR_OK;
+  rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)n);
+  for (size_t i = 0; i < n; i++)
+    rd_kafka_topic_partition_list_add(l, part[i]->topic, part[i]->number);
+  rd_kafka_resp_err_t e = rd_kafka_committed(k->rk, l, KAFKA_CALL_MS);
+  int r = e ? kafka_client_fail(k, e, "offsets of the group", err) : MR_OK;
+  for (size_t i = 0; r == MR_OK && i < n; i++) {
+    const rd_kafka_topic_partition_t *t = &l->elems[i];
+    bool named = t->metadata_size == strlen(k->store), behind = part[i]->at < t->offset;
+    if (t->offset >= 0 && named && behind && memcmp(t->metadata, k->store, t->metadata_size))
+      r = src_fail(
+          err, MR_FATAL, "",
+          "group %s has read %s up to offset %lld with another state (%.16s; settings.state "
+          "is %s): start with that one, or with --new-state to go on from this one, which "
+          "may write rows again",
+          k->conf->group, part[i]->name, (long long)t->offset, (const char *)t->metadata, k->store);
+  }
+  rd_kafka_topic_partition_list_destroy(l);
+  return r;
+}
+
 /* Fills first[i] where it is below 0 by asking the brokers; state: what host->lane said. */
 static int ask_brokers(struct kafka *k, struct kafka_part **part, const int *state, int64_t *first,
                        size_t n, struct mr_error *err)
@@ -248,7 +275,8 @@ static int name_lanes(struct kafka *k, struct kafka_part **part, size_t n, struc
       fresh[n_fresh++] = part[i];
     }
   }
-  return n_fresh ? found_lanes(k, fresh, state, n_fresh, err) : MR_OK;
+  r = look_for_another(k, part, n, err);
+  return n_fresh && r == MR_OK ? found_lanes(k, fresh, state, n_fresh, err) : r;
 }
 
 /* A bounded run reads up to where each partition ends now. */

@@ -73,14 +73,14 @@ class Batch(c.Structure):
 class Mark(c.Structure):
     _fields_ = [("source", c.c_char_p), ("name", c.c_char_p), ("lane", c.c_uint32),
                 ("from_", Position), ("upto", Position), ("owner", c.c_uint64),
-                ("rows", c.c_uint64), ("run", c.c_uint64)]
+                ("rows", c.c_uint64), ("run", c.c_uint64), ("state", c.c_void_p),
+                ("state_len", c.c_size_t)]
 
 
 class Unit(c.Structure):
-    _fields_ = [("size", c.c_uint32), ("n", c.c_uint32), ("n_state", c.c_uint32),
-                ("run", c.c_uint64), ("seq", c.c_uint64), ("pipeline", c.c_char_p),
-                ("sink", c.c_char_p), ("label", c.c_char_p), ("mark", c.POINTER(Mark)),
-                ("state", c.c_void_p)]
+    _fields_ = [("size", c.c_uint32), ("n", c.c_uint32), ("run", c.c_uint64),
+                ("pipeline", c.c_char_p), ("sink", c.c_char_p), ("label", c.c_char_p),
+                ("mark", c.POINTER(Mark))]
 
 
 class Reject(c.Structure):
@@ -106,11 +106,11 @@ class Open(c.Structure):
     _fields_ = [("size", c.c_uint32), ("instance", c.c_uint32), ("instances", c.c_uint32),
                 ("host", c.POINTER(Host)), ("conf", c.c_void_p), ("in_", c.POINTER(Schema)),
                 ("want", List), ("pipeline", c.c_char_p), ("stage", c.c_char_p),
-                ("memory", c.c_int64), ("bounded", c.c_bool)]
+                ("memory", c.c_int64), ("bounded", c.c_bool), ("store", c.c_char_p),
+                ("new_store", c.c_bool)]
 
 
 MARK = c.CFUNCTYPE(None, c.c_void_p, c.POINTER(Mark))
-STATE = c.CFUNCTYPE(None, c.c_void_p, c.c_void_p)
 PUT = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)
 ERR = c.POINTER(Error)
 UNIT = c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), ERR)
@@ -123,7 +123,7 @@ class Sink(c.Structure):
         ("open", c.CFUNCTYPE(c.c_int, c.POINTER(Open), c.POINTER(c.c_void_p), ERR)),
         ("start", SELF),
         ("take", c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_char_p, c.POINTER(c.c_char_p), c.c_size_t,
-                             MARK, STATE, c.c_void_p, ERR)),
+                             MARK, c.c_void_p, ERR)),
         ("found", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Mark), c.c_size_t, ERR)),
         ("begin", UNIT),
         ("write", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Batch), ERR)),
@@ -135,7 +135,7 @@ class Sink(c.Structure):
         ("wake", c.c_void_p), ("close", c.CFUNCTYPE(None, c.c_void_p)),
         ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR)),
         ("window", c.CFUNCTYPE(c.c_int64, c.c_void_p)), ("unit_rows", c.c_int64),
-        ("unit_bytes", c.c_int64)]
+        ("unit_bytes", c.c_int64), ("state_bytes", c.c_int64)]
 
 
 CHECK = c.CFUNCTYPE(c.c_int, c.POINTER(Open), PUT, c.c_void_p, ERR)
@@ -330,12 +330,14 @@ class SinkUnderTest:
             mark.owner = 1
         return self._call("found", self.sink.found, self.self, marks, len(lanes))
 
-    @staticmethod
-    def _collector():
+    def _collector(self):
         got = {}
+        self.states = {}  # lane -> bytes, as the last call gave them
 
         def mark(_, m):
             m = m.contents
+            if m.state_len:
+                self.states[m.name.decode()] = c.string_at(m.state, m.state_len)
             got[m.name.decode()] = (m.upto.value(), m.owner, m.rows, m.from_.value(), m.run)
         return got, MARK(mark)
 
@@ -344,7 +346,7 @@ class SinkUnderTest:
         got, callback = self._collector()
         names = (c.c_char_p * len(lanes))(*[n.encode() for n in lanes])
         self._call("take", self.sink.take, self.self, source.encode(), names, len(lanes), callback,
-                   STATE(lambda *_: None), None)
+                   None)
         return got
 
     def reread(self, unit):
@@ -352,16 +354,17 @@ class SinkUnderTest:
         self._call("reread", self.sink.reread, self.self, c.byref(unit), callback, None)
         return got
 
-    def unit(self, marks, run=1, source="src"):
-        """marks: lane -> (from, upto, owner, rows)."""
+    def unit(self, marks, run=1, source="src", states=None):
+        """marks: lane -> (from, upto, owner, rows); states: lane -> bytes."""
         array = (Mark * max(1, len(marks)))()
         for mark, (name, (at, upto, owner, rows)) in zip(array, marks.items()):
             mark.source, mark.name = source.encode(), name.encode()
             mark.from_, mark.upto = Position.of(at), Position.of(upto)
             mark.owner, mark.rows, mark.run = owner, rows, run
-        made = Unit(c.sizeof(Unit), len(marks), 0, run, 0, self.pipeline, self.stage, b"label",
-                    array, None)
-        made.keep = array
+            state = (states or {}).get(name, b"")
+            mark.state, mark.state_len = c.cast(c.c_char_p(state or None), c.c_void_p), len(state)
+        made = Unit(c.sizeof(Unit), len(marks), run, self.pipeline, self.stage, b"label", array)
+        made.keep = array, states
         return made
 
     def begin(self, unit=None):

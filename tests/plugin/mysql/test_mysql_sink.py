@@ -8,6 +8,7 @@ import time
 import pyarrow as pa
 import pytest
 
+import saved
 from abi import BADCONF, FATAL, FENCED, REJECT, RETRY, UNSURE, Failure, SinkUnderTest, batch
 
 TRADES = pa.schema([("id", pa.int64()), ("name", pa.string()), ("at", pa.timestamp("us", "UTC"))])
@@ -133,6 +134,17 @@ def test_a_vanished_lane_row_is_an_error(table, made):
     unit = made.unit({"0": (0, 3, 1, 3)})
     made.begin(unit)
     assert fails(FATAL, made.commit, unit).code == "vanished"
+
+
+def test_state_of_transforms_is_kept_with_the_position(table):
+    with sink(table) as s:
+        s.found({"a": 0})
+        saved.is_kept(s, 1 << 20)
+        saved.is_kept_for_many_lanes(s)
+
+
+def test_an_older_table_gets_the_column_for_state(table):
+    saved.column_is_added(table, lambda **options: sink(table, **options), 'longblob')
 
 
 def test_abort_leaves_nothing(table, made):

@@ -8,6 +8,7 @@ import time
 import pyarrow as pa
 import pytest
 
+import saved
 from abi import BADCONF, FATAL, FENCED, REJECT, RETRY, UNSURE, Failure, SinkUnderTest, batch
 
 TRADES = pa.schema([("id", pa.int64()), ("name", pa.string()), ("at", pa.timestamp("us", "UTC"))])
@@ -171,6 +172,17 @@ def test_reread_raises_the_owner_of_all_lanes_or_none(table):
         again = s.unit({"0": (0, 1, 2, 1), "1": (0, 1, 2, 0)})
         assert fails(FENCED, s.reread, again).code == "owner"
         assert table.sql("SELECT lane, owner FROM millrace_offsets ORDER BY 1") == [("0", 2), ("1", 3)]
+
+
+def test_state_of_transforms_is_kept_with_the_position(table):
+    with sink(table) as s:
+        s.found({"a": 0})
+        saved.is_kept(s, 1 << 20)
+        saved.is_kept_for_many_lanes(s)
+
+
+def test_an_older_table_gets_the_column_for_state(table):
+    saved.column_is_added(table, lambda **options: sink(table, **options), 'bytea')
 
 
 def test_abort_leaves_nothing_and_the_connection_works(table, made):

@@ -10,6 +10,7 @@ import pathlib
 import pyarrow as pa
 import pytest
 
+import saved
 from abi import BADCONF, FATAL, FENCED, REJECT, RETRY, TREE, Failure, SinkUnderTest, batch
 
 D = decimal.Decimal
@@ -233,6 +234,17 @@ def test_reread(file, made):
     again = made.unit({"0": (0, 1, 2, 1), "1": (5, 6, 2, 0)})
     assert fails(FENCED, made.reread, again).code == "owner"
     assert file.sql("SELECT owner FROM millrace_offsets ORDER BY lane") == [(2,), (9,)]
+
+
+def test_state_of_transforms_is_kept_with_the_position(file):
+    with sink(file, create="true") as s:
+        s.found({"a": 0})
+        saved.is_kept(s, 1 << 20)
+        saved.is_kept_for_many_lanes(s)
+
+
+def test_an_older_table_gets_the_column_for_state(file):
+    saved.column_is_added(file, lambda **options: sink(file, create="true", **options), None)
 
 
 def test_abort_and_close_leave_nothing(file, made):

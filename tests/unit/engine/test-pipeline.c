@@ -218,7 +218,7 @@ static int sink_open(const struct mr_open *o, void **self, struct mr_error *err)
   return MR_OK;
 }
 static int sink_take(void *self, const char *source, const char *const *name, size_t n,
-                     mr_mark_fn *mark, mr_state_fn *state, void *out, struct mr_error *err)
+                     mr_mark_fn *mark, void *out, struct mr_error *err)
 {
   struct target *t = ((struct sink *)self)->t;
   /* one connection: a unit that was open on it is gone */
@@ -264,7 +264,7 @@ static int sink_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, vo
   pthread_mutex_unlock(&s->t->lock);
   if (others)
     return mr_fail_code(err, MR_FENCED, "owner", "taken over");
-  return sink_take(s, "src", names, u->n, mark, NULL, out, err);
+  return sink_take(s, "src", names, u->n, mark, out, err);
 }
 static int sink_begin(void *self, const struct mr_unit *u, struct mr_error *err)
 {

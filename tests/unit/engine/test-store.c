@@ -2,6 +2,7 @@
 /* What every store must do, asked of SQLite here, and of PostgreSQL by tests/e2e/test_groups.py,
  * which names a database in MILLRACE_TEST_PG_URL. Two handles of that store are two processes. */
 #include <glib/gstdio.h>
+#include <sqlite3.h>
 #include "engine/store.h"
 
 #define RUN UINT64_C(0x7f12345678001001)
@@ -71,12 +72,20 @@ static struct mr_mark mark(const char *lane, uint64_t from, uint64_t upto, uint6
                           .run = RUN};
 }
 
+static void put_state(GString *s, const struct mr_mark *m)
+{
+  if (m->state_len)
+    g_string_append_printf(s, " state %.*s", (int)m->state_len, (const char *)m->state);
+}
+
 static void on_mark(void *out, const struct mr_mark *m)
 {
   GString *s = out;
-  g_string_append_printf(s, "%s@%lu owner %lu rows %lu%s\n", m->name,
+  g_string_append_printf(s, "%s@%lu owner %lu rows %lu%s", m->name,
                          (unsigned long)mr_position_get(&m->upto), (unsigned long)m->owner,
                          (unsigned long)m->rows, m->run == RUN ? " run" : "");
+  put_state(s, m);
+  g_string_append_c(s, '\n');
 }
 
 #define IS(text, want)                \
@@ -118,12 +127,14 @@ static int record(struct fixture *f, struct mr_store *s, const char *label,
 static int on_pending(void *out, const struct mr_pending *p, struct mr_error *err)
 {
   g_string_append_printf(out, "%s %d %ld:", p->label, p->state, (long)p->recorded_us);
-  for (size_t i = 0; i < p->n; i++)
+  for (size_t i = 0; i < p->n; i++) {
     g_string_append_printf(out, " %s/%s (%lu, %lu] owner %lu rows %lu%s", p->mark[i].source,
                            p->mark[i].name, (unsigned long)mr_position_get(&p->mark[i].from),
                            (unsigned long)mr_position_get(&p->mark[i].upto),
                            (unsigned long)p->mark[i].owner, (unsigned long)p->mark[i].rows,
                            p->mark[i].run == RUN ? " run" : "");
+    put_state(out, &p->mark[i]);
+  }
   g_string_append_c(out, '\n');
   return MR_OK;
 }
@@ -190,6 +201,66 @@ static void test_units(struct fixture *f, gconstpointer data)
   g_assert_cmpint(f->a->drop(f->a, "out", "u3", &f->err), ==, MR_OK);
   IS(pending(f, f->a), "");
   IS(look(f, f->a, "x"), "x@3 owner 2 rows 3 run\n");
+}
+
+/* What transforms have saved goes with the position, by way of the record where there is one. */
+static void test_state(struct fixture *f, gconstpointer data)
+{
+  struct mr_mark m = mark("l", 0, 4, 1);
+  m.state = "four";
+  m.state_len = 4;
+  found(f, f->a, "l", 0);
+  g_assert_cmpint(f->a->done(f->a, "out", NULL, &m, 1, &f->err), ==, MR_OK);
+  IS(look(f, f->a, "l"), "l@4 owner 1 rows 4 run state four\n");
+  m = mark("l", 4, 6, 1);
+  m.state = "six";
+  m.state_len = 3;
+  g_assert_cmpint(record(f, f->a, "u1", MR_PENDING_PREPARED, &m, 1), ==, MR_OK);
+  IS(take(f, f->a, "l"), "l@4 owner 2 rows 4 run state four\n");
+  IS(pending(f, f->a), "u1 1 1234567: src/l (4, 6] owner 1 rows 2 run state six\n");
+  g_assert_cmpint(f->a->done(f->a, "out", "u1", &m, 1, &f->err), ==, MR_OK);
+  IS(look(f, f->a, "l"), "l@6 owner 2 rows 6 run state six\n");
+  m = mark("l", 6, 7, 2);
+  g_assert_cmpint(f->a->done(f->a, "out", NULL, &m, 1, &f->err), ==, MR_OK);
+  IS(look(f, f->a, "l"), "l@7 owner 2 rows 7 run\n");
+}
+
+static void run_sql(const char *dir, const char *sql)
+{
+  g_autofree char *path = g_build_filename(dir, "store.db", NULL);
+  sqlite3 *db = NULL;
+  g_assert_cmpint(sqlite3_open(path, &db), ==, SQLITE_OK);
+  g_assert_cmpint(sqlite3_exec(db, sql, NULL, NULL, NULL), ==, SQLITE_OK);
+  sqlite3_close(db);
+}
+
+static void reopen(struct fixture *f, const char *sql)
+{
+  char *why = NULL;
+  f->a->free(f->a);
+  run_sql(f->dir, sql);
+  f->a = mr_store_sqlite_new(f->dir, "p", &why);
+  g_assert_cmpstr(why, ==, NULL);
+}
+
+static void test_older_store(struct fixture *f, gconstpointer data)
+{
+  found(f, f->a, "old", 3);
+  reopen(f, "ALTER TABLE lanes DROP COLUMN state; ALTER TABLE pending_lanes DROP COLUMN state;"
+            "UPDATE meta SET value=1 WHERE key='version'");
+  IS(look(f, f->a, "old"), "old@3 owner 1 rows 0\n");
+  test_state(f, data);
+  reopen(f, "SELECT 1");
+  IS(look(f, f->a, "l"), "l@7 owner 2 rows 7 run\n");
+}
+
+static void test_identity(struct fixture *f, gconstpointer data)
+{
+  uint64_t id = 0, again = 0;
+  g_assert_cmpint(f->a->identity(f->a, &id, &f->err), ==, MR_OK);
+  g_assert_cmpint(f->a->identity(f->a, &again, &f->err), ==, MR_OK);
+  g_assert_cmpuint(id, !=, 0);
+  g_assert_cmpuint(id, ==, again);
 }
 
 static void test_blocks(struct fixture *f, gconstpointer data)
@@ -313,6 +384,8 @@ int main(int argc, char **argv)
     add(stores[i], "lanes", test_lanes);
     add(stores[i], "several-lanes", test_several_lanes_move_together);
     add(stores[i], "units", test_units);
+    add(stores[i], "state", test_state);
+    add(stores[i], "identity", test_identity);
     add(stores[i], "blocks", test_blocks);
     add(stores[i], "counters", test_counters);
   }
@@ -321,6 +394,7 @@ int main(int argc, char **argv)
     add("postgres", "finished-by-another", test_finished_by_another);
     add("postgres", "again", test_again);
   }
+  add("sqlite", "older", test_older_store);
   g_test_add_func("/store/postgres/lost-server", test_lost_server);
   return g_test_run();
 }
