@@ -655,24 +655,12 @@ static int64_t age_us(const struct mr_stage *s, int64_t recorded_us)
   return age >= 0 ? age : age > -CLOCK_SLACK_US ? 0 : INT64_MAX / 4;
 }
 
-/* Before the first unit: a predecessor that died between prepare and record left one label, which
- * holds a transaction of the target. Is it prepared, or about to be, it is rolled back, confirmed.
- * One that is recorded is not touched. */
-static int sweep(struct mr_stage *s, const GPtrArray *pending, struct mr_error *err)
+/* Rolls a label back that may be prepared, or about to be, until the target confirms it. */
+static int sweep_label(struct mr_stage *s, const char *label, struct mr_error *err)
 {
-  g_autofree char *label = NULL;
-  int st = mr_label_last(s, &label), tries = 1;
-  for (guint i = 0; !st && label && i < pending->len; i++)
-    if (!strcmp(((const struct copied *)pending->pdata[i])->label, label))
-      return MR_COMMIT_DONE;
-  if (st || !label)
-    return st;
-  struct mr_unit u = {.size = sizeof u,
-                      .run = s->p->run,
-                      .pipeline = s->p->spec->name,
-                      .sink = s->spec->name,
-                      .label = label};
-  for (;;) {
+  struct mr_unit u = {.size = sizeof u, .run = s->p->run, .label = label};
+  u.pipeline = s->p->spec->name, u.sink = s->spec->name;
+  for (int st, tries = 1;;) {
     mr_error_clear(err);
     st = vt(s)->resolve(s->self, label, err);
     bool held = st == MR_PREPARED || st == MR_RUNNING; /* running: it was being loaded */
@@ -687,6 +675,29 @@ static int sweep(struct mr_stage *s, const GPtrArray *pending, struct mr_error *
   }
 }
 
+static void on_claimed(void *out, const char *label)
+{
+  g_hash_table_add(out, g_strdup(label));
+}
+
+/* Whoever had these lanes may have died between prepare and record, which holds a transaction of
+ * the target. Now that they are taken its unit cannot be recorded; what is recorded is not touched.
+ */
+static int sweep(struct mr_stage *s, const GPtrArray *pending, const char *source,
+                 const char *const *lane, size_t n, struct mr_error *err)
+{
+  g_autoptr(GHashTable) labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+  struct mr_store *st = store(s);
+  int status =
+      STORE_CALL(s, err, st->claimed(st, s->spec->name, source, lane, n, on_claimed, labels, err));
+  for (guint i = 0; i < pending->len; i++)
+    g_hash_table_remove(labels, ((const struct copied *)pending->pdata[i])->label);
+  g_autofree void **label = g_hash_table_get_keys_as_array(labels, NULL);
+  for (guint i = 0; !status && label[i]; i++)
+    status = sweep_label(s, label[i], err);
+  return status;
+}
+
 bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
                        bool *ret_finished)
 {
@@ -698,10 +709,8 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
   int st = STORE_CALL(s, &err,
                       (g_ptr_array_set_size(pending, 0),
                        store(s)->pending(store(s), s->spec->name, on_pending, pending, &err)));
-  if (!st && class == MR_TWO_PHASE && !s->snk.swept) {
-    st = sweep(s, pending, &err);
-    s->snk.swept = !st;
-  }
+  if (!st && class == MR_TWO_PHASE)
+    st = sweep(s, pending, source, lane, n, &err);
   s->snk.recovering = true;
   for (guint i = 0; !st && i < pending->len; i++) {
     struct copied *c = pending->pdata[i];

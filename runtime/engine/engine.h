@@ -108,7 +108,6 @@ struct mr_sink_state {
   int64_t last_commit_us;
   bool committed_once;
   uint64_t label_number;
-  bool swept; /* two-phase: the label that the predecessor may have left is seen to */
   int64_t recorded_us, recorded_wall_us; /* when the unit was recorded: mr_now_us, wall clock */
   char *label;
   GPtrArray *letters; /* struct mr_letter * of this unit */
@@ -348,9 +347,6 @@ char *mr_label_text(const char *pipeline, const char *counter, uint64_t n);
 /* A fresh label for the next unit (two-phase, idempotent: durable before it is used). 0,
  * MR_COMMIT_STOPPED, or < 0. */
 int mr_label_next(struct mr_stage *s);
-/* The label that was used last, by this process or its predecessor; NULL: none. Caller frees. 0,
- * MR_COMMIT_STOPPED, or < 0: recorded. */
-int mr_label_last(struct mr_stage *s, char **ret);
 
 /* ---- commit.c: one unit, by delivery class. 0: done; > 0: enum mr_commit; < 0: enum mr_status,
  * final */

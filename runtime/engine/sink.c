@@ -46,8 +46,8 @@ static char *label_text(const struct mr_stage *s, uint64_t n)
   return mr_label_text(s->p->spec->name, counter, n);
 }
 
-/* Asks the store for a number until it answers. As mr_label_next. */
-static int ask_number(struct mr_stage *s, bool next, uint64_t *ret)
+/* Asks the store for the next number until it answers. As mr_label_next. */
+static int ask_number(struct mr_stage *s, uint64_t *ret)
 {
   struct mr_store *store = s->p->store;
   struct mr_error err = MR_ERROR_INIT;
@@ -55,7 +55,7 @@ static int ask_number(struct mr_stage *s, bool next, uint64_t *ret)
   int st, tries = 1;
   do {
     mr_error_clear(&err);
-    st = (next ? store->number : store->last)(store, counter, ret, &err);
+    st = store->number(store, counter, ret, &err);
   } while (st == MR_RETRY && mr_stage_again(s, &tries, &err));
   if (st == MR_RETRY)
     return MR_COMMIT_STOPPED;
@@ -64,20 +64,12 @@ static int ask_number(struct mr_stage *s, bool next, uint64_t *ret)
   return st;
 }
 
-int mr_label_last(struct mr_stage *s, char **ret)
-{
-  uint64_t n;
-  int st = ask_number(s, false, &n);
-  *ret = !st && n ? label_text(s, n) : NULL;
-  return st;
-}
-
 int mr_label_next(struct mr_stage *s)
 {
   bool named = vt(s)->delivery == MR_TWO_PHASE || vt(s)->delivery == MR_IDEMPOTENT;
   int st = MR_OK;
   if (named)
-    st = ask_number(s, true, &s->snk.label_number);
+    st = ask_number(s, &s->snk.label_number);
   else
     s->snk.label_number++;
   if (st)

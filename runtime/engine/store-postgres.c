@@ -29,7 +29,7 @@ static const char schema_sql[] =
     "CREATE TABLE IF NOT EXISTS millrace_state_lanes(pipeline text NOT NULL, sink text NOT NULL,"
     " source text NOT NULL, lane text NOT NULL, position bytea NOT NULL, owner bigint NOT NULL,"
     " rows_total bigint NOT NULL DEFAULT 0, last_run bigint NOT NULL DEFAULT 0,"
-    " last_from bytea NOT NULL, founder text NOT NULL, state bytea,"
+    " last_from bytea NOT NULL, founder text NOT NULL, state bytea, label text,"
     " updated_at timestamp with time zone NOT NULL DEFAULT now(),"
     " PRIMARY KEY(pipeline, sink, source, lane));"
     "CREATE TABLE IF NOT EXISTS millrace_state_units(pipeline text NOT NULL, sink text NOT NULL,"
@@ -49,10 +49,11 @@ static const char schema_sql[] =
     "INSERT INTO millrace_state VALUES('', 'version', 2) ON CONFLICT DO NOTHING;"
     "COMMIT";
 
-/* A store of version 1 kept no state of transforms. */
+/* A store of version 1 kept no state of transforms, and no labels with the lanes. */
 static const char upgrade_sql[] =
     "BEGIN; SELECT pg_advisory_xact_lock(7811335530162974);"
-    "ALTER TABLE millrace_state_lanes ADD COLUMN IF NOT EXISTS state bytea;"
+    "ALTER TABLE millrace_state_lanes ADD COLUMN IF NOT EXISTS state bytea,"
+    " ADD COLUMN IF NOT EXISTS label text;"
     "ALTER TABLE millrace_state_unit_lanes ADD COLUMN IF NOT EXISTS state bytea;"
     "UPDATE millrace_state SET value = 2 WHERE pipeline = '' AND key = 'version' AND value < 2;"
     "COMMIT";
@@ -182,21 +183,6 @@ static int st_number(struct mr_store *st, const char *sink, uint64_t *ret, struc
                  "tt", s->pipeline, key);
   if (status >= 0)
     *ret = (uint64_t)mr_pg_int(res, 0, 0);
-  PQclear(res);
-  return close_call(s, status);
-}
-
-static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct mr_error *err)
-{
-  struct pg_store *s = self_of(st);
-  g_autofree char *key = g_strconcat("label:", sink, NULL);
-  PGresult *res = NULL;
-  int status = open_call(s, err);
-  if (status >= 0)
-    status = RUN(s, &res, err, "SELECT value FROM millrace_state WHERE pipeline = $1 AND key = $2",
-                 "tt", s->pipeline, key);
-  if (status >= 0)
-    *ret = PQntuples(res) ? (uint64_t)mr_pg_int(res, 0, 0) : 0;
   PQclear(res);
   return close_call(s, status);
 }
@@ -475,6 +461,38 @@ static int st_drop(struct mr_store *st, const char *sink, const char *label, str
   return close_call(s, status);
 }
 
+/* ---- labels of units that may be prepared, and are not recorded */
+
+static int st_claim(struct mr_store *st, const char *sink, const char *label,
+                    const struct mr_mark *m, size_t n, struct mr_error *err)
+{
+  struct pg_store *s = self_of(st);
+  int status = begin(s, err);
+  for (size_t i = 0; status >= 0 && i < n; i++)
+    status = RUN(s, NULL, err,
+                 "UPDATE millrace_state_lanes SET label = $5 WHERE " LANE_IS " AND owner = $6",
+                 "ttttti", s->pipeline, sink, m[i].source, m[i].name, label, (int64_t)m[i].owner);
+  return end(s, status, err);
+}
+
+static int st_claimed(struct mr_store *st, const char *sink, const char *source,
+                      const char *const *lane, size_t n, mr_label_fn *label, void *out,
+                      struct mr_error *err)
+{
+  struct pg_store *s = self_of(st);
+  int status = open_call(s, err);
+  for (size_t i = 0; status >= 0 && i < n; i++) {
+    PGresult *res = NULL;
+    status = RUN(s, &res, err,
+                 "SELECT label FROM millrace_state_lanes WHERE " LANE_IS " AND label IS NOT NULL",
+                 "tttt", s->pipeline, sink, source, lane[i]);
+    if (status >= 0 && PQntuples(res))
+      label(out, PQgetvalue(res, 0, 0));
+    PQclear(res);
+  }
+  return close_call(s, status);
+}
+
 /* ---- pending units */
 
 enum {
@@ -622,7 +640,8 @@ static const struct mr_store vtable = {.ran = st_ran,
                                        .take = st_take,
                                        .found = st_found,
                                        .number = st_number,
-                                       .last = st_last,
+                                       .claim = st_claim,
+                                       .claimed = st_claimed,
                                        .record = st_record,
                                        .done = st_done,
                                        .drop = st_drop,

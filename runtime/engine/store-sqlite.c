@@ -29,7 +29,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS lanes(sink TEXT, source TEXT, lane TEXT, position BLOB NOT NULL, "
     "owner INTEGER NOT NULL,"
     " rows_total INTEGER NOT NULL DEFAULT 0, last_run INTEGER NOT NULL DEFAULT 0, last_from BLOB "
-    "NOT NULL, state BLOB,"
+    "NOT NULL, state BLOB, label TEXT,"
     " PRIMARY KEY(sink, source, lane)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS pending(sink TEXT, label TEXT, state INTEGER, recorded_us INTEGER,"
     " PRIMARY KEY(sink, label)) WITHOUT ROWID;"
@@ -162,12 +162,6 @@ static int st_number(struct mr_store *st, const char *sink, uint64_t *ret, struc
   return counter(self_of(st), key, 1, ret, err);
 }
 
-static int st_last(struct mr_store *st, const char *sink, uint64_t *ret, struct mr_error *err)
-{
-  g_autofree char *key = g_strconcat("label:", sink, NULL);
-  return counter(self_of(st), key, 0, ret, err);
-}
-
 static int st_identity(struct mr_store *st, uint64_t *ret, struct mr_error *err)
 {
   return counter(self_of(st), "id", 0, ret, err);
@@ -269,6 +263,44 @@ static int st_found(struct mr_store *st, const char *sink, const struct mr_mark 
                        m[i].name);
   }
   return end(s, status, err);
+}
+
+static int st_claim(struct mr_store *st, const char *sink, const char *label,
+                    const struct mr_mark *m, size_t n, struct mr_error *err)
+{
+  struct sqlite_store *s = self_of(st);
+  int status = MR_OK;
+  if (!begin(s))
+    return end(s, fail(s, err), err);
+  for (size_t i = 0; status >= 0 && i < n; i++)
+    if (!run(s,
+             query(s, "UPDATE lanes SET label=? WHERE sink=? AND source=? AND lane=? AND owner=?",
+                   "tttti", label, sink, m[i].source, m[i].name, (int64_t)m[i].owner),
+             NULL))
+      status = fail(s, err);
+  return end(s, status, err);
+}
+
+static int st_claimed(struct mr_store *st, const char *sink, const char *source,
+                      const char *const *lane, size_t n, mr_label_fn *label, void *out,
+                      struct mr_error *err)
+{
+  struct sqlite_store *s = self_of(st);
+  int status = MR_OK;
+  pthread_mutex_lock(&s->lock);
+  for (size_t i = 0; status >= 0 && i < n; i++) {
+    sqlite3_stmt *q = query(s,
+                            "SELECT label FROM lanes WHERE sink=? AND source=? AND lane=? AND label"
+                            " IS NOT NULL",
+                            "ttt", sink, source, lane[i]);
+    if (!q)
+      status = fail(s, err);
+    else if (sqlite3_step(q) == SQLITE_ROW)
+      label(out, (const char *)sqlite3_column_text(q, 0));
+    sqlite3_finalize(q);
+  }
+  pthread_mutex_unlock(&s->lock);
+  return status;
 }
 
 /* Tests owner (and from, when positions move) of one lane. */
@@ -532,9 +564,22 @@ static void st_free(struct mr_store *st)
   g_free(s);
 }
 
-static const struct mr_store vtable = {
-    st_ran,  st_take,    st_found,     st_number,    st_last,       st_record, st_done,    st_drop,
-    st_look, st_pending, st_block_put, st_block_get, st_block_drop, st_free,   st_identity};
+static const struct mr_store vtable = {.ran = st_ran,
+                                       .take = st_take,
+                                       .found = st_found,
+                                       .number = st_number,
+                                       .claim = st_claim,
+                                       .claimed = st_claimed,
+                                       .record = st_record,
+                                       .done = st_done,
+                                       .drop = st_drop,
+                                       .look = st_look,
+                                       .pending = st_pending,
+                                       .block_put = st_block_put,
+                                       .block_get = st_block_get,
+                                       .block_drop = st_block_drop,
+                                       .free = st_free,
+                                       .identity = st_identity};
 
 static char *lock_dir(struct sqlite_store *s)
 {
@@ -549,11 +594,12 @@ static char *lock_dir(struct sqlite_store *s)
   return NULL;
 }
 
-/* A store of version 1 kept no state of transforms. */
+/* A store of version 1 kept no state of transforms, and no labels with the lanes. */
 static bool upgrade(struct sqlite_store *s, uint64_t version)
 {
   return version >= 2 || sqlite3_exec(s->db,
                                       "BEGIN; ALTER TABLE lanes ADD COLUMN state BLOB;"
+                                      "ALTER TABLE lanes ADD COLUMN label TEXT;"
                                       "ALTER TABLE pending_lanes ADD COLUMN state BLOB;"
                                       "UPDATE meta SET value=2 WHERE key='version'; COMMIT;",
                                       NULL, NULL, NULL) == SQLITE_OK;

@@ -15,6 +15,7 @@ struct mr_pending {
   size_t n;
   const struct mr_mark *mark;
 };
+typedef void mr_label_fn(void *out, const char *label);
 typedef int mr_pending_fn(void *out, const struct mr_pending *lend, struct mr_error *err);
 
 struct mr_store {
@@ -29,8 +30,13 @@ struct mr_store {
                struct mr_error *);
   /* The number of the sink's next label; durable before it is used. */
   int (*number)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
-  /* The number that was given last; 0: none yet. */
-  int (*last)(struct mr_store *, const char *sink, uint64_t *ret, struct mr_error *);
+  /* Remembers the label of a unit that begins in the rows of the lanes that it may hold rows of,
+   * where the owner is the mark's. */
+  int (*claim)(struct mr_store *, const char *sink, const char *label, const struct mr_mark *,
+               size_t n, struct mr_error *);
+  /* The labels that these lanes' rows remember; one may be given several times. */
+  int (*claimed)(struct mr_store *, const char *sink, const char *source, const char *const *lane,
+                 size_t n, mr_label_fn *label, void *out, struct mr_error *);
   /* Records a pending unit; MR_FENCED when an owner or a position is not the marks'. */
   int (*record)(struct mr_store *, const struct mr_pending *, struct mr_error *);
   /* Positions := upto where owner and position still are the marks' owner and from (MR_FENCED on a

@@ -235,6 +235,22 @@ static struct mr_mark *lanes_now(struct mr_stage *s, uint32_t *ret_n)
   return marks;
 }
 
+/* Two-phase: the rows of its lanes remember the label of a unit that begins; whoever takes them
+ * over finds it there. */
+static int claim(struct mr_stage *s, const struct mr_unit *u)
+{
+  struct mr_store *store = s->p->store;
+  struct mr_error err = MR_ERROR_INIT;
+  int st = MR_OK, tries = 1;
+  while (vt(s)->delivery == MR_TWO_PHASE &&
+         (st = store->claim(store, s->spec->name, u->label, u->mark, u->n, &err)) == MR_RETRY &&
+         mr_stage_again(s, &tries, &err))
+    mr_error_clear(&err);
+  if (st < 0 && st != MR_RETRY)
+    mr_pipeline_fail(s->p, s, st, &err);
+  return st == MR_RETRY ? MR_COMMIT_STOPPED : MIN(st, MR_COMMIT_DONE);
+}
+
 /* Tells the sink that a unit begins, until it works. */
 static int begin(struct mr_stage *s)
 {
@@ -243,6 +259,9 @@ static int begin(struct mr_stage *s)
   struct mr_unit u = s->snk.now;
   g_autofree struct mr_mark *marks = lanes_now(s, &u.n);
   u.mark = marks;
+  int claimed = claim(s, &u);
+  if (claimed)
+    return claimed;
   for (int tries = 1;; tries++) {
     struct mr_error err = MR_ERROR_INIT;
     int st = vt(s)->begin(s->self, &u, &err);

@@ -21,6 +21,7 @@ def test_a_database_keeps_what_every_store_must(database):
         assert done.stdout.count("\nok ") >= 16 and "/store/postgres/deposed" in done.stdout
         for table in ("lanes", "unit_lanes"):
             database.sql(f"ALTER TABLE millrace_state_{table} DROP COLUMN state")
+        database.sql("ALTER TABLE millrace_state_lanes DROP COLUMN label")
         database.sql("UPDATE millrace_state SET value = 1 WHERE key = 'version'")
 
 

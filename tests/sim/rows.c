@@ -83,8 +83,10 @@ static const struct row rows[] = {
      .crashes = 3, .lost = 3, .late = 2, .moves = 3, .flaky = true, .unkept = true},
     {"35 idempotent: a process that slept looks before it sends", MR_IDEMPOTENT, 2, .lost = 3,
      .pauses = 5, .moves = 5, .window_ms = 300, .broken = SIM_NO_WINDOW},
+    {"34 nobody rolls back what a live process has prepared", MR_TWO_PHASE, 2, .crashes = 2,
+     .lost = 2, .pauses = 2, .moves = 3, .broken = SIM_ALL_LABELS},
     {"34 a transaction left prepared is rolled back at start", MR_TWO_PHASE, 1, .crashes = 4,
-     .lost = 2, .broken = SIM_NO_LAST},
+     .lost = 2, .broken = SIM_NO_LABELS},
 };
 
 static void configure(struct sim_config *c, const struct row *r, uint64_t seed, unsigned broken)

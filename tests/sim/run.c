@@ -116,6 +116,7 @@ static void process(void *arg)
   struct proc *p = arg;
   struct mr_error err = MR_ERROR_INIT;
   const char *where = NULL;
+  p->w->life[p->number]++;
   struct mr_pipeline_options o = {.os = sim_os_new(p->w, p->number),
                                   .store = sim_store_new(p->w),
                                   .once = true,

@@ -43,9 +43,10 @@ enum sim_broken {
   SIM_NO_RUNS = 16,   /* letters count without run and mark */
   SIM_NO_TOKEN = 32,  /* the target knows no tokens */
   SIM_NO_WINDOW = 64, /* the sink does not say when its target forgets them */
-  SIM_NO_LAST = 128,  /* the store does not say which label was used last */
-  SIM_NO_STATE = 256, /* what transforms saved is not kept with the positions */
-  SIM_OLD_STATE = 512, /* it is, but for the last one */
+  SIM_NO_LABELS = 128,   /* lane rows do not remember labels */
+  SIM_NO_STATE = 256,    /* what transforms saved is not kept with the positions */
+  SIM_ALL_LABELS = 1024, /* asked for labels, the store gives those of other lanes, too */
+  SIM_OLD_STATE = 512,   /* it is, but for the last one */
 };
 
 enum sim_request_kind { SIM_TXN = 1, SIM_PREPARE, SIM_COMMIT, SIM_ABORT, SIM_SEND };
@@ -56,21 +57,26 @@ struct sim_request {
   int64_t due;
   bool holds_lock; /* transaction: its lane rows are locked already; only COMMIT is outstanding */
   char *label;
-  GArray *ids;   /* int64_t */
-  GArray *marks; /* struct mr_mark, names and state copied */
+  int proc, life; /* its sender */
+  GArray *lanes;  /* struct mr_mark: of the unit when it began; NULL: none */
+  GArray *ids;    /* int64_t */
+  GArray *marks;  /* struct mr_mark, names and state copied */
 };
 struct sim_lane_row {
   bool exists;
   uint64_t owner, run;
   struct mr_position position, from;
   const void *founder; /* the store instance that made it */
+  char *label;         /* of the unit that its owner began last */
   GBytes *state, *old; /* saved state; the one before */
 };
 struct sim_label {
   char *label;
   int sink;
-  int state;  /* enum mr_outcome */
-  int64_t at; /* when it came to be */
+  int state;      /* enum mr_outcome */
+  int64_t at;     /* when it came to be */
+  int proc, life; /* who prepared it, and in which of its lives */
+  GArray *lanes;  /* struct mr_mark: that it might hold rows of */
   GArray *ids;
 };
 struct sim_letter {
@@ -94,6 +100,7 @@ struct sim_world {
   GPtrArray *pending; /* struct sim_pending * */
   GHashTable *blocks;
   uint64_t numbers[2];
+  int life[SIM_PROCS]; /* times that a process was started */
   bool ran[2];
   /* group */
   int owner_of[SIM_LANES];

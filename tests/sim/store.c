@@ -112,10 +112,33 @@ static int st_number(struct mr_store *s, const char *sink, uint64_t *ret, struct
   return answer_lost(s, err) ? MR_RETRY : MR_OK;
 }
 
-static int st_last(struct mr_store *s, const char *sink, uint64_t *ret, struct mr_error *err)
+static int st_claim(struct mr_store *s, const char *sink, const char *label,
+                    const struct mr_mark *m, size_t n, struct mr_error *err)
 {
   sim_yield();
-  *ret = w_of(s)->c.broken & SIM_NO_LAST ? 0 : w_of(s)->numbers[sink_index(sink)];
+  for (size_t i = 0; i < n; i++) {
+    struct sim_lane_row *r = &w_of(s)->store_rows[sink_index(sink)][lane_index(m[i].name)];
+    if (r->exists && r->owner == m[i].owner)
+      r->label = g_strdup(label);
+  }
+  sim_yield();
+  return answer_lost(s, err) ? MR_RETRY : MR_OK;
+}
+
+static int st_claimed(struct mr_store *s, const char *sink, const char *source,
+                      const char *const *lane, size_t n, mr_label_fn *label, void *out,
+                      struct mr_error *err)
+{
+  sim_yield();
+  for (size_t i = 0; i < n; i++) {
+    const struct sim_lane_row *r = &w_of(s)->store_rows[sink_index(sink)][lane_index(lane[i])];
+    if (r->label && !(w_of(s)->c.broken & SIM_NO_LABELS))
+      label(out, r->label);
+  }
+  for (size_t i = 0; w_of(s)->c.broken & SIM_ALL_LABELS && i < SIM_LANES; i++)
+    if (w_of(s)->store_rows[sink_index(sink)][i].label)
+      label(out, w_of(s)->store_rows[sink_index(sink)][i].label);
+  sim_yield();
   return MR_OK;
 }
 
@@ -264,9 +287,21 @@ static void st_free(struct mr_store *s)
 struct mr_store *sim_store_new(struct sim_world *w)
 {
   struct store *s = g_new0(struct store, 1);
-  s->vt = (struct mr_store){st_ran,       st_take,      st_found,      st_number, st_last,
-                            st_record,    st_done,      st_drop,       st_look,   st_pending,
-                            st_block_put, st_block_get, st_block_drop, st_free};
+  s->vt = (struct mr_store){.ran = st_ran,
+                            .take = st_take,
+                            .found = st_found,
+                            .number = st_number,
+                            .claim = st_claim,
+                            .claimed = st_claimed,
+                            .record = st_record,
+                            .done = st_done,
+                            .drop = st_drop,
+                            .look = st_look,
+                            .pending = st_pending,
+                            .block_put = st_block_put,
+                            .block_get = st_block_get,
+                            .block_drop = st_block_drop,
+                            .free = st_free};
   s->w = w;
   return &s->vt;
 }

@@ -7,8 +7,9 @@
 struct sink {
   struct sim_world *w;
   int sink;
-  GArray *ids; /* of the open unit */
-  bool open;   /* rows were written and not committed or aborted */
+  GArray *lanes; /* struct mr_mark: of the open unit, when it began */
+  GArray *ids;   /* of the open unit */
+  bool open;     /* rows were written and not committed or aborted */
 };
 
 void sim_request_free(void *p)
@@ -19,6 +20,8 @@ void sim_request_free(void *p)
     g_array_unref(r->ids);
   if (r->marks)
     g_array_unref(r->marks);
+  if (r->lanes)
+    g_array_unref(r->lanes);
   g_free(r);
 }
 
@@ -123,7 +126,10 @@ static int do_prepare(struct sim_world *w, struct sim_request *r, struct mr_erro
     return mr_fail(err, MR_UNSURE, "label exists");
   if (l)
     return mr_fail(err, MR_RETRY, "label was aborted"), err->unit_lost = true, MR_RETRY;
-  label_new(w, r->sink, r->label, MR_PREPARED, r->ids);
+  l = label_new(w, r->sink, r->label, MR_PREPARED, r->ids);
+  l->proc = r->proc;
+  l->life = r->life;
+  l->lanes = r->lanes ? g_array_ref(r->lanes) : NULL;
   return MR_OK;
 }
 
@@ -140,13 +146,29 @@ static int do_commit(struct sim_world *w, struct sim_request *r, struct mr_error
   return MR_OK;
 }
 
+/* Is there a process that may record the label yet? */
+static bool is_owned(const struct sim_world *w, const struct sim_label *l)
+{
+  if (!sim_alive(l->proc) || w->life[l->proc] != l->life)
+    return false;
+  for (guint i = 0; l->lanes && i < l->lanes->len; i++) {
+    const struct mr_mark *m = &g_array_index(l->lanes, struct mr_mark, i);
+    if (w->store_rows[l->sink][lane_index(m->name)].owner != m->owner)
+      return false;
+  }
+  return true;
+}
+
 static int do_abort(struct sim_world *w, struct sim_request *r, struct mr_error *err)
 {
   struct sim_label *l = label_of(w, r->label);
   if (!l)
     label_new(w, r->sink, r->label, MR_ABORTED, NULL);
-  else if (l->state == MR_PREPARED)
+  else if (l->state == MR_PREPARED) {
+    if (l->proc != r->proc && is_owned(w, l))
+      sim_violate(w, "ABORT of %s by P%d, while P%d may record it", r->label, r->proc, l->proc);
     l->state = MR_ABORTED;
+  }
   return MR_OK;
 }
 
@@ -203,6 +225,9 @@ static int request(struct sink *s, enum sim_request_kind kind, const struct mr_u
   r->kind = kind;
   r->sink = s->sink;
   r->label = g_strdup(u->label);
+  r->proc = sim_current_proc();
+  r->life = w->life[r->proc];
+  r->lanes = s->lanes ? g_array_ref(s->lanes) : NULL;
   r->ids = ids ? g_array_ref(ids) : NULL;
   r->marks = sim_copy_marks(u->mark, u->n);
   if (kind != SIM_SEND || !w->c.window_ms) /* a pause behind the look at the clock: not closed */
@@ -328,6 +353,7 @@ static int sink_begin(void *self, const struct mr_unit *u, struct mr_error *err)
   struct sink *s = self;
   g_array_unref(s->ids); /* a request in flight may hold the old one */
   s->ids = g_array_new(FALSE, TRUE, sizeof(int64_t));
+  s->lanes = sim_copy_marks(u->mark, u->n);
   s->open = false;
   return MR_OK;
 }
