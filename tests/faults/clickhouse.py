@@ -23,8 +23,8 @@ def named(log, fault):
 
 
 def run(kafka, postgres, folder, clickhouse, faults, count):
-    """Every second INSERT meets a fault until there were `count` of each; what is left arrives
-    after."""
+    """Every second INSERT meets a fault until there were `count` of each; then the program is
+    killed, and what is left arrives."""
     timeout = DEADLINE if set(faults) <= set(SLOW) else "60s"
     with HttpFaults(clickhouse.port) as proxy, World(
             kafka, postgres, folder, "clickhouse", RATE, clickhouse=clickhouse) as world:
@@ -37,8 +37,8 @@ def run(kafka, postgres, folder, clickhouse, faults, count):
             proxy.spoil(count, fault, every=2)
             running.wait_for(lambda: proxy.left == 0, PATIENCE_S, f"{count} times {fault}")
         world.stream.finish()
-        log = running.terminate().expect(0).err
-        world.program.run(text, timeout=120).expect(0)
+        log = running.kill().err
+        world.program.run(text, timeout=PATIENCE_S).expect(0)
         shown = [named(log, fault) for fault in faults]
         outcome = world.outcome(f"INSERT, {faults[0] if len(faults) == 1 else len(faults)}",
                                 count * len(faults), f"named {min(shown)} times in the log")

@@ -51,6 +51,7 @@ class HttpFaults:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # clients that have gone
         self.server.block_on_close = False
         self.port = self.server.server_address[1]
         self.ended = threading.Event()

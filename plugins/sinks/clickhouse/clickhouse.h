@@ -105,7 +105,7 @@ struct ch_sink {
   int n_written, cap_written;
   char sealed[2 * CH_NONCE + 1]; /* nonce of the block that was sealed last */
   bool sent;                     /* it may have landed */
-  uint64_t version;              /* of the last row, and the lane it is of */
+  uint64_t version, version_at;  /* of the last row, the position and the lane that it is of */
   uint32_t version_lane;
   uint8_t *dead, *deleted;
   int64_t dead_cap, deleted_cap;

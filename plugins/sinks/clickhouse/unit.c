@@ -107,7 +107,7 @@ static bool find_deletes(struct ch_sink *s, const struct mr_batch *b, struct ch_
   return true;
 }
 
-/* Versions grow with the position, and from row to row. */
+/* Versions grow with the position, and from row to row; where rows are read again, they go back. */
 static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_error *err)
 {
   if (s->version_node < 0)
@@ -118,8 +118,9 @@ static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_
                          "this source's positions are no numbers that a version of "
                          "a row could be made of: name a column with `version`");
   uint64_t least = at << ROWS_OF_BATCH_BITS;
-  if (s->version_lane != b->lane || least > s->version)
+  if (s->version_lane != b->lane || least > s->version || at < s->version_at)
     s->version = least;
+  s->version_at = at;
   s->version_lane = b->lane;
   return MR_OK;
 }

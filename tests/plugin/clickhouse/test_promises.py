@@ -245,9 +245,22 @@ def test_changes_that_are_read_again_do_not_win_over_later_ones(db):
     with upsert(db) as s:
         put(s, 10, (1, "old", "insert"))
         put(s, 20, (1, "new", "update"))
+        put(s, 10, (1, "old", "insert"))
+        assert live(db) == [("1", "new")]
     with upsert(db) as s:
         put(s, 10, (1, "old", "insert"))
     assert live(db) == [("1", "new")]
+
+
+def test_18_16_keeps_the_last_version_and_marks_what_is_deleted(old):
+    """Its ReplacingMergeTree has no is_deleted: deleted rows stay, with 1 in _is_deleted."""
+    with upsert(old) as s:
+        put(s, 10, (1, "old", "insert"), (2, "b", "insert"))
+        put(s, 20, (1, "new", "update"), (2, None, "delete"))
+        put(s, 10, (1, "old", "insert"), (2, "b", "insert"))  # read again
+    found = old.rows("SELECT toString(id), v, toString(_is_deleted) FROM t FINAL ORDER BY id")
+    assert found == [["1", "new", "0"], ["2", None, "1"]]
+    assert "ReplacingMergeTree(_version)" in old.ddl()
 
 
 def test_slices_of_a_batch_keep_their_order(db):
