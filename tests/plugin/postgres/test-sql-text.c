@@ -136,8 +136,9 @@ static void test_json(void)
   mr_view_init(&v, &s, &a);
   struct sql_buf b = {0};
   g_assert_true(sql_text_json(&b, &v, 0));
-  expect(&b,
-         "{\"a\":[18446744073709551615,null],\"t\\\"\":\"a\\\"\\\\\\u000a\\u0000é\",\"d\":null}");
+  expect(
+      &b,
+      "{\"a\":[18446744073709551615,null],\"t\\\"\":\"a\\\"\\\\\\u000a\\u0000é\",\"d\":\"NaN\"}");
   mr_array_release(&a);
   mr_column_done(&c);
   mr_schema_release(&s);
