@@ -415,6 +415,8 @@ struct mr_sink {
   /* Transactional: the longest mr_mark.state that a lane row can hold. 0: it keeps none, and stands
    * behind no transform that has some. */
   int64_t state_bytes;
+  /* Transactional: its lane rows cannot refuse another process. Such a sink is in no group. */
+  bool alone;
 };
 enum {
   /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,

@@ -511,10 +511,19 @@ static bool is_database(const char *state)
  * one that was deposed is refused. */
 static void check_group(struct mr_checked *c, const struct mr_stage_spec *st)
 {
-  const struct mr_stage_spec *source =
-      st->plugin && st->plugin->sink && mr_stage_sink(st)->delivery != MR_TRANSACTIONAL
-          ? member_above(c, st, c->spec->stages->len)
-          : NULL;
+  const struct mr_sink *v = st->plugin ? mr_stage_sink(st) : NULL;
+  bool alone = v && MR_HAS(v, alone);
+  const struct mr_stage_spec *source = v && (alone || v->delivery != MR_TRANSACTIONAL)
+                                           ? member_above(c, st, c->spec->stages->len)
+                                           : NULL;
+  if (source && alone) {
+    g_autofree char *why = g_strdup_printf(
+        "source `%s` shares its work with other processes (members: many), and `%s` as it is set "
+        "here cannot refuse one that was deposed",
+        source->name, st->plugin->name);
+    mr_spec_entry_problem(c->spec, st, "", 0, 0, why, c->problems);
+    return;
+  }
   if (!source || is_database(c->spec->settings.state))
     return;
   g_autofree char *message = g_strdup_printf(

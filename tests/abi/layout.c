@@ -207,6 +207,7 @@ static void kinds(void)
   FIELD(mr_sink, unit_rows);
   FIELD(mr_sink, unit_bytes);
   FIELD(mr_sink, state_bytes);
+  FIELD(mr_sink, alone);
   SIZE(mr_plugin);
   FIELD(mr_plugin, abi);
   FIELD(mr_plugin, size);

@@ -27,7 +27,9 @@ KNOBS = [("none", "none"), ("begin", "drop_after"), ("load", "drop_after"), ("lo
          ("commit", "late"), ("commit", "fail"), ("commit", "fail_after"), ("commit", "http"),
          ("commit", "http_after"), ("commit", "hang"), ("commit", "half"), ("state", "drop_before"),
          ("fe", "http"), ("fe", "unreachable"), ("put", "drop_before"), ("put", "drop_after"),
-         ("put", "late"), ("put", "half"), ("put", "fail_after"), ("put", "http_after")]
+         ("put", "late"), ("put", "half"), ("put", "fail_after"), ("put", "http_after"),
+         ("multi-begin", "drop_after"), ("multi-load", "drop_after"), ("multi-commit", "drop_before"),
+         ("multi-commit", "drop_after"), ("multi-commit", "late"), ("multi-commit", "half")]
 
 SINK = """    starrocks:
       url: {url}
@@ -49,13 +51,14 @@ def run(kafka, folder, step, action, kills, seed):
     name, begun = f"sr{time.monotonic_ns()}", time.monotonic()
     topic = kafka.create_topic(name, PARTITIONS)
     stream = Stream(kafka, topic, RATE, False)
-    with StarRocks() as server:
+    load, step = ("multi", step[6:]) if step.startswith("multi-") else ("transaction", step)
+    with StarRocks(version="4.0.1-stand-in") as server:
         columns = ", ".join(f"`{f}` BIGINT" for f in trades.FIELDS)
         server.create(f"CREATE TABLE db.trades ({columns}) DUPLICATE KEY (trade_id)")
         program = Millrace(pathlib.Path(folder) / name, {"KAFKA_BROKERS": kafka.brokers})
         text = pipeline(topic, SINK.format(
             url=server.fe_url, port=server.mysql.port,
-            load="labelled" if step == "put" else "transaction"))
+            load="labelled" if step == "put" else load))
         try:
             stream.start()
             for _ in range(kills):
@@ -74,7 +77,7 @@ def run(kafka, folder, step, action, kills, seed):
             program.stop_all()
         lost, duplicated, wrong = compare_rows(found_rows(server), wanted_rows(count, False))
         left = sum(state not in ("VISIBLE", "ABORTED") for state in server.states().values())
-        return Outcome(f"{step}, {action}", kills, count, lost, duplicated, wrong + left,
+        return Outcome(f"{'multi ' * (load == 'multi')}{step}, {action}", kills, count, lost, duplicated, wrong + left,
                        time.monotonic() - begun, f"seed {seed}, {len(server.hit)} answers spoiled")
 
 

@@ -152,7 +152,7 @@ class StarRocks:
 
     # ---- labels
     def _begin(self, database, table, label, timeout, headers):
-        if f"{database}.{table}" not in self.tables:
+        if f"{database}.{table}" not in self.tables and not self.is_multi(headers):
             raise Refused(f"unknown table \"{database}.{table}\"")
         known = self.labels[database].get(label)
         if known and known.state != "ABORTED":
@@ -181,7 +181,7 @@ class StarRocks:
 
     def _land(self, txn):
         for load in txn.loads:
-            self.tables[txn.table].apply(load.operations)
+            load.table.apply(load.operations)
         txn.state, txn.loads = "VISIBLE", []
 
     def txn(self, database, label):
@@ -218,6 +218,9 @@ class StarRocks:
             return None
         database, table = headers.get("db"), headers.get("table")
         label = headers.get("label")
+        multi = self.is_multi(headers)
+        if multi and step == "prepare":
+            return {"Status": "FAILED", "Message": "prepare of multi-table transactions is unsupported"}
         if not (database and label):
             return {"Status": "INVALID_ARGUMENT", "Message": "empty label or db"}
         with self.lock:
@@ -227,6 +230,10 @@ class StarRocks:
             except Refused as e:
                 answer = {"Status": "FAILED", "Message": str(e)}
             return {"Label": label, "Message": "", **({"TxnId": txn.id} if txn else {}), **answer}
+
+    def is_multi(self, headers):
+        """Is it about a transaction over several tables? Servers before 4.0 do not know the header."""
+        return headers.get("transaction_type") == "multi" and int(self.version.split(".")[0]) >= 4
 
     def _txn_begin(self, txn, database, table, label, headers, body):
         known = self._begin(database, table, label, float(headers.get("timeout", 600)), dict(headers))
@@ -249,16 +256,24 @@ class StarRocks:
         if txn.state != "PREPARE":
             return {"Status": "FAILED", "Message": f"transaction is {txn.state} already"}
         txn.touched = time.monotonic()
-        if txn.loads and (self._parameters(headers) != self._parameters(txn.headers)):
+        name = f"{database}.{table}"
+        of_table = [x for x in txn.loads if f"{x.table.database}.{x.table.name}" == name]
+        if not self.is_multi(txn.headers) and name != txn.table:
+            return {"Status": "FAILED", "Message": f"the transaction is of table {txn.table}"}
+        if of_table and self._parameters(headers) != self._parameters(of_table[-1].headers):
             self._abort(txn, "other parameters")
             return {"Status": "FAILED", "Message": "the parameters of a transaction's loads differ"}
         try:
-            load = Load(self.tables[txn.table], headers, body, self.filters)
+            if name not in self.tables:
+                raise Refused(f"unknown table \"{name}\"")
+            filters = self.filters if not table.startswith("millrace_") else None
+            load = Load(self.tables[name], headers, body, filters)
         except Refused as e:
             self._abort(txn, str(e))
             return {"Status": "FAILED", "Message": str(e)}
         txn.loads.append(load)
-        txn.headers = dict(headers)
+        if not self.is_multi(txn.headers):
+            txn.headers = dict(headers)
         return {"Status": "OK", "Seq": len(txn.loads) - 1}
 
     def _txn_prepare(self, txn, database, table, label, headers, body):

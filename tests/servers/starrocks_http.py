@@ -177,6 +177,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._send(200, {"Status": "FAILED", "Message":
                                     "class com.starrocks.common.DdlException: "
                                     "There is no 100-continue header"}, close=True)
+        if world.is_multi(self.headers) and step in STEPS and step != "load":
+            return self._carry_out(step, self._body())
         if step in ("commit", "rollback"):
             with world.lock:
                 txn = world.txn(database, label)
@@ -213,6 +215,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self._send(200, {"Status": "FAILED" if step in STEPS else "Fail",
                                     "Message": "no valid Basic authorization"}, close=True)
         body = self._body()
+        if step in STEPS and step != "load" and world.is_multi(self.headers):
+            return self._send(200, {"Status": "FAILED", "Message": "transaction_type is not supported"})
         if step in STEPS:
             return self._carry_out(step, body)
         if step != "put":

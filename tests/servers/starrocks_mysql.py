@@ -165,6 +165,8 @@ class Statement:
                               (r"SHOW ALTER TABLE COLUMN FROM (\S+)(.*)$", self._show_alter),
                               (r"CREATE TABLE (IF NOT EXISTS )?(\S+)", self._create),
                               (r"ALTER TABLE (\S+) (.*)$", self._alter),
+                              (r"INSERT INTO (\S+) \((.*?)\) VALUES (.*)$", self._insert),
+                              (r"SELECT (.*?) FROM (\S+) WHERE `(\w+)` IN \((.*)\)$", self._select),
                               (r"(SET|USE) ", lambda _: None)):
             found = re.match(pattern, self.sql, re.I)
             if found:
@@ -243,6 +245,26 @@ class Statement:
             raise Refused(f"Can not change from nullable to non-nullable: {column.name}")
         if word == "MODIFY" and not known.widens_to(column):
             raise Refused(f"Can not change {known.kind} to {column.kind}")
+
+    @staticmethod
+    def _values(text):
+        return [v[1:-1] if v.startswith("'") else None if v.upper() == "NULL" else int(v)
+                for v in split_outside(text)]
+
+    def _insert(self, found):
+        """A load of its own: done and visible when it is answered."""
+        _, table = self._table(found[1])
+        names = [c.strip(" `") for c in found[2].split(",")]
+        rows = [dict(zip(names, self._values(part[1:-1]))) for part in split_outside(found[3])]
+        with self.world.lock:
+            table.apply([(False, row, False) for row in rows])
+
+    def _select(self, found):
+        _, table = self._table(found[2])
+        names, wanted = [c.strip(" `") for c in found[1].split(",")], self._values(found[4])
+        with self.world.lock:
+            rows = [r for r in table.rows() if r[found[3]] in wanted]
+        return names, [[r[n] for n in names] for r in rows]
 
     # ---- information_schema
     def _catalog(self, found):

@@ -135,12 +135,14 @@ static enum sr_verdict try_body(struct sr_sink *s, struct search *f, struct sr_r
   struct sr_reply ignored;
   struct mr_error why = {.size = sizeof why, .row = -1};
   snprintf(f->label, sizeof f->label, "%.100s_t%lld", s->label, (long long)++s->trials);
+  s->one_table = true;
   enum sr_verdict v = sr_step(s, STEP_BEGIN, f->label, ret, err);
   if (v == SR_DONE)
     v = sr_load_rows(s, f->label, &f->body, ret, err);
   if (v == SR_DONE)
     v = sr_step(s, STEP_PREPARE, f->label, ret, err);
   sr_step(s, STEP_ROLLBACK, f->label, &ignored, &why); /* if that fails it is left to time out */
+  s->one_table = false;
   sr_reply_done(&ignored);
   return v;
 }

@@ -23,9 +23,16 @@ static bool add_number(struct curl_slist **list, const char *name, int64_t v)
   return add(list, name, text);
 }
 
+/* Steps of a transaction over several tables name none, and are answered by FE. */
+static bool is_multi(const struct sr_sink *s)
+{
+  return s->conf->load == LOAD_MULTI && !s->one_table;
+}
+
 static bool add_names(struct sr_sink *s, struct curl_slist **list, const char *label)
 {
-  return add(list, "db", s->database) && add(list, "table", s->table) && add(list, "label", label);
+  return add(list, "db", s->database) && add(list, "label", label) &&
+         (!is_multi(s) || add(list, "transaction_type", "multi"));
 }
 
 /* A header that libcurl would add, taken out. */
@@ -83,7 +90,9 @@ enum sr_verdict sr_step(struct sr_sink *s, enum sr_step step, const char *label,
   static const char *const what[] = {"begin", "prepare", "commit", "rollback"};
   struct sr_request r = {
       .method = "POST", .path = path[step], .timeout_ms = s->conf->request_timeout_ms};
-  bool ok = add_names(s, &r.headers, label) && bare(&r.headers, "Content-Type:");
+  bool ok = add_names(s, &r.headers, label) &&
+            (is_multi(s) || add(&r.headers, "table", s->table)) &&
+            bare(&r.headers, "Content-Type:");
   if (step == STEP_BEGIN)
     ok = ok && add_warehouse(s, &r.headers) &&
          add_number(&r.headers, "timeout", s->conf->transaction_timeout_ms / 1000) &&
@@ -142,8 +151,25 @@ enum sr_verdict sr_load(struct sr_sink *s, const char *label, const uint8_t *row
                          .len = len,
                          .timeout_ms = s->conf->request_timeout_ms};
   bool ok =
-      add_names(s, &r.headers, label) &&
+      add_names(s, &r.headers, label) && add(&r.headers, "table", s->table) &&
       sr_load_headers(s, s->columns_header, s->conf->partial_update != PARTIAL_NO, &r.headers);
+  return ask(s, &r, ok, "load", ret, err);
+}
+
+enum sr_verdict sr_load_plain(struct sr_sink *s, const char *label, const char *table,
+                              const uint8_t *rows, size_t len, struct sr_reply *ret,
+                              struct mr_error *err)
+{
+  struct sr_request r = {.method = "PUT",
+                         .path = "/api/transaction/load",
+                         .body = rows,
+                         .len = len,
+                         .timeout_ms = s->conf->request_timeout_ms};
+  bool ok = add_names(s, &r.headers, label) && add(&r.headers, "table", table) &&
+            add(&r.headers, "Expect", "100-continue") && add(&r.headers, "format", "json") &&
+            add(&r.headers, "strip_outer_array", "true") &&
+            add(&r.headers, "strict_mode", "true") && add(&r.headers, "timezone", "UTC") &&
+            add(&r.headers, "max_filter_ratio", "0");
   return ask(s, &r, ok, "load", ret, err);
 }
 
@@ -210,6 +236,7 @@ int sr_label_state(struct sr_sink *s, const char *label, struct mr_error *err)
       .method = "GET", .path = sql_buf_text(&path), .timeout_ms = s->conf->request_timeout_ms};
   ask(s, &r, !path.failed, "get_load_state", &reply, err);
   sql_buf_done(&path);
+  s->visible = !strcasecmp(reply.state, "VISIBLE");
   int outcome = reply.http == 200 ? outcome_of(reply.state) : MR_RETRY;
   if (outcome < 0 && reply.http == 200)
     src_fail(err, MR_RETRY, "", "get_load_state of %s: state \"%s\": %.200s", label, reply.state,

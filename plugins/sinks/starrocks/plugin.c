@@ -10,7 +10,7 @@
   }
 
 static const char *const mode_choices[] = {"append", "upsert", NULL};
-static const char *const load_choices[] = {"transaction", "labelled", NULL};
+static const char *const load_choices[] = {"transaction", "labelled", "multi", NULL};
 static const char *const format_choices[] = {"json", "csv", NULL};
 static const char *const pack_choices[] = {"none", "lz4", "zstd", NULL};
 static const char *const partial_choices[] = {"none", "row", "column", NULL};
@@ -36,7 +36,8 @@ static const struct mr_opt options[] = {
                "HOST:PORT or *"),
     OPT(load, "load", MR_CHOICE, .choices = load_choices, .dflt = "transaction",
         .doc = "transaction: a unit is a transaction, prepared and committed; labelled: plain "
-               "loads, for servers without transactions and for rows that carry only some columns"),
+               "loads, for servers without transactions and for rows that carry only some columns; "
+               "multi: rows and positions in one transaction (StarRocks 4.0)"),
     OPT(format, "format", MR_CHOICE, .choices = format_choices, .dflt = "json",
         .doc = "How rows are sent"),
     OPT(compression, "compression", MR_CHOICE, .choices = pack_choices, .dflt = "none",
@@ -185,6 +186,13 @@ static int check_set(const struct sr_sink *s, struct mr_error *err)
   return MR_OK;
 }
 
+static int check_instances(const struct sr_sink *s, const struct mr_open *o, struct mr_error *err)
+{
+  if (s->conf->load == LOAD_MULTI && o->instances > 1)
+    return src_badconf(err, "load", "load: multi has one session: it goes with parallel: 1 only");
+  return MR_OK;
+}
+
 int sr_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct sr_sink *s = calloc(1, sizeof *s);
@@ -196,6 +204,8 @@ int sr_open(const struct mr_open *o, void **self, struct mr_error *err)
   int status = fill(s, o, err);
   if (status >= 0)
     status = check_set(s, err);
+  if (status >= 0)
+    status = check_instances(s, o, err);
   if (status < 0)
     sr_free(s);
   else
@@ -213,6 +223,7 @@ void sr_free(void *self)
   sr_target_forget(s);
   sr_groups_done(s);
   sr_labelled_done(s);
+  sr_multi_done(s);
   sql_buf_done(&s->rows);
   sql_buf_done(&s->packed);
   sql_buf_done(&s->catalog);
@@ -268,9 +279,27 @@ static const struct mr_sink labelled_sink = {
     .close = sr_free,
 };
 
+static const struct mr_sink multi_sink = {
+    .size = sizeof(struct mr_sink),
+    .delivery = MR_TRANSACTIONAL,
+    .open = sr_open,
+    .start = sr_start,
+    .take = sr_multi_take,
+    .found = sr_multi_found,
+    .begin = sr_multi_begin,
+    .write = sr_write,
+    .commit = sr_multi_commit,
+    .abort = sr_multi_abort,
+    .evolve = sr_evolve,
+    .close = sr_free,
+    .reread = sr_multi_reread,
+    .alone = true,
+};
+
 static const struct mr_sink *choose(const void *conf)
 {
-  return ((const struct sr_conf *)conf)->load == LOAD_LABELLED ? &labelled_sink : &sink;
+  static const struct mr_sink *const by_load[] = {&sink, &labelled_sink, &multi_sink};
+  return by_load[((const struct sr_conf *)conf)->load];
 }
 
 const struct mr_plugin mr_plugin_desc = {

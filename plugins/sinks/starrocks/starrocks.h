@@ -4,6 +4,7 @@
  * http.c    requests, redirects to BEs          reply.c   the server's JSON answers, what they mean
  * label.c   transactions and states of labels   unit.c    begin, write, prepare, commit, resolve
  * labelled.c  a unit as plain loads: write, seal, send
+ * multi.c  a unit as one transaction over the target and a table of positions
  * groups.c  rows of a unit by the columns that they write
  * encode.c  rows as JSON or CSV                 pack.c    LZ4 and zstd frames
  * sql.c     the MySQL protocol                  target.c  the table's columns, DDL
@@ -27,7 +28,7 @@
 enum { MODE_APPEND, MODE_UPSERT };
 enum { FORMAT_JSON, FORMAT_CSV };
 enum { PACK_NONE, PACK_LZ4, PACK_ZSTD };
-enum { LOAD_TRANSACTION, LOAD_LABELLED };
+enum { LOAD_TRANSACTION, LOAD_LABELLED, LOAD_MULTI };
 enum { PARTIAL_NO, PARTIAL_ROW, PARTIAL_COLUMN };
 
 struct sr_conf {
@@ -167,6 +168,13 @@ struct sr_sink {
   bool fresh;            /* the block was never sent */
   int64_t label_seconds; /* for how long the server keeps labels */
 
+  /* multi.c */
+  uint64_t session, unit; /* 0: none yet; units that are committed in it */
+  struct sr_lane *lane;
+  size_t n_lanes;
+  bool one_table; /* a trial: prepared, and rolled back */
+  bool visible;   /* the label that was asked for last is */
+
   uint8_t *dead; /* a bit for each row of the batch that is left out */
   int64_t dead_cap;
 };
@@ -215,6 +223,10 @@ enum sr_verdict sr_step(struct sr_sink *s, enum sr_step step, const char *label,
                         struct sr_reply *ret, struct mr_error *err);
 enum sr_verdict sr_load(struct sr_sink *s, const char *label, const uint8_t *rows, size_t len,
                         struct sr_reply *ret, struct mr_error *err);
+/* JSON rows of another table of the database, in the label's transaction. */
+enum sr_verdict sr_load_plain(struct sr_sink *s, const char *label, const char *table,
+                              const uint8_t *rows, size_t len, struct sr_reply *ret,
+                              struct mr_error *err);
 /* The headers of a load that do not depend on its label, added to list. columns: NULL, or the
  * header of that name; partial: those columns alone are written. false: no memory. */
 bool sr_load_headers(struct sr_sink *s, const char *columns, bool partial,
@@ -292,6 +304,17 @@ int sr_labelled_abort(void *self, const struct mr_unit *u, struct mr_error *err)
 int64_t sr_labelled_window(void *self);
 void sr_labelled_done(struct sr_sink *s);
 
+/* ---- multi.c */
+int sr_multi_take(void *self, const char *source, const char *const *lane_name, size_t n,
+                  mr_mark_fn *mark, void *out, struct mr_error *err);
+int sr_multi_found(void *self, const struct mr_mark *lend, size_t n, struct mr_error *err);
+int sr_multi_reread(void *self, const struct mr_unit *u, mr_mark_fn *mark, void *out,
+                    struct mr_error *err);
+int sr_multi_begin(void *self, const struct mr_unit *u, struct mr_error *err);
+int sr_multi_commit(void *self, const struct mr_unit *u, struct mr_error *err);
+int sr_multi_abort(void *self, const struct mr_unit *u, struct mr_error *err);
+void sr_multi_done(struct sr_sink *s);
+
 /* ---- sql.c */
 int sr_sql_connect(struct sr_sink *s, struct mr_error *err);
 void sr_sql_close(struct sr_sink *s);
@@ -355,6 +378,10 @@ void sr_labels_warn(struct sr_sink *s);
 /* Ends a body of rows, packs it, and loads it under a label whose transaction is open. */
 enum sr_verdict sr_load_rows(struct sr_sink *s, const char *label, struct sql_buf *rows,
                              struct sr_reply *ret, struct mr_error *err);
+/* Loads what is encoded. always: begins the transaction, too, when there is nothing. */
+int sr_send_rows(struct sr_sink *s, bool always, struct mr_error *err);
+/* A refusal: for rows, the unit is written again with each batch tried by itself first. */
+int sr_rows_refused(struct sr_sink *s, int status, struct mr_error *err);
 int sr_start(void *self, struct mr_error *err);
 /* Before a unit: looks at the columns, and makes the table follow the input. */
 int sr_ready(struct sr_sink *s, struct mr_error *err);

@@ -86,7 +86,12 @@ static int begin_transaction(struct sr_sink *s, struct mr_error *err)
   enum sr_verdict v = sr_step(s, STEP_BEGIN, s->label, &reply, err);
   int status = MR_OK;
   s->begun = v == SR_DONE || v == SR_LOST || v == SR_BUSY;
-  if (v == SR_LABEL_EXISTS) { /* another pipeline's, or an older life's: never touched */
+  if (v == SR_LABEL_EXISTS && s->conf->load == LOAD_MULTI) { /* our own: a begin that came late */
+    status = sr_label_rollback(s, s->label, err);
+    if (status >= 0)
+      status = src_fail(err, MR_RETRY, "", "label %s was open already", s->label);
+    err->unit_lost = true;
+  } else if (v == SR_LABEL_EXISTS) { /* another pipeline's, or an older life's: never touched */
     sr_log(s, MR_WARN, "label %s is in use already: taking the next", s->label);
     err->unit_lost = true;
     err->retry_ms = 1;
@@ -98,8 +103,7 @@ static int begin_transaction(struct sr_sink *s, struct mr_error *err)
   return status;
 }
 
-/* Rows were refused: the unit is written again, each batch tried by itself. */
-static int rows_refused(struct sr_sink *s, int status, struct mr_error *err)
+int sr_rows_refused(struct sr_sink *s, int status, struct mr_error *err)
 {
   if (status != MR_REJECT)
     return status;
@@ -109,11 +113,10 @@ static int rows_refused(struct sr_sink *s, int status, struct mr_error *err)
   return status;
 }
 
-/* Loads what is encoded. */
-static int send_rows(struct sr_sink *s, struct mr_error *err)
+int sr_send_rows(struct sr_sink *s, bool always, struct mr_error *err)
 {
   struct sr_reply reply;
-  int status = s->begun || !s->n_rows ? MR_OK : begin_transaction(s, err);
+  int status = s->begun || (!s->n_rows && !always) ? MR_OK : begin_transaction(s, err);
   if (status < 0 || !s->n_rows)
     return status;
   enum sr_verdict v = sr_load_rows(s, s->label, &s->rows, &reply, err);
@@ -121,7 +124,7 @@ static int send_rows(struct sr_sink *s, struct mr_error *err)
   if (v == SR_DONE)
     s->loaded = true;
   else
-    status = rows_refused(s, sr_status(s, &reply, "load", err), err);
+    status = sr_rows_refused(s, sr_status(s, &reply, "load", err), err);
   sr_reply_done(&reply);
   return status;
 }
@@ -135,7 +138,7 @@ int sr_write(void *self, const struct mr_batch *b, struct mr_error *err)
   if (b->rows.length == 0)
     return MR_OK;
   if (s->careful) {
-    if ((status = send_rows(s, err)) >= 0)
+    if ((status = sr_send_rows(s, false, err)) >= 0)
       status = sr_isolate(s, b, err);
     err->unit_lost |= status < 0;
     return status;
@@ -148,7 +151,7 @@ int sr_write(void *self, const struct mr_batch *b, struct mr_error *err)
     s->n_rows = n;
     return status;
   }
-  return (int64_t)s->rows.len >= s->conf->body_bytes ? send_rows(s, err) : MR_OK;
+  return (int64_t)s->rows.len >= s->conf->body_bytes ? sr_send_rows(s, false, err) : MR_OK;
 }
 
 /* ---------------------------------------------------------------- prepare and commit */
@@ -158,7 +161,7 @@ static int not_prepared(struct sr_sink *s, const struct sr_reply *reply, struct 
 {
   switch (reply->verdict) {
   case SR_FAILED:
-  case SR_MISSING: return rows_refused(s, sr_status(s, reply, "prepare", err), err);
+  case SR_MISSING: return sr_rows_refused(s, sr_status(s, reply, "prepare", err), err);
   case SR_DENIED:
     sr_status(s, reply, "prepare", err);
     err->unit_lost = false;
@@ -176,7 +179,7 @@ static int ask_prepare(struct sr_sink *s, struct mr_error *err)
   if (v != SR_DONE)
     status = not_prepared(s, &reply, err);
   else if (reply.filtered)
-    status = rows_refused(s, sr_refused(s, &reply, "prepare", err), err);
+    status = sr_rows_refused(s, sr_refused(s, &reply, "prepare", err), err);
   s->asked = true;
   sr_reply_done(&reply);
   return status;
@@ -185,7 +188,7 @@ static int ask_prepare(struct sr_sink *s, struct mr_error *err)
 int sr_prepare(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct sr_sink *s = self;
-  int status = send_rows(s, err);
+  int status = sr_send_rows(s, false, err);
   if (status < 0)
     return status;
   if (!s->loaded)

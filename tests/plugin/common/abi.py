@@ -135,7 +135,7 @@ class Sink(c.Structure):
         ("wake", c.c_void_p), ("close", c.CFUNCTYPE(None, c.c_void_p)),
         ("reread", c.CFUNCTYPE(c.c_int, c.c_void_p, c.POINTER(Unit), MARK, c.c_void_p, ERR)),
         ("window", c.CFUNCTYPE(c.c_int64, c.c_void_p)), ("unit_rows", c.c_int64),
-        ("unit_bytes", c.c_int64), ("state_bytes", c.c_int64)]
+        ("unit_bytes", c.c_int64), ("state_bytes", c.c_int64), ("alone", c.c_bool)]
 
 
 CHECK = c.CFUNCTYPE(c.c_int, c.POINTER(Open), PUT, c.c_void_p, ERR)
