@@ -163,8 +163,8 @@ const uint8_t *mr_json_scalar(struct mr_json *d, const uint8_t *p, struct mr_jso
   if (k == MR_K_BINARY)
     return base64(d, p, n);
   bool is_float = k == MR_K_FLOAT32 || k == MR_K_FLOAT64, is_int = mr_kind_is_int(k);
-  if (*p == '"' && ((!is_float && !is_int) || d->conf.quoted_numbers ||
-                    (is_float && is_not_finite(d, p, n))))
+  if (*p == '"' &&
+      ((!is_float && !is_int) || d->conf.quoted_numbers || (is_float && is_not_finite(d, p, n))))
     return quoted(d, p, n);
   if (is_number(*p) && (is_float || k == MR_K_DECIMAL))
     return number(d, p, n);
