@@ -345,7 +345,7 @@ struct mr_transform {
   int (*apply)(void *self, struct mr_batch *take, struct mr_batch *give,
                struct mr_error *); /* take NULL: only after MR_MORE */
   int (*advance)(void *self, int64_t watermark_us, struct mr_batch *give,
-                 struct mr_error *); /* optional; least of all lanes */
+                 struct mr_error *); /* reserved for watermarks: NULL, else it is refused */
   /* Absent: stateless. Else the transform remembers something from row to row, and there is an
    * instance for each lane of each sink behind it (and one that only answers schema()). save gives
    * what it remembers of the rows so far, at any time between two calls of apply; it becomes

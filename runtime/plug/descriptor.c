@@ -87,6 +87,9 @@ static char *check_transform(const struct mr_transform *v)
                               {"load", !v->save || v->load},
                               {"save", !v->load || v->save},
                               {NULL, false}};
+  if (!why && v->advance)
+    return g_strdup("transform.advance is for a later version: this one gives transforms no "
+                    "watermarks");
   return why ? why : first_missing("transform", need);
 }
 
