@@ -6,6 +6,7 @@ import argparse
 import functools
 import re
 import sys
+import time
 
 from faults.common import World, pipeline, report, servers, sink_yaml
 from servers.clickhouse import PASSWORD, Chdb
@@ -15,6 +16,7 @@ RATE = 5000  # rows a second
 SLOW = ("late", "hang")
 LATE_S, DEADLINE = 0.8, "300ms"  # of those
 PATIENCE_S = 600
+TOLD_S = 30  # the log may tell of the last fault that much later
 
 
 def named(log, fault):
@@ -37,6 +39,9 @@ def run(kafka, postgres, folder, clickhouse, faults, count):
             proxy.spoil(count, fault, every=2)
             running.wait_for(lambda: proxy.left == 0, PATIENCE_S, f"{count} times {fault}")
         world.stream.finish()
+        told_by = time.monotonic() + TOLD_S
+        while not all(named(running.log, fault) for fault in faults) and time.monotonic() < told_by:
+            time.sleep(0.05)
         log = running.kill().err
         world.program.run(text, timeout=PATIENCE_S).expect(0)
         shown = [named(log, fault) for fault in faults]
