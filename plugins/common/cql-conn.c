@@ -12,7 +12,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "common/clock.h"
+#include "common/wait.h"
 #include "common/cql-host.h"
 #include "common/src-error.h"
 
@@ -54,29 +54,16 @@ static int lost(struct cql_conn *c, const char *what, const char *why, struct mr
 
 /* ---- waiting */
 
-enum waited { WAITED_OVER, WAITED_READY, WAITED_WOKEN };
-
 static enum waited wait_for(const struct cql_conn *c, short events, int64_t until_ms)
 {
-  struct pollfd fd[2] = {{.fd = c->fd, .events = events}, {.fd = c->wake_fd, .events = POLLIN}};
-  for (;;) {
-    int64_t left = until_ms - clock_now_ms();
-    int n = poll(fd, 2, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 || fd[0].revents)
-      return WAITED_READY; /* the call that follows finds out what is wrong */
-    return n ? WAITED_WOKEN : WAITED_OVER;
-  }
+  return wait_fd(c->fd, events, c->wake_fd, until_ms, 0, NULL);
 }
 
 static int gave_up(struct cql_conn *c, enum waited w, const char *what, int64_t timeout_ms,
                    struct mr_error *err)
 {
-  char why[80] = "stopped waiting because the run is to end";
-  if (w == WAITED_OVER)
-    snprintf(why, sizeof why, "no answer within %lld ms", (long long)timeout_ms);
-  int rc = lost(c, what, why, err);
+  char why[80];
+  int rc = lost(c, what, wait_why(w, timeout_ms, why, sizeof why), err);
   err->unreachable = w == WAITED_OVER;
   return rc;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "common/clock.h"
+#include "common/wait.h"
 #include "common/maria-conn.h"
 #include <errmsg.h>
 #include <errno.h>
@@ -14,8 +14,6 @@
 const char *const maria_tls_choices[] = {"disable", "prefer", "require", "verify", NULL};
 
 /* ---------------------------------------------------------------- waiting */
-
-enum waited { WAITED_OVER, WAITED_READY, WAITED_WOKEN };
 
 static short poll_events(int wants)
 {
@@ -35,37 +33,19 @@ static int ready_bits(short events)
 static enum waited wait_for(struct maria_conn *c, int wants, int64_t deadline,
                             enum maria_patience patience, int *ret)
 {
-  struct pollfd fd[2] = {{.fd = mysql_get_socket(c->db), .events = poll_events(wants)},
-                         {.fd = c->host ? c->host->wake_fd : -1, .events = POLLIN}};
-  bool woken = false;
-  for (;;) {
-    int64_t left = deadline - clock_now_ms();
-    left = left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : left;
-    int n = poll(fd, 2, (int)left);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 || fd[0].revents) {
-      *ret = ready_bits(n < 0 ? POLLERR : fd[0].revents);
-      return WAITED_READY;
-    }
-    if (n == 0)
-      return woken ? WAITED_WOKEN : WAITED_OVER;
-    if (patience == MARIA_GIVE_UP)
-      return WAITED_WOKEN;
-    woken = true;
-    fd[1].fd = -1;
-    if (deadline > clock_now_ms() + GRACE_MS)
-      deadline = clock_now_ms() + GRACE_MS;
-  }
+  short seen = 0;
+  enum waited w =
+      wait_fd(mysql_get_socket(c->db), poll_events(wants), c->host ? c->host->wake_fd : -1,
+              deadline, patience == MARIA_GIVE_UP ? 0 : GRACE_MS, &seen);
+  *ret = ready_bits(seen);
+  return w;
 }
 
 static int gave_up(struct maria_conn *c, enum waited waited, const char *what, int64_t timeout,
                    struct mr_error *err)
 {
-  char why[80] = "stopped waiting because the run is to end";
-  if (waited == WAITED_OVER)
-    snprintf(why, sizeof why, "no answer within %lld ms", (long long)timeout);
-  int status = maria_lost(c, what, why, err);
+  char why[80];
+  int status = maria_lost(c, what, wait_why(waited, timeout, why, sizeof why), err);
   err->unreachable = waited == WAITED_OVER;
   return status;
 }

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One HTTP connection: every request has a deadline and looks at the runtime's wake_fd. */
 #include <ctype.h>
-#include <time.h>
+#include "common/clock.h"
 #include "clickhouse.h"
 
 #define GRACE_MS 1000          /* how long a request that should end now may go on */
 #define ANSWER_MAX (64u << 20) /* bytes of an answer that are kept */
 #define WAIT_MS 1000           /* of one look at the sockets */
-
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---------------------------------------------------------------- the URL */
 
@@ -237,13 +230,13 @@ static CURLcode transfer(struct ch_sink *s, bool go_on)
   int64_t until = INT64_MAX;
   if (curl_multi_add_handle(s->multi, s->curl) != CURLM_OK)
     return CURLE_OUT_OF_MEMORY;
-  while (curl_multi_perform(s->multi, &running) == CURLM_OK && running && now_ms() < until) {
+  while (curl_multi_perform(s->multi, &running) == CURLM_OK && running && clock_now_ms() < until) {
     bool watch = wake.fd >= 0 && until == INT64_MAX;
     wake.revents = 0;
     if (curl_multi_poll(s->multi, &wake, watch, WAIT_MS, NULL) != CURLM_OK)
       break;
     if (watch && wake.revents)
-      until = now_ms() + (go_on ? GRACE_MS : 0);
+      until = clock_now_ms() + (go_on ? GRACE_MS : 0);
   }
   for (CURLMsg *m; (m = curl_multi_info_read(s->multi, &left));)
     if (m->msg == CURLMSG_DONE)

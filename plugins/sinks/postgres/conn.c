@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
-#include "common/clock.h"
 #include "common/hex.h"
 #include "common/sql-text.h"
 #include "postgres.h"
@@ -20,39 +19,18 @@ int pg_conn_describe(struct pg_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- waiting */
 
-int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience)
+enum waited pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience)
 {
-  struct pollfd fd[2] = {{.fd = PQsocket(s->pg), .events = events},
-                         {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
-  bool woken = false;
-  for (;;) {
-    int64_t left = deadline - clock_now_ms();
-    if (left < 0)
-      left = 0;
-    int n = poll(fd, 2, left > INT32_MAX ? INT32_MAX : (int)left);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 || fd[0].revents)
-      return 1; /* libpq finds out what is wrong with the socket */
-    if (n == 0)
-      return woken ? -1 : 0;
-    if (patience == PG_GIVE_UP)
-      return -1;
-    woken = true;
-    fd[1].fd = -1;
-    if (deadline > clock_now_ms() + GRACE_MS)
-      deadline = clock_now_ms() + GRACE_MS;
-  }
+  return wait_fd(PQsocket(s->pg), events, s->host ? s->host->wake_fd : -1, deadline,
+                 patience == PG_GO_ON ? GRACE_MS : 0, NULL);
 }
 
-static int gave_up(struct pg_sink *s, int waited, const char *what, int64_t timeout,
+static int gave_up(struct pg_sink *s, enum waited waited, const char *what, int64_t timeout,
                    struct mr_error *err)
 {
-  char why[80] = "stopped waiting because the run is to end";
-  if (waited == 0)
-    snprintf(why, sizeof why, "no answer within %lld ms", (long long)timeout);
-  int status = pg_lost(s, what, why, err);
-  err->unreachable = waited == 0;
+  char why[80];
+  int status = pg_lost(s, what, wait_why(waited, timeout, why, sizeof why), err);
+  err->unreachable = waited == WAITED_OVER;
   return status;
 }
 
@@ -72,9 +50,10 @@ static int poll_connection(struct pg_sink *s, struct mr_error *err)
   while (state != PGRES_POLLING_OK) {
     if (state == PGRES_POLLING_FAILED)
       return pg_lost(s, "connect", NULL, err);
-    int ready = pg_wait(s, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, PG_GIVE_UP);
-    if (ready <= 0)
-      return gave_up(s, ready, "connect", s->conf->connect_timeout_ms, err);
+    enum waited w =
+        pg_wait(s, state == PGRES_POLLING_READING ? POLLIN : POLLOUT, deadline, PG_GIVE_UP);
+    if (w != WAITED_READY)
+      return gave_up(s, w, "connect", s->conf->connect_timeout_ms, err);
     state = PQconnectPoll(s->pg);
   }
   return MR_OK;
@@ -191,9 +170,9 @@ static int send_all(struct pg_sink *s, const char *what, int64_t timeout, enum p
   int64_t deadline = clock_now_ms() + timeout;
   int left;
   while ((left = PQflush(s->pg)) > 0) {
-    int ready = pg_wait(s, POLLOUT | POLLIN, deadline, patience);
-    if (ready <= 0)
-      return gave_up(s, ready, what, timeout, err);
+    enum waited w = pg_wait(s, POLLOUT | POLLIN, deadline, patience);
+    if (w != WAITED_READY)
+      return gave_up(s, w, what, timeout, err);
     if (!PQconsumeInput(s->pg))
       break;
   }
@@ -206,9 +185,9 @@ static int next_result(struct pg_sink *s, const char *what, int64_t timeout,
 {
   int64_t deadline = clock_now_ms() + timeout;
   while (PQisBusy(s->pg)) {
-    int ready = pg_wait(s, POLLIN, deadline, patience);
-    if (ready <= 0)
-      return gave_up(s, ready, what, timeout, err);
+    enum waited w = pg_wait(s, POLLIN, deadline, patience);
+    if (w != WAITED_READY)
+      return gave_up(s, w, what, timeout, err);
     if (!PQconsumeInput(s->pg))
       return pg_lost(s, what, NULL, err);
   }

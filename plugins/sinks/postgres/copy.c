@@ -186,12 +186,12 @@ static int put(struct pg_sink *s, bool *hurry, struct mr_error *err)
     return pg_lost(s, what, NULL, err);
   sql_buf_clear(&s->out);
   while (!*hurry && (left = PQflush(s->pg)) > 0) {
-    int ready = pg_wait(s, POLLOUT | POLLIN, deadline, PG_GIVE_UP);
-    if (ready == 0)
+    enum waited w = pg_wait(s, POLLOUT | POLLIN, deadline, PG_GIVE_UP);
+    if (w == WAITED_OVER)
       return pg_lost(s, what, "the server takes no data within the statement timeout", err);
-    *hurry = ready < 0;
+    *hurry = w == WAITED_WOKEN;
     struct pollfd in = {.fd = PQsocket(s->pg), .events = POLLIN};
-    if (ready > 0 && poll(&in, 1, 0) > 0) {
+    if (w == WAITED_READY && poll(&in, 1, 0) > 0) {
       s->input_seen = true;
       if (!PQconsumeInput(s->pg))
         return pg_lost(s, what, NULL, err);

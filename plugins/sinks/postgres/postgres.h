@@ -14,6 +14,7 @@
 #include "common/pg-encode.h"
 #include "common/pg-login.h"
 #include "common/sql-ident.h"
+#include "common/wait.h"
 #include "millrace/plugin.h"
 
 #define PG_STAGE "millrace_stage" /* the session's own temporary table */
@@ -162,9 +163,8 @@ int pg_query(struct pg_sink *s, const char *sql, const char *what, PGresult **re
 /* Sends what libpq still holds back, then takes every result. */
 int pg_take_results(struct pg_sink *s, const char *what, int64_t timeout, enum pg_patience patience,
                     pg_result_fn *each, void *ctx, struct mr_error *err);
-/* Waits for the socket: events of poll(). 1: ready; 0: deadline (clock_now_ms) passed; -1: woken.
- */
-int pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience);
+/* Waits for the socket: events of poll(). PG_GO_ON: once woken, only for a short while. */
+enum waited pg_wait(struct pg_sink *s, short events, int64_t deadline, enum pg_patience patience);
 /* One statement with n parameters in text form (NULL: null). */
 int pg_run_values(struct pg_sink *s, const char *sql, int n, const char *const *value,
                   const char *what, struct mr_error *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Requests to FE, and where it sends them on: redirects are followed here and not by libcurl, so
  * that credentials go only to hosts that the pipeline file allows. */
-#include <time.h>
+#include "common/clock.h"
 #include "starrocks.h"
 
 #define HOPS_MAX 3              /* FE, the leading FE, BE */
@@ -9,13 +9,6 @@
 #define GRACE_MS 5000           /* how long a request may go on once it should return */
 #define UPLOAD_BYTES (1L << 20) /* that libcurl sends at once */
 #define ANSWER_MAX (4 << 20)    /* bytes of an answer that are kept */
-
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---------------------------------------------------------------- addresses */
 
@@ -202,8 +195,8 @@ static CURLcode perform(struct sr_sink *s, bool *ret_woken)
     if (curl_multi_poll(s->multi, &wake, listen ? 1 : 0, 500, NULL) != CURLM_OK)
       break;
     if (listen && wake.revents)
-      end = now_ms() + GRACE_MS;
-    if (end && now_ms() > end) {
+      end = clock_now_ms() + GRACE_MS;
+    if (end && clock_now_ms() > end) {
       *ret_woken = true;
       return CURLE_ABORTED_BY_CALLBACK;
     }

@@ -4,15 +4,8 @@
 #include <errmsg.h>
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
+#include "common/wait.h"
 #include "starrocks.h"
-
-static int64_t now_ms(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 void sr_sql_close(struct sr_sink *s)
 {
@@ -30,28 +23,21 @@ static int lost(struct sr_sink *s, const char *what, const char *why, bool unrea
   return MR_RETRY;
 }
 
-/* Waits for what the library wants: bits to go on with, 0: deadline, -1: woken. */
-static int wait_for(struct sr_sink *s, int wants, int64_t deadline)
+/* Waits for what the library wants; it finds out by its next call which of it is there. */
+#define READY_BITS (MYSQL_WAIT_READ | MYSQL_WAIT_WRITE)
+static enum waited wait_for(struct sr_sink *s, int wants, int64_t deadline)
 {
   short events =
       (short)((wants & MYSQL_WAIT_READ ? POLLIN : 0) | (wants & MYSQL_WAIT_WRITE ? POLLOUT : 0));
-  struct pollfd fd[2] = {{.fd = mysql_get_socket(s->sql), .events = events},
-                         {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
-  for (;;) {
-    int64_t left = deadline - now_ms();
-    int n = poll(fd, 2, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 || fd[0].revents)
-      return MYSQL_WAIT_READ | MYSQL_WAIT_WRITE;
-    return n ? -1 : 0;
-  }
+  return wait_fd(mysql_get_socket(s->sql), events, s->host ? s->host->wake_fd : -1, deadline, 0,
+                 NULL);
 }
 
-static int gave_up(struct sr_sink *s, int waited, const char *what, struct mr_error *err)
+static int gave_up(struct sr_sink *s, enum waited w, const char *what, struct mr_error *err)
 {
-  return lost(s, what, waited ? "stopped waiting because the run is to end" : "no answer in time",
-              !waited, err);
+  bool over = w == WAITED_OVER;
+  return lost(s, what, over ? "no answer in time" : "stopped waiting because the run is to end",
+              over, err);
 }
 
 /* What the server said; the connection may be gone. */
@@ -95,15 +81,15 @@ static void set_options(struct sr_sink *s)
 static int run_connect(struct sr_sink *s, const char *host, struct mr_error *err)
 {
   MYSQL *made = NULL;
-  int64_t deadline = now_ms() + s->conf->connect_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->connect_timeout_ms;
   int wants = mysql_real_connect_start(&made, s->sql, host, s->conf->user ? s->conf->user : "root",
                                        s->conf->password ? s->conf->password : "", NULL,
                                        (unsigned)s->conf->sql_port, NULL, 0);
   while (wants) {
-    int ready = wait_for(s, wants, deadline);
-    if (ready <= 0)
-      return gave_up(s, ready, "connect", err);
-    wants = mysql_real_connect_cont(&made, s->sql, ready);
+    enum waited w = wait_for(s, wants, deadline);
+    if (w != WAITED_READY)
+      return gave_up(s, w, "connect", err);
+    wants = mysql_real_connect_cont(&made, s->sql, READY_BITS);
   }
   return made ? MR_OK : refused(s, "connect", err);
 }
@@ -134,10 +120,10 @@ static int run_query(struct sr_sink *s, const char *sql, const char *what, int64
 {
   int wrong = 0, wants = mysql_real_query_start(&wrong, s->sql, sql, strlen(sql));
   while (wants) {
-    int ready = wait_for(s, wants, deadline);
-    if (ready <= 0)
-      return gave_up(s, ready, what, err);
-    wants = mysql_real_query_cont(&wrong, s->sql, ready);
+    enum waited w = wait_for(s, wants, deadline);
+    if (w != WAITED_READY)
+      return gave_up(s, w, what, err);
+    wants = mysql_real_query_cont(&wrong, s->sql, READY_BITS);
   }
   return wrong ? refused(s, what, err) : MR_OK;
 }
@@ -148,10 +134,10 @@ static int take_result(struct sr_sink *s, const char *what, int64_t deadline, MY
   MYSQL_RES *res = NULL;
   int wants = mysql_store_result_start(&res, s->sql);
   while (wants) {
-    int ready = wait_for(s, wants, deadline);
-    if (ready <= 0)
-      return gave_up(s, ready, what, err);
-    wants = mysql_store_result_cont(&res, s->sql, ready);
+    enum waited w = wait_for(s, wants, deadline);
+    if (w != WAITED_READY)
+      return gave_up(s, w, what, err);
+    wants = mysql_store_result_cont(&res, s->sql, READY_BITS);
   }
   if (!res && mysql_errno(s->sql))
     return refused(s, what, err);
@@ -167,7 +153,7 @@ static int take_result(struct sr_sink *s, const char *what, int64_t deadline, MY
 int sr_sql_query(struct sr_sink *s, const char *sql, const char *what, MYSQL_RES **ret,
                  struct mr_error *err)
 {
-  int64_t deadline = now_ms() + s->conf->request_timeout_ms;
+  int64_t deadline = clock_now_ms() + s->conf->request_timeout_ms;
   int status = sr_sql_connect(s, err);
   if (status >= 0)
     status = run_query(s, sql, what, deadline, err);

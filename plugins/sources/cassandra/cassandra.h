@@ -127,12 +127,11 @@ struct cass_source {
   struct sql_buf paging; /* state behind the page on the way, or behind the last one */
   bool more;             /* a page is on its way */
 };
-int cass_start(struct cass_source *s, struct mr_error *err);
-int cass_read(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+int cass_start(void *self, struct mr_error *err);
+int cass_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
               struct mr_batch *give, struct mr_error *err);
-int cass_cut(struct cass_source *s, uint32_t lane, const struct mr_position *at);
-int cass_seek(struct cass_source *s, uint32_t lane, const struct mr_position *at,
-              struct mr_error *err);
+int cass_cut(void *self, uint32_t lane, const struct mr_position *at);
+int cass_seek(void *self, uint32_t lane, const struct mr_position *at, struct mr_error *err);
 void cass_done(struct cass_source *s);
 /* Connects, describes the table, prepares the statement, knows the columns. */
 int cass_learn(struct cass_source *s, struct mr_error *err);

@@ -114,32 +114,15 @@ static int schema_(void *self, struct ArrowSchema *give, struct mr_error *err)
   mr_schema_release(&copy);
   return src_no_memory(err);
 }
-static int start(void *self, struct mr_error *err)
-{
-  return cass_start(self, err);
-}
-static int read_(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
-                 struct mr_batch *give, struct mr_error *err)
-{
-  return cass_read(self, max_rows, max_bytes, timeout_ms, give, err);
-}
-static int cut(void *self, uint32_t lane, const struct mr_position *at)
-{
-  return cass_cut(self, lane, at);
-}
-static int seek(void *self, uint32_t lane, const struct mr_position *at, struct mr_error *err)
-{
-  return cass_seek(self, lane, at, err);
-}
 
 static const struct mr_source source = {
     .size = sizeof source,
     .open = open_,
     .schema = schema_,
-    .start = start,
-    .read = read_,
-    .cut = cut,
-    .seek = seek,
+    .start = cass_start,
+    .read = cass_read,
+    .cut = cass_cut,
+    .seek = cass_seek,
     .close = close_,
 };
 const struct mr_plugin mr_plugin_desc = {

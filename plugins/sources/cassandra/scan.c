@@ -125,8 +125,9 @@ static int name_lanes(struct cass_source *s, struct mr_error *err)
   return MR_OK;
 }
 
-int cass_start(struct cass_source *s, struct mr_error *err)
+int cass_start(void *self, struct mr_error *err)
 {
+  struct cass_source *s = self;
   int rc = cass_learn(s, err);
   return rc < 0 || s->lane ? rc : name_lanes(s, err);
 }
@@ -439,9 +440,10 @@ static int read_batch(struct cass_source *s, int64_t max_rows, int64_t max_bytes
   return rc;
 }
 
-int cass_read(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+int cass_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
               struct mr_batch *give, struct mr_error *err)
 {
+  struct cass_source *s = self;
   int64_t until = clock_now_ms() + timeout_ms;
   while (!s->running && s->at < s->n_lane && s->lane[s->at].at.kind == CASS_DONE)
     s->at++;
@@ -467,17 +469,18 @@ static struct cass_lane *find_lane(struct cass_source *s, uint32_t lane)
   return NULL;
 }
 
-int cass_cut(struct cass_source *s, uint32_t lane, const struct mr_position *at)
+int cass_cut(void *self, uint32_t lane, const struct mr_position *at)
 {
+  struct cass_source *s = self;
   struct cass_lane *l = find_lane(s, lane);
   if (l)
     l->cut = *at;
   return MR_OK;
 }
 
-int cass_seek(struct cass_source *s, uint32_t lane, const struct mr_position *at,
-              struct mr_error *err)
+int cass_seek(void *self, uint32_t lane, const struct mr_position *at, struct mr_error *err)
 {
+  struct cass_source *s = self;
   struct cass_lane *l = find_lane(s, lane);
   if (!l)
     return MR_OK;

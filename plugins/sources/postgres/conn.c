@@ -3,8 +3,8 @@
  * runtime's wake_fd. */
 #include <errno.h>
 #include <poll.h>
-#include "common/clock.h"
 #include "common/src-error.h"
+#include "common/wait.h"
 #include "postgres.h"
 
 int pg_describe_server(struct pg_source *s, struct mr_error *err)
@@ -77,30 +77,16 @@ static int refused(struct pg_source *s, const PGresult *res, struct mr_error *er
 
 /* ---- waiting */
 
-enum waited { WAITED_OVER, WAITED_READY, WAITED_WOKEN };
-
-static enum waited wait_for(struct pg_source *s, short events, int64_t until_ms)
+static enum waited wait_for(const struct pg_source *s, short events, int64_t until_ms)
 {
-  struct pollfd fd[2] = {{.fd = PQsocket(s->pg), .events = events},
-                         {.fd = s->host ? s->host->wake_fd : -1, .events = POLLIN}};
-  for (;;) {
-    int64_t left = until_ms - clock_now_ms();
-    int n = poll(fd, 2, left < 0 ? 0 : left > INT32_MAX ? INT32_MAX : (int)left);
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n < 0 || fd[0].revents)
-      return WAITED_READY; /* libpq finds out what is wrong with the socket */
-    return n ? WAITED_WOKEN : WAITED_OVER;
-  }
+  return wait_fd(PQsocket(s->pg), events, s->host ? s->host->wake_fd : -1, until_ms, 0, NULL);
 }
 
 static int gave_up(struct pg_source *s, enum waited w, const char *what, int64_t timeout_ms,
                    struct mr_error *err)
 {
-  char why[80] = "stopped waiting because the run is to end";
-  if (w == WAITED_OVER)
-    snprintf(why, sizeof why, "no answer within %lld ms", (long long)timeout_ms);
-  return lost(s, what, why, w == WAITED_OVER, err);
+  char why[80];
+  return lost(s, what, wait_why(w, timeout_ms, why, sizeof why), w == WAITED_OVER, err);
 }
 
 /* ---- connecting */
