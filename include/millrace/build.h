@@ -354,39 +354,6 @@ static inline bool mr_schema_is_system(const struct ArrowSchema *s)
   return s->name && s->name[0] == '_';
 }
 
-/* ---------------------------------------------------------------- partial updates
- *
- * The system column `_set` says which columns each row writes: a struct whose children are bools,
- * each named as a column of the same rows. true: the row writes the column, null included. false:
- * the row says nothing about it; whatever value stands there means nothing. Names carry it: order
- * does not matter, a column without a child is written by every row, a child without a column says
- * nothing. Whoever renames a column renames the child; whoever adds one whose name an old child
- * has takes that child out. There are no nulls in it, and it has no child for system columns, which
- * are always written. Rows without `_set` write all their columns. */
-#define MR_SET "_set"
-
-/* Is this column a `_set`? */
-static inline bool mr_set_valid(const struct ArrowSchema *s)
-{
-  bool ok = mr_kind_of(s) == MR_K_STRUCT;
-  for (int64_t i = 0; ok && i < s->n_children; i++)
-    ok = mr_kind_of(s->children[i]) == MR_K_BOOL;
-  return ok;
-}
-/* Adds `_set` to a rows schema, with a child for each column so far that is no system column. */
-static inline bool mr_set_field(struct ArrowSchema *rows)
-{
-  struct ArrowSchema s;
-  bool ok = mr_schema_init(&s, MR_SET, "+s", false);
-  for (int64_t i = 0; ok && i < rows->n_children; i++)
-    ok = mr_schema_is_system(rows->children[i]) ||
-         mr_schema_field(&s, rows->children[i]->name, "b", false);
-  ok = ok && mr_schema_add(rows, &s);
-  if (!ok)
-    mr_schema_release(&s);
-  return ok;
-}
-
 /* ---------------------------------------------------------------- memory: 64-byte aligned, grown
  * by copying */
 
@@ -796,25 +763,6 @@ static inline const char *mr_view_bytes(const struct mr_view *v, int64_t i, int6
   const int32_t *o = (const int32_t *)(const void *)v->data + v->offset + i;
   *ret_len = o[1] - o[0];
   return (const char *)v->bytes + o[0];
-}
-/* What `_set` says of one column: a view for mr_set_has. For any rows, with and without `_set`. */
-static inline void mr_set_view(struct mr_view *v, const struct ArrowSchema *rows_schema,
-                               const struct ArrowArray *rows, const char *column)
-{
-  int64_t at = mr_schema_find(rows_schema, MR_SET);
-  const struct ArrowSchema *s = at < 0 ? NULL : rows_schema->children[at];
-  int64_t k = s && mr_set_valid(s) ? mr_schema_find(s, column) : -1;
-  memset(v, 0, sizeof *v);
-  if (k < 0)
-    return;
-  mr_view_init(v, s->children[k], rows->children[at]->children[k]);
-  v->offset += rows->children[at]->offset;
-  v->length = rows->length;
-}
-/* Does row i write the column? v: of mr_set_view. */
-static inline bool mr_set_has(const struct mr_view *v, int64_t i)
-{
-  return v->kind != MR_K_BOOL || mr_view_bool(v, i);
 }
 /* Element range of a list or map value in its child. */
 static inline void mr_view_range(const struct mr_view *v, int64_t i, int64_t *ret_from,

@@ -19,7 +19,7 @@
  * it. Buffers are shared and never written. Plugins align them to 64 bytes; a lent one may be a
  * slice. Length 0 may have NULL buffers. No dictionaries, no views. Text is UTF-8. Times us or ms
  * as named. Columns whose names begin with `_` are system columns: a transform passes those it does
- * not know, a sink leaves them. PARTIAL    The system column `_set` (build.h) says for each row
+ * not know, a sink leaves them. PARTIAL    The system column `_set` (changes.h) says for each row
  * which columns it writes: absent is not null. A transform or sink gets it only when its flags have
  * MR_PARTIAL; without, `check` and the run refuse the pipeline. LIFE       open (no I/O) -> schema
  * -> start (I/O, again after MR_RETRY) -> data calls -> close (at any point after open gave self;
@@ -422,7 +422,10 @@ enum {
   /* Transform: what it gives has a `_set` that is right for its own columns: renamed with a column,
    * gone with it, and a column computed from others is written where every one of them is. Sink:
    * it writes only the columns that a row writes, or shows them to be absent. */
-  MR_PARTIAL = 1
+  MR_PARTIAL = 1,
+  /* Transform: `_range` (changes.h) stays right, too: renamed with a key column; one whose key
+   * columns get other values refuses it. Sink: deletes of many rows are carried out, or shown. */
+  MR_RANGES = 2
 };
 struct mr_plugin { /* exactly one of source, transform, sink is set */
   uint32_t abi, size, conf_size, opt_size;
@@ -443,7 +446,7 @@ struct mr_plugin { /* exactly one of source, transform, sink is set */
   /* Optional, no I/O: what a transform or sink does with its columns, a line each ("email: hash"),
    * for `check` and `inspect`. */
   int (*explain)(const struct mr_open *, mr_put_fn *put, void *out, struct mr_error *);
-  uint32_t flags; /* MR_PARTIAL */
+  uint32_t flags; /* MR_PARTIAL, MR_RANGES */
   /* Optional, sinks, no I/O: the table that the sink would make for the columns in `in`: a line for
    * each column that is no system column, in order, with its type in the target; then the
    * statement. */

@@ -5,7 +5,7 @@
  * A need is a row of flags, one for each child of the input's `_set`: those that must hold. */
 #ifndef COMMON_PARTIAL_H
 #define COMMON_PARTIAL_H
-#include "millrace/build.h"
+#include "millrace/changes.h"
 
 struct partial {
   int64_t at, n_in;          /* `_set` in the input, -1: none; its children */

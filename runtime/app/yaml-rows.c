@@ -5,6 +5,7 @@
 #include "conf/suggest.h"
 #include "data/types.h"
 #include "format/json.h"
+#include "millrace/changes.h"
 
 /* ---- to JSON */
 

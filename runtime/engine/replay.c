@@ -5,6 +5,7 @@
 #include "data/array.h"
 #include "data/types.h"
 #include "format/json.h"
+#include "millrace/changes.h"
 
 struct maker {
   const struct mr_spec *spec;

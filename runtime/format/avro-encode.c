@@ -3,6 +3,7 @@
 #include "format/avro.h"
 #include "format/formats.h"
 #include "format/text.h"
+#include "millrace/changes.h"
 
 #define VARINT_MAX 10
 #define DECIMAL_BYTES 16

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/json-encode.h"
 #include "format/json-writer.h"
+#include "millrace/changes.h"
 
 struct encoder {
   struct mr_encoder base;

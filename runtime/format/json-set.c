@@ -2,6 +2,7 @@
 /* `absent: unset`: which keys an object had becomes `_set`. A bit is put only for a key that is not
  * there; what lies before it is filled up with ones then, and the rest when the rows are taken. */
 #include "format/json.h"
+#include "millrace/changes.h"
 
 struct mr_json_set {
   struct ArrowSchema schema; /* of `_set` */

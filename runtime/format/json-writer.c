@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "format/json-writer.h"
 #include "format/json-scan.h"
+#include "millrace/changes.h"
 #include <math.h>
 
 /* ---------------------------------------------------------------- output */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 #include "base/base.h"
-#include "millrace/build.h"
+#include "millrace/changes.h"
 #include "plug/plug.h"
 
 int mr_plugin_takes(const struct mr_plugin *p, const struct ArrowSchema *in, struct mr_error *err)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "millrace/build.h"
+#include "millrace/changes.h"
 
 #define OPT(type_, flags_, struct_, field_) \
   .type = type_, .flags = flags_, .offset = offsetof(struct struct_, field_)

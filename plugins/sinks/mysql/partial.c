@@ -3,6 +3,7 @@
  * a bit for each field, in words of 64: each row that comes is folded into it by ON DUPLICATE KEY
  * UPDATE, in their order. What goes to the target then is only what the bits say. */
 #include "mysql-sink.h"
+#include "millrace/changes.h"
 
 int my_set_words(const struct my_sink *s)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Rows by LOAD DATA LOCAL from memory, or by INSERT with many rows. */
 #include "mysql-sink.h"
+#include "millrace/changes.h"
 
 #define PACKET_SPARE 1024 /* bytes of a packet that are not the statement's */
 

@@ -3,6 +3,7 @@
  * row, in words of 64; the rows of one key become one there, and then each statement writes only
  * what the bits say. */
 #include "postgres.h"
+#include "millrace/changes.h"
 
 /* ---------------------------------------------------------------- bits of a batch */
 

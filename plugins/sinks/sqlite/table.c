@@ -2,6 +2,7 @@
 /* The target table: its columns and their affinities, creating it, adding columns. */
 #include "common/sql-ddl.h"
 #include "sqlite.h"
+#include "millrace/changes.h"
 
 static bool contains(const char *text, const char *part)
 {

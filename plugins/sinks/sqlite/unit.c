@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include "common/clock.h"
 #include "sqlite.h"
+#include "millrace/changes.h"
 
 #define BUSY_STEP_MS 10 /* between two looks at a lock that another connection holds */
 

@@ -6,6 +6,7 @@
 #include "common/sql-text.h"
 #include "common/unfit.h"
 #include "starrocks.h"
+#include "millrace/changes.h"
 
 #define FIELD_END '\x01' /* CSV, see label.c */
 #define ROW_END '\x02'

@@ -4,6 +4,7 @@
  * column. A row that would break this goes behind what is there. */
 #include "common/sql-text.h"
 #include "starrocks.h"
+#include "millrace/changes.h"
 
 #define GROUPS_MAX 64 /* bits of sr_seen.groups */
 #define SEEN_MIN 1024 /* places */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "starrocks.h"
+#include "millrace/changes.h"
 
 #define OPT(field_, name_, type_, ...)                                                    \
   {                                                                                       \

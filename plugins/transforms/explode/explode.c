@@ -3,6 +3,7 @@
 #include "common/partial.h"
 #include "common/rows.h"
 #include "common/src-error.h"
+#include "millrace/changes.h"
 
 enum { EMPTY_DROP, EMPTY_KEEP };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "plan.h"
 #include "common/src-error.h"
+#include "millrace/changes.h"
 #include <stdlib.h>
 
 struct planner {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fixture.h"
 #include "format/json.h"
+#include "millrace/changes.h"
 
 /* Decodes messages (NULL-terminated) with these columns; returns the rows as text, refused messages
  * as "!code". */
