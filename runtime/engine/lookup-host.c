@@ -43,14 +43,15 @@ static void put_place(const struct mr_lookup_source *s, const struct mr_reject *
 static int host_reject(void *ctx, const struct mr_reject *r)
 {
   struct mr_lookup_source *s = ctx;
-  g_autoptr(GString) place = g_string_new(NULL);
   pthread_mutex_lock(&s->lock);
   bool first = s->rejected++ == s->rejected_before;
   pthread_mutex_unlock(&s->lock);
-  put_place(s, r, place);
-  if (first)
+  if (first) {
+    g_autoptr(GString) place = g_string_new(NULL);
+    put_place(s, r, place);
     mr_lookup_log(s, MR_WARN, "a row was refused (%s): %s%s; further ones are counted",
                   r->code ? r->code : "rejected", place->str, r->msg ? r->msg : "");
+  }
   if (s->all->hooks.reject)
     s->all->hooks.reject(s->all->hooks.ctx, s->spec->name, r);
   return MR_OK;
