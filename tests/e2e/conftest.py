@@ -16,12 +16,18 @@ from servers.clickhouse import Chdb  # noqa: E402
 from servers.kafka import Kafka  # noqa: E402
 from servers.mariadb import Mariadb  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
+from servers.process import free_port  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
 from servers.runner import BINARY, Millrace  # noqa: E402
 from servers.shared import SharedCassandra  # noqa: E402
 from servers.timescale import Timescale  # noqa: E402
 
 numbers = itertools.count(1)
+
+
+@pytest.fixture
+def port():
+    return free_port()
 
 
 @pytest.fixture(scope="session")

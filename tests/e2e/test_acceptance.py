@@ -2,7 +2,6 @@
 """What users of the systems that Millrace replaces must be able to do, where no other test shows it (tests/acceptance)."""
 
 import json
-import socket
 import sqlite3
 import urllib.error
 import urllib.request
@@ -22,13 +21,6 @@ SETTINGS = """settings:
 WAREHOUSE = """  - name: warehouse
     postgres: {url: "%s", table: public.t, create: true}
 """
-
-
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def get(port, path):

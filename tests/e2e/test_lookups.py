@@ -3,7 +3,6 @@
 
 import json
 import re
-import socket
 import urllib.request
 
 import pytest
@@ -43,13 +42,6 @@ settings:
   http: 127.0.0.1:{port}
   state: "${{STATE}}"
 """
-
-
-@pytest.fixture
-def port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Joined:

@@ -11,7 +11,7 @@ import pytest
 
 from pipelines import dead_letters
 from servers.starrocks import StarRocks
-from test_starrocks import DUPLICATE, PRIMARY, QUICK, ids, pipeline, write_rows
+from test_starrocks import DUPLICATE, PRIMARY, each_fault, ids, meets_fault, pipeline, write_rows
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "plugin" / "common"))
 
@@ -63,22 +63,10 @@ FAULTS = [("put", "drop_before", {}), ("put", "drop_after", {}), ("put", "late",
           ("fe", "unreachable", {}), ("state", "drop_before", {"times": 2})]
 
 
-@pytest.mark.parametrize("step, action, more", FAULTS,
-                         ids=[f"{s}-{a}-{i}" for i, (s, a, _) in enumerate(FAULTS)])
+@each_fault(FAULTS)
 def test_nothing_is_lost_or_doubled(millrace, server, step, action, more):
     """Each fault meets the second unit; the label's state decides, not a guess."""
-    write_rows(millrace, 300)
-    running = millrace.start(pipeline(server, LABELLED + QUICK, mode="follow"))
-    running.wait_for(lambda: len(ids(server)) == 300, 60, "the first rows")
-    fault = server.fault(step, action, **more)
-    if step == "state":
-        server.fault("put", "drop_after")
-    write_rows(millrace, 200, first=300)
-    running.wait_for(lambda: len(ids(server)) >= 500 and not fault.times, 60, "the other rows")
-    write_rows(millrace, 10, first=500)
-    running.wait_for(lambda: len(ids(server)) >= 510, 60, "rows after the fault")
-    running.terminate().expect(0)
-    assert ids(server) == list(range(510))
+    meets_fault(millrace, server, LABELLED, (step, action, more), decides="put")
 
 
 @pytest.mark.parametrize("action", ["drop_after", "drop_before"])

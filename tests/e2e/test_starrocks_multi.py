@@ -7,7 +7,7 @@ import pytest
 
 from pipelines import dead_letters
 from servers.starrocks import StarRocks
-from test_starrocks import DUPLICATE, QUICK, ids, pipeline, write_rows
+from test_starrocks import DUPLICATE, each_fault, ids, meets_fault, pipeline, write_rows
 
 MULTI = "      load: multi\n"
 
@@ -59,21 +59,9 @@ FAULTS = [("begin", "drop_before", {}), ("begin", "drop_after", {}), ("begin", "
           ("sql", "drop_before", {})]
 
 
-@pytest.mark.parametrize("step, action, more", FAULTS,
-                         ids=[f"{s}-{a}-{i}" for i, (s, a, _) in enumerate(FAULTS)])
+@each_fault(FAULTS)
 def test_nothing_is_lost_or_doubled(millrace, server, step, action, more):
-    write_rows(millrace, 300)
-    running = millrace.start(pipeline(server, MULTI + QUICK, mode="follow"))
-    running.wait_for(lambda: len(ids(server)) == 300, 60, "the first rows")
-    fault = server.fault(step, action, **more)
-    if step == "state":
-        server.fault("commit", "drop_after")
-    write_rows(millrace, 200, first=300)
-    running.wait_for(lambda: len(ids(server)) >= 500 and not fault.times, 60, "the other rows")
-    write_rows(millrace, 10, first=500)
-    running.wait_for(lambda: len(ids(server)) >= 510, 60, "rows after the fault")
-    running.terminate().expect(0)
-    assert ids(server) == list(range(510))
+    meets_fault(millrace, server, MULTI, (step, action, more))
 
 
 @pytest.mark.parametrize("step", ["begin", "load", "commit"])
