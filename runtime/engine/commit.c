@@ -2,23 +2,10 @@
 /* Making one unit durable, by delivery class, and finishing what a predecessor left. The order of
  * the steps is the protocol: see docs/protocol.md. Nothing is ever rebuilt from the source: a unit
  * is recorded only when it can be finished without it. */
-#include "engine/engine.h"
+#include "engine/commit.h"
 #include <stdio.h>
 
-#define CLOCK_SLACK_US \
-  60000000 /* a wall clock set back by more than this says nothing of a record's age */
-
-static const struct mr_sink *vt(const struct mr_stage *s)
-{
-  return mr_stage_sink(s->spec);
-}
-static struct mr_store *store(struct mr_stage *s)
-{
-  return s->p->store;
-}
-
-/* Decides what a failed call means for the unit. */
-static int failed(struct mr_stage *s, int st, const struct mr_error *err, int *tries)
+int mr_commit_failed(struct mr_stage *s, int st, const struct mr_error *err, int *tries)
 {
   switch (st) {
   case MR_RETRY:
@@ -97,13 +84,13 @@ static int ask_lane(struct mr_stage *s, struct mr_unit *u, uint32_t i, struct la
   one.n = 1;
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->reread(s->self, &one, on_reread, &r, err);
+    int st = mr_commit_sink(s)->reread(s->self, &one, on_reread, &r, err);
     if (st >= 0 && r.upto)
       landed_add(landed, &one.mark[0]);
     if (st >= 0 || st == MR_FENCED)
       return MIN(st, MR_OK);
     err->unit_lost = false;
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+    if ((st = mr_commit_failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
       return st;
   }
 }
@@ -115,7 +102,7 @@ static int find_taken(struct mr_stage *s, struct mr_unit *u, struct mr_error *er
   struct mr_error first = *err;
   struct landed landed = {NULL, 0};
   bool any = false;
-  for (uint32_t i = 0; vt(s)->reread && i < u->n; i++) {
+  for (uint32_t i = 0; mr_commit_sink(s)->reread && i < u->n; i++) {
     int st = ask_lane(s, u, i, &landed, err);
     if (st && st != MR_FENCED) {
       g_free(landed.mark);
@@ -142,8 +129,8 @@ static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
   for (int tries = 1;;) {
     struct reread r = {u, s, 0, 0, 0};
     mr_error_clear(err);
-    int st = vt(s)->reread
-                 ? vt(s)->reread(s->self, u, on_reread, &r, err)
+    int st = mr_commit_sink(s)->reread
+                 ? mr_commit_sink(s)->reread(s->self, u, on_reread, &r, err)
                  : mr_fail(err, MR_FATAL, "the outcome of a commit is unknown and `%s` cannot ask",
                            s->spec->plugin->name);
     if (st == MR_FENCED)
@@ -155,7 +142,7 @@ static int ask_rows(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
       return r.from == u->n ? MR_COMMIT_REWRITE : MR_COMMIT_AGAIN;
     }
     err->unit_lost = false;
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+    if ((st = mr_commit_failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
       return st;
   }
 }
@@ -164,39 +151,19 @@ static int commit_transactional(struct mr_stage *s, struct mr_unit *u, struct mr
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->commit(s->self, u, err);
+    int st = mr_commit_sink(s)->commit(s->self, u, err);
     if (st >= 0)
       return MR_COMMIT_DONE;
     if (st == MR_UNSURE || (st == MR_FENCED && !strcmp(err->code, "position")))
       return ask_rows(s, u, err);
     if (st == MR_FENCED)
       return find_taken(s, u, err);
-    if ((st = failed(s, st, err, &tries)))
+    if ((st = mr_commit_failed(s, st, err, &tries)))
       return st;
   }
 }
 
 /* ---- the store's side of the other classes: tries until the store answers */
-
-/* DONE, STOPPED, or < 0; MR_FENCED is the caller's to settle, other failures are recorded. */
-#define STORE_TRY(s, err, call)                                     \
-  ({                                                                \
-    int st_, tries_ = 1;                                            \
-    do {                                                            \
-      mr_error_clear(err);                                          \
-      st_ = (call);                                                 \
-    } while (st_ == MR_RETRY && mr_stage_again(s, &tries_, err));   \
-    if (st_ < 0 && st_ != MR_RETRY && st_ != MR_FENCED)             \
-      mr_pipeline_fail((s)->p, s, st_, err);                        \
-    st_ == MR_RETRY ? MR_COMMIT_STOPPED : MIN(st_, MR_COMMIT_DONE); \
-  })
-#define STORE_CALL(s, err, call)              \
-  ({                                          \
-    int out_ = STORE_TRY(s, err, call);       \
-    if (out_ == MR_FENCED)                    \
-      mr_pipeline_fail((s)->p, s, out_, err); \
-    out_;                                     \
-  })
 
 struct looked {
   const struct mr_unit *u;
@@ -241,7 +208,8 @@ static int settle_fenced(struct mr_stage *s, const struct mr_unit *u, bool may_b
   struct looked l = {u, s, 0, 0, 0, 0, {NULL, 0}};
   int st = STORE_CALL(s, err,
                       (l.seen = l.upto = l.from = l.taken = l.landed.n = 0,
-                       store(s)->look(store(s), s->spec->name, u->mark, u->n, on_look, &l, err)));
+                       mr_commit_store(s)->look(mr_commit_store(s), s->spec->name, u->mark, u->n,
+                                                on_look, &l, err)));
   if (st) {
     g_free(l.landed.mark);
     return st;
@@ -270,7 +238,7 @@ static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state s
                          .recorded_us = s->snk.recorded_wall_us,
                          .n = u->n,
                          .mark = u->mark};
-  int st = STORE_TRY(s, err, store(s)->record(store(s), &p, err));
+  int st = STORE_TRY(s, err, mr_commit_store(s)->record(mr_commit_store(s), &p, err));
   if (st == MR_FENCED)
     return settle_fenced(s, u, false, err);
   s->snk.begun = false; /* a label that is recorded, or may be, is never rolled back */
@@ -280,7 +248,9 @@ static int record(struct mr_stage *s, struct mr_unit *u, enum mr_pending_state s
 int mr_commit_positions(struct mr_stage *s, const struct mr_unit *u, const char *label,
                         struct mr_error *err)
 {
-  int st = STORE_TRY(s, err, store(s)->done(store(s), s->spec->name, label, u->mark, u->n, err));
+  int st = STORE_TRY(
+      s, err,
+      mr_commit_store(s)->done(mr_commit_store(s), s->spec->name, label, u->mark, u->n, err));
   if (st == MR_FENCED && s->snk.recovering)
     return MR_COMMIT_DONE; /* the record is gone: whoever wrote it has finished it meanwhile */
   return st == MR_FENCED ? settle_fenced(s, u, true, err) : st;
@@ -290,10 +260,10 @@ static int commit_plain(struct mr_stage *s, struct mr_unit *u, struct mr_error *
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->commit(s->self, u, err);
+    int st = mr_commit_sink(s)->commit(s->self, u, err);
     if (st >= 0)
       return mr_commit_positions(s, u, NULL, err);
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+    if ((st = mr_commit_failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
       return st;
   }
 }
@@ -310,10 +280,10 @@ static int roll_back(struct mr_stage *s, struct mr_unit *u, struct mr_error *err
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->abort(s->self, u, err);
+    int st = mr_commit_sink(s)->abort(s->self, u, err);
     if (st >= 0)
       return MR_COMMIT_DONE;
-    if ((st = failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
+    if ((st = mr_commit_failed(s, st == MR_UNSURE ? MR_RETRY : st, err, &tries)))
       return st;
   }
 }
@@ -324,7 +294,7 @@ static int prepare(struct mr_stage *s, struct mr_unit *u, bool *ret_empty, struc
 {
   for (int tries = 1;;) {
     mr_error_clear(err);
-    int st = vt(s)->prepare(s->self, u, err);
+    int st = mr_commit_sink(s)->prepare(s->self, u, err);
     *ret_empty = st == MR_IDLE;
     if (st >= 0)
       return MR_COMMIT_DONE;
@@ -332,7 +302,7 @@ static int prepare(struct mr_stage *s, struct mr_unit *u, bool *ret_empty, struc
       int tries2 = 1;
       do {
         mr_error_clear(err);
-        st = vt(s)->resolve(s->self, u->label, err);
+        st = mr_commit_sink(s)->resolve(s->self, u->label, err);
         if (st == MR_RUNNING)
           err->retry_ms = 200;
       } while ((st == MR_RETRY || st == MR_UNSURE || st == MR_RUNNING) &&
@@ -346,7 +316,7 @@ static int prepare(struct mr_stage *s, struct mr_unit *u, bool *ret_empty, struc
         return rb ? rb : MR_COMMIT_REWRITE;
       }
     }
-    if ((st = failed(s, st, err, &tries)))
+    if ((st = mr_commit_failed(s, st, err, &tries)))
       return st;
   }
 }
@@ -380,25 +350,26 @@ static int stop_unknown(struct mr_stage *s, const struct mr_unit *u, const char 
   return MR_FATAL;
 }
 
-/* After the record: the label alone decides. AGAIN: the record is gone, positions stay. */
-static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, struct mr_error *err)
+int mr_commit_finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first,
+                           struct mr_error *err)
 {
   for (int tries = 1;; ask_first = true) {
     mr_error_clear(err);
-    int st = ask_first ? vt(s)->resolve(s->self, u->label, err) : MR_PREPARED;
+    int st = ask_first ? mr_commit_sink(s)->resolve(s->self, u->label, err) : MR_PREPARED;
     if (st == MR_UNKNOWN && s->p->pending != MR_PENDING_ASK)
       st = s->p->pending == MR_PENDING_LANDED ? MR_COMMITTED : MR_ABORTED;
     if (st == MR_COMMITTED)
       return mr_commit_positions(s, u, u->label, err);
     if (st == MR_PREPARED) {
-      st = vt(s)->commit(s->self, u, err);
+      st = mr_commit_sink(s)->commit(s->self, u, err);
       if (st >= 0)
         return mr_commit_positions(s, u, u->label, err);
       if (st == MR_UNSURE || st == MR_RETRY)
         st = MR_RUNNING;
     }
     if (st == MR_ABORTED || (st == MR_UNKNOWN && keyed(s))) {
-      st = STORE_CALL(s, err, store(s)->drop(store(s), s->spec->name, u->label, err));
+      st = STORE_CALL(s, err,
+                      mr_commit_store(s)->drop(mr_commit_store(s), s->spec->name, u->label, err));
       return st ? st : MR_COMMIT_AGAIN;
     }
     if (st == MR_UNKNOWN)
@@ -406,7 +377,7 @@ static int finish_label(struct mr_stage *s, struct mr_unit *u, bool ask_first, s
     if (st == MR_UNSURE || st == MR_RUNNING)
       st = MR_RETRY;
     err->unit_lost = false;
-    if ((st = failed(s, st, err, &tries)))
+    if ((st = mr_commit_failed(s, st, err, &tries)))
       return st;
   }
 }
@@ -423,7 +394,7 @@ static int commit_two_phase(struct mr_stage *s, struct mr_unit *u, struct mr_err
     return mr_commit_positions(s, u, NULL, err);
   if ((st = record(s, u, MR_PENDING_PREPARED, err)))
     return st;
-  return finish_label(s, u, false, err);
+  return mr_commit_finish_label(s, u, false, err);
 }
 
 /* ---- idempotent: encode -> block file, letters -> record -> send -> done; what the target would
@@ -450,9 +421,10 @@ static int see_label(void *out, const struct mr_pending *p, struct mr_error *err
 /* The record is gone, its rows will be read again. */
 static int forget_block(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
 {
-  int st = STORE_CALL(s, err, store(s)->drop(store(s), s->spec->name, u->label, err));
+  int st = STORE_CALL(s, err,
+                      mr_commit_store(s)->drop(mr_commit_store(s), s->spec->name, u->label, err));
   if (!st)
-    st = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+    st = STORE_CALL(s, err, mr_commit_store(s)->block_drop(mr_commit_store(s), u->label, err));
   return st ? st : MR_COMMIT_AGAIN;
 }
 
@@ -462,7 +434,8 @@ static int forget_block(struct mr_stage *s, const struct mr_unit *u, struct mr_e
 static int too_old(struct mr_stage *s, const struct mr_unit *u, struct mr_error *err)
 {
   struct sought w = {u->label, false};
-  int st = STORE_CALL(s, err, store(s)->pending(store(s), s->spec->name, see_label, &w, err));
+  int st = STORE_CALL(
+      s, err, mr_commit_store(s)->pending(mr_commit_store(s), s->spec->name, see_label, &w, err));
   if (st || !w.found || s->p->pending == MR_PENDING_LANDED)
     return st;
   if (s->p->pending == MR_PENDING_NOT_LANDED)
@@ -472,7 +445,7 @@ static int too_old(struct mr_stage *s, const struct mr_unit *u, struct mr_error 
 
 static bool is_young(const struct mr_stage *s)
 {
-  int64_t window_ms = MR_HAS(vt(s), window) ? vt(s)->window(s->self) : 0;
+  int64_t window_ms = MR_HAS(mr_commit_sink(s), window) ? mr_commit_sink(s)->window(s->self) : 0;
   return window_ms <= 0 || (mr_now_us(s->p->os) - s->snk.recorded_us) / 500 < window_ms;
 }
 
@@ -504,7 +477,7 @@ static int send_until(struct mr_stage *s, struct mr_unit *u, const struct sendin
   for (int tries = 1;;) {
     mr_error_clear(err);
     bool known = !b->kept || is_young(s);
-    int st = known ? vt(s)->send(s->self, u->label, b->data, b->len, err) : MR_FENCED;
+    int st = known ? mr_commit_sink(s)->send(s->self, u->label, b->data, b->len, err) : MR_FENCED;
     if (st == MR_FENCED && b->kept) {
       if (*err->msg)
         mr_pipeline_log(s->p, s, MR_WARN, "%s", err->msg);
@@ -519,19 +492,20 @@ static int send_until(struct mr_stage *s, struct mr_unit *u, const struct sendin
       return forget_block(s, u, err);
     st = st == MR_UNSURE ? MR_RETRY : st == MR_REJECT ? MR_FATAL : st;
     err->unit_lost = false;
-    if ((st = failed(s, st, err, &tries)))
+    if ((st = mr_commit_failed(s, st, err, &tries)))
       return st;
   }
 }
 
-static int send_kept(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
-                     bool fresh, struct mr_error *err)
+int mr_commit_send_kept(struct mr_stage *s, struct mr_unit *u, const void *data, size_t len,
+                        bool fresh, struct mr_error *err)
 {
   struct sending b = {data, len, fresh, true};
   int st = send_until(s, u, &b, err);
   if (!st)
     st = mr_commit_positions(s, u, u->label, err);
-  return st ? st : STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+  return st ? st
+            : STORE_CALL(s, err, mr_commit_store(s)->block_drop(mr_commit_store(s), u->label, err));
 }
 
 /* The target would not know the block again, so keeping it would promise nothing: it goes out from
@@ -548,15 +522,17 @@ static int send_unkept(struct mr_stage *s, struct mr_unit *u, struct mr_error *e
 static int keep_and_send(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
 {
   const GByteArray *b = s->snk.block;
-  int st = STORE_CALL(s, err, store(s)->block_put(store(s), u->label, b->data, b->len, err));
+  int st = STORE_CALL(
+      s, err, mr_commit_store(s)->block_put(mr_commit_store(s), u->label, b->data, b->len, err));
   if (!st && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
     st = MR_COMMIT_STOPPED;
   if (!st)
     st = record(s, u, MR_PENDING_SEALED, err);
   if (!st)
-    return send_kept(s, u, b->data, b->len, true, err);
+    return mr_commit_send_kept(s, u, b->data, b->len, true, err);
   if (st == MR_COMMIT_AGAIN) {
-    int dropped = STORE_CALL(s, err, store(s)->block_drop(store(s), u->label, err));
+    int dropped =
+        STORE_CALL(s, err, mr_commit_store(s)->block_drop(mr_commit_store(s), u->label, err));
     return dropped ? dropped : st;
   }
   return st;
@@ -567,165 +543,24 @@ static int commit_idempotent(struct mr_stage *s, struct mr_unit *u, struct mr_er
   for (int tries = 1;;) {
     mr_error_clear(err);
     g_byte_array_set_size(s->snk.block, 0);
-    int st = vt(s)->seal(s->self, u, put_block, s->snk.block, err);
+    int st = mr_commit_sink(s)->seal(s->self, u, put_block, s->snk.block, err);
     if (st >= 0)
       return st == MR_IDLE ? send_unkept(s, u, err) : keep_and_send(s, u, err);
-    if ((st = failed(s, st, err, &tries)))
+    if ((st = mr_commit_failed(s, st, err, &tries)))
       return st;
   }
 }
 
 int mr_commit_unit(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
 {
-  bool flush_first = vt(s)->delivery == MR_TRANSACTIONAL || vt(s)->delivery == MR_PLAIN;
+  bool flush_first =
+      mr_commit_sink(s)->delivery == MR_TRANSACTIONAL || mr_commit_sink(s)->delivery == MR_PLAIN;
   if (flush_first && s->snk.letters->len && !mr_letters_flush(s, s->snk.letters))
     return MR_COMMIT_STOPPED;
-  switch (vt(s)->delivery) {
+  switch (mr_commit_sink(s)->delivery) {
   case MR_TRANSACTIONAL: return commit_transactional(s, u, err);
   case MR_TWO_PHASE: return commit_two_phase(s, u, err);
   case MR_IDEMPOTENT: return commit_idempotent(s, u, err);
   default: return commit_plain(s, u, err);
   }
-}
-
-/* ---- start: finish the record, by the record alone */
-
-struct copied {
-  struct mr_unit u;
-  struct mr_mark *marks;
-  char *label;
-  enum mr_pending_state state;
-  int64_t recorded_us;
-};
-
-static void copied_free(void *p)
-{
-  struct copied *c = p;
-  for (uint32_t i = 0; i < c->u.n; i++) {
-    g_free((char *)c->marks[i].source);
-    g_free((char *)c->marks[i].name);
-    g_free((void *)c->marks[i].state);
-  }
-  g_free(c->marks);
-  g_free(c->label);
-  g_free(c);
-}
-
-static int on_pending(void *out, const struct mr_pending *p, struct mr_error *err)
-{
-  struct copied *c = g_new0(struct copied, 1);
-  c->marks = g_memdup2(p->mark, p->n * sizeof *p->mark);
-  for (size_t i = 0; i < p->n; i++) {
-    c->marks[i].source = g_strdup(p->mark[i].source);
-    c->marks[i].name = g_strdup(p->mark[i].name);
-    c->marks[i].state = g_memdup2(p->mark[i].state, p->mark[i].state_len);
-  }
-  c->label = g_strdup(p->label);
-  c->state = p->state;
-  c->recorded_us = p->recorded_us;
-  c->u = (struct mr_unit){
-      .size = sizeof c->u, .n = (uint32_t)p->n, .label = c->label, .mark = c->marks};
-  g_ptr_array_add(out, c);
-  return MR_OK;
-}
-
-static int finish_block(struct mr_stage *s, struct mr_unit *u, struct mr_error *err)
-{
-  MR_AUTOFREE void *data = NULL;
-  size_t len = 0;
-  int st = STORE_TRY(s, err, store(s)->block_get(store(s), u->label, &data, &len, err));
-  if (st == MR_FENCED)
-    return MR_COMMIT_DONE; /* finished meanwhile */
-  return st ? st : send_kept(s, u, data, len, false, err);
-}
-
-static bool concerns(const struct mr_unit *u, const char *source, const char *const *lane, size_t n)
-{
-  for (uint32_t i = 0; i < u->n; i++)
-    for (size_t k = 0; k < n; k++)
-      if (!strcmp(u->mark[i].source, source) && !strcmp(u->mark[i].name, lane[k]))
-        return true;
-  return false;
-}
-
-/* Of a record of another process, by the wall clock. */
-static int64_t age_us(const struct mr_stage *s, int64_t recorded_us)
-{
-  int64_t age = s->p->os->wall_us(s->p->os) - recorded_us;
-  return age >= 0 ? age : age > -CLOCK_SLACK_US ? 0 : INT64_MAX / 4;
-}
-
-/* Rolls a label back that may be prepared, or about to be, until the target confirms it. */
-static int sweep_label(struct mr_stage *s, const char *label, struct mr_error *err)
-{
-  struct mr_unit u = {.size = sizeof u, .run = s->p->run, .label = label};
-  u.pipeline = s->p->spec->name, u.sink = s->spec->name;
-  for (int st, tries = 1;;) {
-    mr_error_clear(err);
-    st = vt(s)->resolve(s->self, label, err);
-    bool held = st == MR_PREPARED || st == MR_RUNNING; /* running: it was being loaded */
-    if (held)
-      st = vt(s)->abort(s->self, &u, err);
-    if (st >= 0)
-      return MR_COMMIT_DONE;
-    err->unit_lost = false; /* not aborted: another process may have committed it since */
-    st = failed(s, st == MR_UNSURE || (held && st == MR_FATAL) ? MR_RETRY : st, err, &tries);
-    if (st)
-      return st;
-  }
-}
-
-static void on_claimed(void *out, const char *label)
-{
-  g_hash_table_add(out, g_strdup(label));
-}
-
-/* Whoever had these lanes may have died between prepare and record, which holds a transaction of
- * the target. Now that they are taken its unit cannot be recorded; what is recorded is not touched.
- */
-static int sweep(struct mr_stage *s, const GPtrArray *pending, const char *source,
-                 const char *const *lane, size_t n, struct mr_error *err)
-{
-  g_autoptr(GHashTable) labels = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-  struct mr_store *st = store(s);
-  int status =
-      STORE_CALL(s, err, st->claimed(st, s->spec->name, source, lane, n, on_claimed, labels, err));
-  for (guint i = 0; i < pending->len; i++)
-    g_hash_table_remove(labels, ((const struct copied *)pending->pdata[i])->label);
-  g_autofree void **label = g_hash_table_get_keys_as_array(labels, NULL);
-  for (guint i = 0; !status && label[i]; i++)
-    status = sweep_label(s, label[i], err);
-  return status;
-}
-
-bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const *lane, size_t n,
-                       bool *ret_finished)
-{
-  struct mr_error err = MR_ERROR_INIT;
-  uint32_t class = vt(s)->delivery;
-  if (class != MR_TWO_PHASE && class != MR_IDEMPOTENT)
-    return true;
-  g_autoptr(GPtrArray) pending = g_ptr_array_new_with_free_func(copied_free);
-  int st = STORE_CALL(s, &err,
-                      (g_ptr_array_set_size(pending, 0),
-                       store(s)->pending(store(s), s->spec->name, on_pending, pending, &err)));
-  if (!st && class == MR_TWO_PHASE)
-    st = sweep(s, pending, source, lane, n, &err);
-  s->snk.recovering = true;
-  for (guint i = 0; !st && i < pending->len; i++) {
-    struct copied *c = pending->pdata[i];
-    if (!concerns(&c->u, source, lane, n))
-      continue;
-    *ret_finished = true;
-    c->u.pipeline = s->p->spec->name;
-    c->u.sink = s->spec->name;
-    s->snk.recorded_wall_us = c->recorded_us;
-    s->snk.recorded_us = mr_now_us(s->p->os) - age_us(s, c->recorded_us);
-    st = c->state == MR_PENDING_SEALED ? finish_block(s, &c->u, &err)
-                                       : finish_label(s, &c->u, true, &err);
-    if (st == MR_COMMIT_AGAIN)
-      st = MR_COMMIT_DONE; /* it did not land: the rows are read again */
-  }
-  s->snk.recovering = false;
-  return st == MR_COMMIT_DONE;
 }

@@ -6,11 +6,9 @@
 #include <glib.h>
 #include <pthread.h>
 #include <string.h>
-#include "engine/pg-conn.h"
+#include "engine/store-tables.h"
 #include "engine/store.h"
 
-#define STORE_VERSION 2
-#define CALL_MS 10000
 #define BLOCK_MS 60000 /* blocks are megabytes */
 
 struct pg_store {
@@ -22,48 +20,12 @@ struct pg_store {
   bool prepared;    /* the tables are there */
 };
 
-static const char schema_sql[] =
-    "BEGIN; SELECT pg_advisory_xact_lock(7811335530162974);"
-    "CREATE TABLE IF NOT EXISTS millrace_state(pipeline text NOT NULL, key text NOT NULL,"
-    " value bigint NOT NULL, PRIMARY KEY(pipeline, key));"
-    "CREATE TABLE IF NOT EXISTS millrace_state_lanes(pipeline text NOT NULL, sink text NOT NULL,"
-    " source text NOT NULL, lane text NOT NULL, position bytea NOT NULL, owner bigint NOT NULL,"
-    " rows_total bigint NOT NULL DEFAULT 0, last_run bigint NOT NULL DEFAULT 0,"
-    " last_from bytea NOT NULL, founder text NOT NULL, state bytea, label text,"
-    " updated_at timestamp with time zone NOT NULL DEFAULT now(),"
-    " PRIMARY KEY(pipeline, sink, source, lane));"
-    "CREATE TABLE IF NOT EXISTS millrace_state_units(pipeline text NOT NULL, sink text NOT NULL,"
-    " label text NOT NULL, state integer NOT NULL, recorded_us bigint NOT NULL,"
-    " PRIMARY KEY(pipeline, sink, label));"
-    /* its key: one unit at most is pending on a lane */
-    "CREATE TABLE IF NOT EXISTS millrace_state_unit_lanes(pipeline text NOT NULL, sink text NOT "
-    "NULL,"
-    " label text NOT NULL, source text NOT NULL, lane text NOT NULL, id bigint NOT NULL,"
-    " position_from bytea NOT NULL, position_to bytea NOT NULL, owner bigint NOT NULL,"
-    " rows bigint NOT NULL, run bigint NOT NULL, state bytea,"
-    " PRIMARY KEY(pipeline, sink, source, lane),"
-    " FOREIGN KEY(pipeline, sink, label) REFERENCES millrace_state_units ON DELETE CASCADE);"
-    "CREATE TABLE IF NOT EXISTS millrace_state_blocks(pipeline text NOT NULL, label text NOT NULL,"
-    " data bytea NOT NULL, made_at timestamp with time zone NOT NULL DEFAULT now(),"
-    " PRIMARY KEY(pipeline, label));"
-    "INSERT INTO millrace_state VALUES('', 'version', 2) ON CONFLICT DO NOTHING;"
-    "COMMIT";
-
-/* A store of version 1 kept no state of transforms, and no labels with the lanes. */
-static const char upgrade_sql[] =
-    "BEGIN; SELECT pg_advisory_xact_lock(7811335530162974);"
-    "ALTER TABLE millrace_state_lanes ADD COLUMN IF NOT EXISTS state bytea,"
-    " ADD COLUMN IF NOT EXISTS label text;"
-    "ALTER TABLE millrace_state_unit_lanes ADD COLUMN IF NOT EXISTS state bytea;"
-    "UPDATE millrace_state SET value = 2 WHERE pipeline = '' AND key = 'version' AND value < 2;"
-    "COMMIT";
-
 static struct pg_store *self_of(struct mr_store *st)
 {
   return (struct pg_store *)st;
 }
 
-#define RUN(s, ret, err, ...) mr_pg_run(&(s)->c, CALL_MS, ret, err, __VA_ARGS__)
+#define RUN(s, ret, err, ...) mr_pg_run(&(s)->c, MR_STORE_CALL_MS, ret, err, __VA_ARGS__)
 
 /* Runs a statement that changes rows; *ret_n: how many. */
 #define CHANGE(s, ret_n, err, ...)                             \
@@ -76,35 +38,13 @@ static struct pg_store *self_of(struct mr_store *st)
     status_;                                                   \
   })
 
-static int read_version(struct pg_store *s, bool *ret_old, struct mr_error *err)
-{
-  PGresult *res = NULL;
-  int status = RUN(s, &res, err,
-                   "SELECT value FROM millrace_state WHERE pipeline = '' AND key = 'version'", "");
-  if (status >= 0 && PQntuples(res) && mr_pg_int(res, 0, 0) > STORE_VERSION)
-    status = mr_fail(err, MR_FATAL, "the state%s was written by a newer millrace", s->c.where);
-  *ret_old = status >= 0 && PQntuples(res) && mr_pg_int(res, 0, 0) < STORE_VERSION;
-  PQclear(res);
-  return status;
-}
-
 /* Connects, and makes the tables when there are none. */
 static int prepare(struct pg_store *s, struct mr_error *err)
 {
   int status = mr_pg_connect(&s->c, err);
   if (status < 0 || s->prepared)
     return status;
-  bool old = false;
-  status = read_version(s, &old, err);
-  bool absent = status < 0 && !strcmp(err->code, "42P01");
-  if (absent || old) {
-    mr_error_clear(err);
-    status = RUN(s, NULL, err, old ? upgrade_sql : schema_sql, "");
-    if (status < 0)
-      mr_pg_close(&s->c); /* out of the transaction */
-    else
-      status = read_version(s, &old, err);
-  }
+  status = mr_store_tables_make(&s->c, err);
   s->prepared = status >= 0;
   return status;
 }
@@ -659,26 +599,16 @@ bool mr_store_is_postgres(const char *state)
          (g_str_has_prefix(state, "postgres://") || g_str_has_prefix(state, "postgresql://"));
 }
 
-/* Not connected yet; *ret_status: whether the URL is one. */
-static struct pg_store *store_new(const char *url, const char *pipeline, int *ret_status,
-                                  struct mr_error *err)
+struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
+                                       struct mr_error *err)
 {
   struct pg_store *s = g_new0(struct pg_store, 1);
-  g_autofree char *application = g_strdup_printf("millrace/%s/state", pipeline);
   g_autofree char *uuid = g_uuid_string_random();
   s->vt = vtable;
   s->pipeline = g_strdup(pipeline);
   g_strlcpy(s->founder, uuid, sizeof s->founder);
   pthread_mutex_init(&s->lock, NULL);
-  *ret_status = mr_pg_init(&s->c, url, application, err);
-  return s;
-}
-
-struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, int *ret_status,
-                                       struct mr_error *err)
-{
-  int status;
-  struct pg_store *s = store_new(url, pipeline, &status, err);
+  int status = mr_store_pg_init(&s->c, url, pipeline, err);
   if (status >= 0)
     status = close_call(s, open_call(s, err));
   if (status >= 0)
@@ -686,42 +616,4 @@ struct mr_store *mr_store_postgres_new(const char *url, const char *pipeline, in
   st_free(&s->vt);
   *ret_status = status;
   return NULL;
-}
-
-static int describe(struct pg_store *s, char **give_text, struct mr_error *err)
-{
-  PGresult *res = NULL;
-  int status = RUN(s, &res, err,
-                   "SELECT current_setting('server_version'), current_schema(),"
-                   " to_regclass('millrace_state') IS NOT NULL,"
-                   " coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)",
-                   "");
-  if (status >= 0) {
-    bool there = *PQgetvalue(res, 0, 2) == 't', may = *PQgetvalue(res, 0, 3) == 't';
-    if (there)
-      status = read_version(s, &(bool){false}, err);
-    else if (!may)
-      status = mr_fail(err, MR_BADCONF,
-                       "the state%s: no table millrace_state, and no right to make"
-                       " tables in schema `%s`",
-                       s->c.where, PQgetvalue(res, 0, 1));
-    if (status >= 0)
-      *give_text = g_strdup_printf("PostgreSQL %s%s, tables of the state %s", PQgetvalue(res, 0, 0),
-                                   s->c.where, there ? "there" : "will be made");
-  }
-  PQclear(res);
-  return status;
-}
-
-int mr_store_postgres_check(const char *url, const char *pipeline, char **give_text,
-                            struct mr_error *err)
-{
-  int status;
-  struct pg_store *s = store_new(url, pipeline, &status, err);
-  if (status >= 0)
-    status = mr_pg_connect(&s->c, err);
-  if (status >= 0)
-    status = describe(s, give_text, err);
-  st_free(&s->vt);
-  return status;
 }
