@@ -21,7 +21,8 @@
  * as named. Columns whose names begin with `_` are system columns: a transform passes those it does
  * not know, a sink leaves them. PARTIAL    The system column `_set` (changes.h) says for each row
  * which columns it writes: absent is not null. A transform or sink gets it only when its flags have
- * MR_PARTIAL; without, `check` and the run refuse the pipeline. LIFE       open (no I/O) -> schema
+ * MR_PARTIAL; without, `check` and the run refuse the pipeline. So it is with `_range`, deletes of
+ * many rows, and MR_RANGES. LIFE       open (no I/O) -> schema
  * -> start (I/O, again after MR_RETRY) -> data calls -> close (at any point after open gave self;
  * no commit, prompt). `check` calls open, schema and close only. */
 #ifndef MILLRACE_PLUGIN_H

@@ -576,9 +576,9 @@ static void check_saved(struct mr_checked *c, const struct mr_stage_spec *st)
 
 /* ---- the walk */
 
-/* Partial updates reach only what knows them. */
-static bool check_partial(struct mr_checked *c, const struct mr_stage_spec *st, int status,
-                          const struct mr_error *err)
+/* Rows that change others reach only what knows them. */
+static bool check_takes(struct mr_checked *c, const struct mr_stage_spec *st, int status,
+                        const struct mr_error *err)
 {
   if (status < 0)
     mr_spec_entry_problem(c->spec, st, "", 0, 0, err->msg, c->problems);
@@ -613,7 +613,7 @@ static void check_source(struct mr_checked *c, const struct mr_stage_spec *st)
   struct mr_error err = MR_ERROR_INIT;
   check_time(c, st, schema);
   if (st->kind == MR_STAGE_LOOKUP && schema)
-    check_partial(c, st, mr_lookup_takes(schema, &err), &err);
+    check_takes(c, st, mr_lookup_takes(schema, &err), &err);
   remember(c, st, schema);
 }
 
@@ -638,7 +638,7 @@ static void check_stage(struct mr_checked *c, const struct mr_stage_spec *st)
   if (st->broken || !in || !check_partition(c, st, in))
     return;
   struct mr_error err = MR_ERROR_INIT;
-  if (!check_partial(c, st, mr_plugin_takes(st->plugin, in, &err), &err))
+  if (!check_takes(c, st, mr_plugin_takes(st->plugin, in, &err), &err))
     return;
   struct ArrowSchema *out = open_stage(c, st, in);
   remember(c, st, st->kind == MR_STAGE_SINK ? copy_of(in) : out);

@@ -35,7 +35,7 @@ const char *mr_registry_folder(enum mr_stage_kind kind);
 struct mr_catalog mr_registry_catalog(struct mr_registry *r);
 
 /* May rows of these columns (NULL: not known yet) go to a transform or sink? MR_BADCONF: they have
- * `_set` and it does not know it, or `_set` is none. Any thread. */
+ * `_set` or `_range` and it does not know it, or it is none. Any thread. */
 int mr_plugin_takes(const struct mr_plugin *p, const struct ArrowSchema *in, struct mr_error *err);
 /* The same for rows that fill a lookup. */
 int mr_lookup_takes(const struct ArrowSchema *rows, struct mr_error *err);

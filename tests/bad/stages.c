@@ -54,7 +54,7 @@ static int start(void *self, struct mr_error *err)
 
 struct rows_conf {
   const struct ArrowSchema *columns;
-  struct mr_list labels;
+  struct mr_list labels, ranges;
   const char *password;
   bool partial;
 };
@@ -63,6 +63,7 @@ static const struct mr_opt rows_options[] = {
     {"labels", OPT(MR_TEXT, MR_KEYED, rows_conf, labels), .doc = "column: class"},
     {"password", OPT(MR_TEXT, MR_SECRET, rows_conf, password), .doc = "not to be seen"},
     {"partial", OPT(MR_BOOL, 0, rows_conf, partial), .doc = "rows may leave columns unwritten"},
+    {"ranges", OPT(MR_TEXT, MR_MANY, rows_conf, ranges), .doc = "key columns that deletes bound"},
     {NULL},
 };
 
@@ -95,7 +96,8 @@ static int rows_open(const struct mr_open *o, void **self, struct mr_error *err)
     if (at >= 0)
       mr_schema_set_meta(s->children[at], MR_META_CLASS, text_at(&c->labels, i));
   }
-  if ((!c->partial || mr_set_field(s)) && add_wanted(s, &o->want))
+  if ((!c->partial || mr_set_field(s)) &&
+      (!c->ranges.n || mr_range_field(s, c->ranges.item, c->ranges.n)) && add_wanted(s, &o->want))
     return MR_OK;
   close_self(s);
   return fail(err, MR_FATAL, "", "no memory");

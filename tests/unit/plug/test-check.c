@@ -223,6 +223,28 @@ static void test_partial(void)
          "(`_set`): leave out `absent: unset`\n");
 }
 
+/* Nor does one that does not know `_range`. */
+static void test_ranges(void)
+{
+#define RANGES(stages) \
+  "name: p\nsources:\n  - name: in\n    rows: {columns: {id: int64}, ranges: id}\n" stages
+  expect(RANGES(KEEP),
+         "f:6:5: /sinks/out: rows come here that mean deletes of many rows (`_range`), and `keep` "
+         "would take each for a row; if that is meant, drop `_range` before: select: {drop: "
+         "_range}\n");
+  expect(RANGES("transforms:\n  - name: c\n    calc: {set: {a: id}}\n" KEEP),
+         "f:6:5: /transforms/c: rows come here that mean deletes of many rows (`_range`), and "
+         "`calc` does not keep track of what they bound; drop `_range` before: select: {drop: "
+         "_range}\n");
+  expect(RANGES("transforms:\n  - name: c\n    calc: {drop: _range}\n" KEEP),
+         "f:6:5: /transforms/c: rows come here that mean deletes of many rows (`_range`), and "
+         "`calc` does not keep track of what they bound; drop `_range` before: select: {drop: "
+         "_range}\n");
+  expect(LOOKUP("{columns: {user: int64}, ranges: user}", "{with: users, on: {id: user}}"),
+         "f:3:5: /lookups/users: a lookup needs rows, and some of these would be deletes of many "
+         "rows (`_range`)\n");
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -239,5 +261,6 @@ int main(int argc, char **argv)
   g_test_add_func("/check/time", test_time);
   g_test_add_func("/check/lookup", test_lookup);
   g_test_add_func("/check/partial", test_partial);
+  g_test_add_func("/check/ranges", test_ranges);
   return g_test_run();
 }
