@@ -19,6 +19,7 @@ struct cass_conf {
   struct cql_conf server;
   const char *table;
   int32_t mode;
+  int32_t rows, partial; /* of cdc: enum cass_rows, enum cass_partial */
   const struct ArrowSchema *columns;
   struct mr_list writetime, ttl; /* const char * */
   int64_t ranges, page;
