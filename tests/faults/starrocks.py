@@ -21,6 +21,7 @@ from servers.starrocks import StarRocks
 
 RATE = 1500  # rows a second: the stand-in reads rows in Python
 EARLIEST_MS, LATEST_MS = 50, 600
+HIT_WITHIN, AFTER_HIT = 3.0, 0.4  # seconds: of every second kill, so that it meets a spoiled answer
 KNOBS = [("none", "none"), ("begin", "drop_after"), ("load", "drop_after"), ("load", "half"),
          ("load", "fail"), ("prepare", "drop_before"), ("prepare", "drop_after"),
          ("prepare", "late"), ("commit", "drop_before"), ("commit", "drop_after"),
@@ -45,6 +46,17 @@ def found_rows(server):
     return [tuple(row[f] for f in trades.FIELDS) for row in server.rows("db.trades")]
 
 
+def until_kill(server, chance, spoiled):
+    """Sleeps until the next kill: at any moment, or (spoiled) soon after an answer was spoiled."""
+    before, limit = len(server.hit), time.monotonic() + HIT_WITHIN
+    if not spoiled:
+        time.sleep(chance.uniform(EARLIEST_MS, LATEST_MS) / 1000)
+        return
+    while len(server.hit) == before and time.monotonic() < limit:
+        time.sleep(0.005)
+    time.sleep(chance.uniform(0, AFTER_HIT))
+
+
 def run(kafka, folder, step, action, kills, seed):
     """Kills the program `kills` times while answers fail, lets it finish, compares."""
     chance = random.Random(f"{seed}-{step}-{action}")
@@ -61,12 +73,12 @@ def run(kafka, folder, step, action, kills, seed):
             load="labelled" if step == "put" else load))
         try:
             stream.start()
-            for _ in range(kills):
+            for i in range(kills):
                 if step != "none":
                     server.fault(step, action, times=2, skip=chance.randrange(2), status=503,
                                  delay=chance.uniform(0.05, 0.5), message="try again")
                 running = program.start(text, "--quiet")
-                time.sleep(chance.uniform(EARLIEST_MS, LATEST_MS) / 1000)
+                until_kill(server, chance, step != "none" and i % 2 == 1)
                 running.kill()
             count = stream.finish()
             server.faults.clear()
