@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|upsert|timescale|insert|
+"""./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|lag|upsert|timescale|insert|
 memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
 ratios are to the floor of the same round."""
 
@@ -18,6 +18,7 @@ import time
 
 import connect
 import into_clickhouse
+import lag
 import measure
 import starrocks
 import upsert
@@ -323,7 +324,7 @@ def bench_first_row(bench, options):
 
 BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench_postgres_key,
            "peers": bench_peers, "clickhouse": bench_clickhouse, "starrocks": bench_starrocks,
-           "first-row": bench_first_row,
+           "first-row": bench_first_row, "lag": lag.bench_lag,
            "upsert": upsert.bench_upsert, "timescale": upsert.bench_timescale,
            "insert": upsert.bench_insert}
 ROWS_OF = {"upsert": upsert.ROWS, "timescale": upsert.ROWS, "insert": upsert.INSERTED}
@@ -350,6 +351,8 @@ def main():
     parser.add_argument("--rows", type=int, help=f"{ROWS}; upserts: {upsert.ROWS}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--starts", type=int, default=50)
+    parser.add_argument("--rate", type=int, default=1000, help="events a second, of lag")
+    parser.add_argument("--seconds", type=int, default=60, help="of lag")
     parser.add_argument("--keys", type=int, default=upsert.ROWS)
     parser.add_argument("--only", type=lambda names: names.split(","),
                         help="candidates of upsert and timescale")

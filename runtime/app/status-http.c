@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "app/status-http.h"
+#include "app/metrics-text.h"
 #include <arpa/inet.h>
 #include <microhttpd.h>
 #include <stdio.h>
@@ -74,6 +75,44 @@ static bool has_watermark(const struct mr_stage_stats *s)
   return s->kind == MR_STAGE_SOURCE && s->watermark_us != INT64_MIN;
 }
 
+/* Seconds; null: nothing came in the last minute. */
+static void put_seconds(struct mr_json_out *w, const char *key, int64_t us)
+{
+  if (us < 0)
+    mr_json_out_text(w, key, NULL);
+  else
+    mr_json_out_real(w, key, (double)us / 1e6);
+}
+
+static void put_latency(struct mr_json_out *w, const char *key, const struct mr_latency_view *v)
+{
+  mr_json_out_open(w, key, '{');
+  put_seconds(w, "p50", v->p50_us);
+  put_seconds(w, "p95", v->p95_us);
+  put_seconds(w, "p99", v->p99_us);
+  mr_json_out_close(w, '{');
+}
+
+static void put_sink(struct mr_json_out *w, const struct mr_stage_stats *s)
+{
+  put_seconds(w, "lag_seconds", s->lag_us);
+  mr_json_out_int(w, "backlog_rows", s->backlog_rows);
+  mr_json_out_real(w, "rows_per_second", s->latency.rows_per_second);
+  put_latency(w, "latency_seconds", &s->latency);
+  if (s->event_latency.rows)
+    put_latency(w, "event_latency_seconds", &s->event_latency);
+}
+
+static void put_error(void *out, const char *kind, const char *code, int64_t n)
+{
+  struct mr_json_out *w = out;
+  mr_json_out_open(w, NULL, '{');
+  mr_json_out_text(w, "type", kind);
+  mr_json_out_text(w, "code", *code ? code : NULL);
+  mr_json_out_int(w, "count", n);
+  mr_json_out_close(w, '{');
+}
+
 /* Stage i of the pipeline. */
 static void put_stage(struct mr_json_out *w, struct mr_status_http *h,
                       const struct mr_stage_stats *s, size_t i)
@@ -98,11 +137,14 @@ static void put_stage(struct mr_json_out *w, struct mr_status_http *h,
   mr_json_out_real(w, "busy_seconds", (double)s->busy_us / 1e6);
   mr_json_out_real(w, "stall_seconds", (double)s->stall_us / 1e6);
   if (s->kind == MR_STAGE_SINK)
-    mr_json_out_real(w, "lag_seconds", (double)s->lag_us / 1e6);
+    put_sink(w, s);
   if (has_watermark(s)) {
     mr_json_out_real(w, "watermark_seconds", (double)s->watermark_us / 1e6);
     mr_json_out_int(w, "late_rows", s->late_rows);
   }
+  mr_json_out_open(w, "errors", '[');
+  mr_pipeline_errors(h->p, i, put_error, w);
+  mr_json_out_close(w, '[');
   mr_json_out_open(w, "metrics", '{');
   struct summing m = {.w = w};
   mr_pipeline_metrics(h->p, i, sum_metric, &m);
@@ -158,76 +200,10 @@ static void status(struct mr_status_http *h, struct answer *a)
   mr_json_out_close(w, '{');
 }
 
-/* ---- /metrics */
-
-static void metric(GString *out, const struct mr_stage_stats *s, const char *name, double value)
-{
-  char text[MR_REAL_TEXT];
-  g_string_append_printf(out, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"} %s\n",
-                         kind_name(s->kind), name, s->name, s->instance, mr_real_text(text, value));
-}
-
-struct named {
-  GString *text;
-  const struct mr_stage_stats *s;
-};
-static void own_metric(void *out, const char *name, const char *lane, int64_t value)
-{
-  const struct named *n = out;
-  g_string_append_printf(n->text, "millrace_%s_%s{stage=\"%s\",instance=\"%u\"", n->s->plugin, name,
-                         n->s->name, n->s->instance);
-  if (lane)
-    g_string_append_printf(n->text, ",lane=\"%s\"", lane);
-  g_string_append_printf(n->text, "} %" G_GINT64_FORMAT "\n", value);
-}
-
-static void lookup_metrics(void *out, const struct mr_lookup_info *i)
-{
-  const struct {
-    const char *name;
-    double value;
-  } all[] = {{"ready", i->state == MR_LOOKUP_READY},
-             {"keys", (double)i->keys},
-             {"bytes", (double)i->bytes},
-             {"rows_total", (double)i->rows},
-             {"rows_rejected_total", (double)i->rejected},
-             {"age_seconds", (double)i->age_us / 1e6}};
-  size_t n = G_N_ELEMENTS(all) - (i->age_us < 0); /* never loaded: no age */
-  for (size_t k = 0; k < n; k++) {
-    char text[MR_REAL_TEXT];
-    g_string_append_printf(out, "millrace_lookup_%s{lookup=\"%s\"} %s\n", all[k].name, i->name,
-                           mr_real_text(text, all[k].value));
-  }
-}
-
 static void metrics(struct mr_status_http *h, struct answer *a)
 {
-  struct mr_stage_stats s[MAX_STAGES];
-  size_t n = mr_pipeline_stats(h->p, s, MAX_STAGES);
   a->type = "text/plain; version=0.0.4";
-  for (size_t i = 0; i < n; i++) {
-    metric(a->text, &s[i], "rows_in_total", (double)s[i].rows_in);
-    metric(a->text, &s[i], "rows_out_total", (double)s[i].rows_out);
-    metric(a->text, &s[i], "rows_rejected_total", (double)s[i].rejected);
-    metric(a->text, &s[i], "retries_total", (double)s[i].retries);
-    metric(a->text, &s[i], "connect_errors_total", (double)s[i].connect_errors);
-    metric(a->text, &s[i], "queued_messages", (double)s[i].queued);
-    metric(a->text, &s[i], "busy_seconds_total", (double)s[i].busy_us / 1e6);
-    metric(a->text, &s[i], "stall_seconds_total", (double)s[i].stall_us / 1e6);
-    metric(a->text, &s[i], "bytes_out_total", (double)s[i].bytes_out);
-    if (s[i].kind == MR_STAGE_SINK)
-      metric(a->text, &s[i], "lag_seconds", (double)s[i].lag_us / 1e6);
-    if (has_watermark(&s[i])) {
-      metric(a->text, &s[i], "watermark_seconds", (double)s[i].watermark_us / 1e6);
-      metric(a->text, &s[i], "late_rows_total", (double)s[i].late_rows);
-    }
-    mr_pipeline_metrics(h->p, i, own_metric, &(struct named){a->text, &s[i]});
-    metric(a->text, &s[i], "up", s[i].status == 2 || s[i].status == 3);
-  }
-  mr_pipeline_lookups(h->p, lookup_metrics, a->text);
-  g_string_append_printf(
-      a->text, "millrace_memory_bytes %" G_GINT64_FORMAT "\nmillrace_dead_letters_total %lu\n",
-      mr_pipeline_memory(h->p), (unsigned long)mr_pipeline_letters(h->p));
+  mr_metrics_text(h->p, a->text);
 }
 
 /* ---- /readyz, /health/STAGE */

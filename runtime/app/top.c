@@ -3,9 +3,10 @@
 #include <string.h>
 #include "conf/node.h"
 
-#define CELLS 10
-static const char *const titles[CELLS + 1] = {"STAGE", "KIND",  "STATE", "ROWS/S",  "MB/S",
-                                              "RING",  "STALL", "LAG",   "LETTERS", "LAST ERROR"};
+#define CELLS 11
+static const char *const titles[CELLS + 1] = {"STAGE", "KIND",    "STATE",     "ROWS/S",
+                                              "MB/S",  "RING",    "STALL",     "LAG",
+                                              "P99",   "LETTERS", "LAST ERROR"};
 
 /* JSON is YAML, flow style. */
 static struct mr_ynode *parse(const char *text)
@@ -58,6 +59,13 @@ static char *name_cell(const struct mr_ynode *stages, const struct mr_ynode *s)
                   : g_strdup(text_of(s, "name"));
 }
 
+static char *latency_cell(const struct mr_ynode *s)
+{
+  const struct mr_ynode *latency = mr_ynode_get(s, "latency_seconds");
+  bool some = latency && *text_of(latency, "p99");
+  return some ? g_strdup_printf("%.2fs", number_of(latency, "p99")) : g_strdup("-");
+}
+
 static char **cells_of(const struct mr_ynode *stages, const struct mr_ynode *s,
                        const struct mr_ynode *before, double seconds)
 {
@@ -73,6 +81,7 @@ static char **cells_of(const struct mr_ynode *stages, const struct mr_ynode *s,
                   : g_strdup_printf("%s/%s", text_of(s, "queued"), text_of(s, "ring_slots"));
   c[i++] = g_strdup_printf("%.0f%%", MIN(100 * grown(before, s, "stall_seconds", seconds), 100));
   c[i++] = sink ? g_strdup_printf("%.1fs", number_of(s, "lag_seconds")) : g_strdup("-");
+  c[i++] = latency_cell(s);
   c[i++] = g_strdup(text_of(s, "rejected"));
   c[i++] = g_strdelimit(g_strdup(text_of(s, "last_error")), "\n\r\t\033", ' ');
   return c;

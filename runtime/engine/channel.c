@@ -51,8 +51,15 @@ bool mr_channel_room(struct mr_channel *c)
   return mr_channel_flush(c) && mr_ring_used(&c->ring) <= c->ring.mask;
 }
 
+/* Control messages have no rows. */
+static int64_t rows_of(const struct mr_message *m)
+{
+  return m->kind == MR_MSG_BATCH ? m->batch.rows.length : 0;
+}
+
 void mr_channel_push(struct mr_channel *c, struct mr_message *take)
 {
+  atomic_fetch_add_explicit(&c->rows, rows_of(take), memory_order_relaxed);
   if (mr_channel_flush(c) && mr_ring_push(&c->ring, take)) {
     c->os->wake(c->os, c->consumer);
     return;
@@ -70,7 +77,9 @@ void mr_channel_push(struct mr_channel *c, struct mr_message *take)
 struct mr_message *mr_channel_pop(struct mr_channel *c)
 {
   struct mr_message *m = mr_ring_pop(&c->ring);
-  if (m)
-    c->os->wake(c->os, c->producer);
+  if (!m)
+    return NULL;
+  atomic_fetch_sub_explicit(&c->rows, rows_of(m), memory_order_relaxed);
+  c->os->wake(c->os, c->producer);
   return m;
 }

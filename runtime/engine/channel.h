@@ -20,6 +20,7 @@ struct mr_channel {
   struct mr_event *producer, *consumer; /* the stages' events */
   struct mr_overflow *first, *last;     /* producer's thread only */
   _Atomic int64_t behind;               /* messages in the overflow queue; metrics read it */
+  _Atomic int64_t rows;                 /* of the batches inside; metrics read it */
   /* consumer's thread */
   bool blocked; /* a barrier of this channel waits for the other channels */
   bool ended;

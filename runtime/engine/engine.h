@@ -8,6 +8,7 @@
 #include "engine/pipeline.h"
 #include "engine/lane-table.h"
 #include "engine/channel.h"
+#include "engine/latency.h"
 #include "engine/saved.h"
 #include "engine/store.h"
 
@@ -118,6 +119,9 @@ struct mr_sink_state {
   _Atomic int64_t limit;       /* rows after which units end since then; 0: no limit */
   bool paused; /* its table cannot go on, the others do: what comes is dropped until the end of the
                 * run. Written under mr_pipeline.lock */
+  struct mr_latency *latency, *event_latency; /* of durable rows, since they were read, and since
+                                               * their event; NULL: none yet; under
+                                               * mr_pipeline.lock */
   bool lettered; /* letters were written for rows since the last commit: it must be marked */
 };
 
@@ -159,6 +163,7 @@ struct mr_stage {
   uint64_t next_batch;
   size_t turn;                /* next input to look at */
   struct mr_message *pending; /* the barrier or attempt that is being aligned */
+  struct mr_since since;      /* transform: of the rows that are being applied */
   struct mr_source_state src;
   struct mr_sink_state snk;
   /* metrics and status: written by the stage, read by anybody */
@@ -166,9 +171,11 @@ struct mr_stage {
       connect_errors;
   _Atomic int64_t watermark_us, late_rows; /* source with `time`; INT64_MIN: none */
   _Atomic int64_t oldest_us; /* sink: when the oldest row came that is not durable; 0: none */
+  _Atomic int64_t held_rows; /* sink: of the unit */
   _Atomic int status;
   char *status_text, *last_error; /* under mr_pipeline.lock */
   GHashTable *metrics;            /* the plugin's own: name -> int64_t *; under mr_pipeline.lock */
+  GHashTable *errors;             /* "kind\tcode" -> int64_t *; under mr_pipeline.lock */
 };
 /* The channels from one stage instance to all instances of one reader. */
 struct mr_fan {
@@ -281,6 +288,13 @@ void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
 void mr_pipeline_log(struct mr_pipeline *p, struct mr_stage *s, int level, const char *fmt, ...)
     MR_PRINTF(4, 5);
 void mr_pipeline_wake(struct mr_pipeline *p); /* every stage looks around */
+
+/* ---- watch.c: what is counted for those who watch */
+/* Counts an error of the stage by kind ("unreachable", "transient", "refused": a row, "failed") and
+ * code (may be NULL). Takes mr_pipeline.lock. */
+void mr_stage_error(struct mr_stage *s, const char *kind, const char *code);
+/* Sink's thread, under mr_pipeline.lock: the rows of the unit are durable now. */
+void mr_sink_watch(struct mr_stage *sink);
 
 /* ---- checkpoint.c */
 void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now); /* time for the next barrier? */
@@ -432,8 +446,9 @@ void mr_when_free(struct mr_when *w);
 
 /* ---- event-time.c; source's thread */
 
-/* Sets the batch's watermark and counts late rows, where the source has `time`. lend. */
-void mr_event_time(struct mr_stage *s, struct mr_lane *l, struct mr_batch *b);
+/* Sets the batch's watermark and counts late rows, where the source has `time`. lend. Gives the
+ * least event time of the rows, INT64_MIN: none. */
+int64_t mr_event_time(struct mr_stage *s, struct mr_lane *l, struct mr_batch *b);
 /* The stage's watermark: the least of its lanes that are not idle. It never falls. */
 void mr_event_time_settle(struct mr_stage *s);
 

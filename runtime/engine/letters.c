@@ -409,6 +409,8 @@ void mr_stage_settle(struct mr_stage *s, bool ok)
   if (!fresh)
     return;
   atomic_fetch_add_explicit(&s->rejected, fresh, memory_order_relaxed);
+  for (gsize i = s->letters_kept; i < s->letters->len; i++)
+    mr_stage_error(s, "refused", ((struct mr_letter *)s->letters->pdata[i])->code);
   s->letters_kept = s->letters->len;
   if (!s->p->letters && !s->p->dry)
     none_declared(s, s->letters->pdata[0]);

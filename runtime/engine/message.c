@@ -49,6 +49,7 @@ struct mr_message *mr_message_batch(struct mr_budget *budget, struct mr_shape *s
   m->shape = mr_shape_ref(shape);
   m->batch.schema = &shape->schema;
   m->batch.size = sizeof m->batch;
+  m->since.event_us = INT64_MIN;
   m->budget = budget;
   m->bytes = mr_array_bytes(&shape->schema, &m->batch.rows) + (int64_t)sizeof *m;
   if (budget)

@@ -35,6 +35,11 @@ struct mr_saved {
   struct mr_position from; /* where the state stood that this attempt began with */
   GBytes *state;           /* saved.h */
 };
+/* Since when rows are on their way, for the sinks' latency. */
+struct mr_since {
+  int64_t read_us;  /* the engine's clock, when their source gave them; 0: not known */
+  int64_t event_us; /* the least event time among them, by the wall clock; INT64_MIN: none */
+};
 struct mr_message {
   _Atomic int32_t refs;
   uint8_t kind;
@@ -44,6 +49,7 @@ struct mr_message {
   struct mr_batch batch;  /* batch.schema = &shape->schema */
   struct mr_shape *shape; /* batch, shape */
   int64_t bytes;
+  struct mr_since since;
   struct mr_budget *budget;
   /* barrier, attempt */
   uint64_t number;

@@ -55,6 +55,7 @@ void mr_stage_init(struct mr_stage *s, struct mr_pipeline *p, const struct mr_st
   s->letters = g_ptr_array_new_with_free_func(mr_letter_free);
   s->watermark_us = INT64_MIN;
   s->metrics = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+  s->errors = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
   s->src.lanes = g_ptr_array_new();
   s->src.to_found = g_ptr_array_new();
   s->snk.lanes = g_ptr_array_new_with_free_func(mr_sink_lane_free);
@@ -99,6 +100,9 @@ void mr_stage_finish(struct mr_stage *s)
   g_ptr_array_unref(s->outputs);
   g_ptr_array_unref(s->letters);
   g_hash_table_unref(s->metrics);
+  g_hash_table_unref(s->errors);
+  g_free(s->snk.latency);
+  g_free(s->snk.event_latency);
   g_ptr_array_unref(s->src.lanes);
   g_ptr_array_unref(s->src.to_found);
   g_ptr_array_unref(s->snk.lanes);
@@ -464,6 +468,8 @@ static bool others_go_on(const struct mr_pipeline *p, const struct mr_stage *sin
 void mr_pipeline_fail(struct mr_pipeline *p, struct mr_stage *s, int status,
                       const struct mr_error *err)
 {
+  if (s)
+    mr_stage_error(s, "failed", err->code);
   pthread_mutex_lock(&p->lock);
   bool pauses = s && s->spec->kind == MR_STAGE_SINK && status == MR_BADCONF && s->started &&
                 !s->snk.paused && others_go_on(p, s);
@@ -560,65 +566,6 @@ const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable)
 }
 
 /* ---- looking at it */
-
-static int64_t lag_of(const struct mr_stage *s)
-{
-  int64_t oldest = atomic_load_explicit(&s->oldest_us, memory_order_relaxed);
-  return oldest ? MAX(mr_now_us(s->p->os) - oldest, 0) : 0;
-}
-
-size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret, size_t max)
-{
-  size_t n = MIN(max, p->stages->len);
-  pthread_mutex_lock(&p->lock);
-  for (size_t i = 0; i < n; i++) {
-    struct mr_stage *s = p->stages->pdata[i];
-    ret[i] = (struct mr_stage_stats){.name = s->spec->name,
-                                     .plugin = s->spec->plugin->name,
-                                     .kind = s->spec->kind,
-                                     .instance = s->instance,
-                                     .rows_in = s->rows_in,
-                                     .rows_out = s->rows_out,
-                                     .bytes_out = s->bytes_out,
-                                     .rejected = s->rejected,
-                                     .retries = s->retries,
-                                     .busy_us = s->busy_us,
-                                     .stall_us = s->stall_us,
-                                     .connect_errors = s->connect_errors,
-                                     .watermark_us = s->watermark_us,
-                                     .late_rows = s->late_rows,
-                                     .lag_us = lag_of(s),
-                                     .status = s->status};
-    g_strlcpy(ret[i].text, s->status_text ? s->status_text : "", sizeof ret[i].text);
-    g_strlcpy(ret[i].last_error, s->last_error ? s->last_error : "", sizeof ret[i].last_error);
-    for (guint k = 0; k < s->inputs->len; k++) {
-      struct mr_channel *c = s->inputs->pdata[k];
-      ret[i].slots += (int64_t)c->ring.mask + 1;
-      ret[i].queued +=
-          (int64_t)mr_ring_used(&c->ring) + atomic_load_explicit(&c->behind, memory_order_relaxed);
-    }
-  }
-  pthread_mutex_unlock(&p->lock);
-  return n;
-}
-
-static gint by_name(gconstpointer a, gconstpointer b)
-{
-  return strcmp(a, b);
-}
-
-void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, void *out)
-{
-  pthread_mutex_lock(&p->lock);
-  const struct mr_stage *s = p->stages->pdata[i];
-  GList *names = g_list_sort(g_hash_table_get_keys(s->metrics), by_name);
-  for (GList *n = names; n; n = n->next) {
-    g_auto(GStrv) part = g_strsplit(n->data, "\t", 2);
-    metric(out, part[0], part[1], *(int64_t *)g_hash_table_lookup(s->metrics, n->data));
-  }
-  g_list_free(names);
-  pthread_mutex_unlock(&p->lock);
-}
 
 void mr_pipeline_lookups(struct mr_pipeline *p,
                          void (*each)(void *out, const struct mr_lookup_info *lend), void *out)

@@ -4,6 +4,7 @@
 #define MR_PIPELINE_H
 #include <glib.h>
 #include "conf/spec.h"
+#include "engine/latency.h"
 #include "engine/os.h"
 #include "engine/store.h"
 
@@ -52,9 +53,12 @@ struct mr_stage_stats {
   int64_t rows_in, rows_out, bytes_out, rejected, retries, busy_us, stall_us, connect_errors;
   int64_t queued, slots; /* messages waiting in its input channels; what their rings hold */
   int64_t watermark_us, late_rows; /* source with `time`; INT64_MIN: none yet */
-  int64_t lag_us;       /* sink: since when it has had a row that is not durable; 0: none */
-  int status;           /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
-  char text[200];       /* of status waiting */
+  int64_t lag_us; /* sink: how long ago its oldest row that is not durable was read; 0: none */
+  int64_t backlog_rows; /* that wait before it, and those a sink holds that are not durable */
+  struct mr_latency_view latency;       /* sink: from reading to durable */
+  struct mr_latency_view event_latency; /* the same from the event, where the source has `time` */
+  int status;                           /* 0 new, 1 waiting, 2 running, 3 done, 4 failed */
+  char text[200];                       /* of status waiting */
   char last_error[200]; /* what it last waited for, also when it has gone on since */
 };
 size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
@@ -63,6 +67,9 @@ size_t mr_pipeline_stats(struct mr_pipeline *p, struct mr_stage_stats *ret,
  * mr_pipeline_stats. Any thread. */
 typedef void mr_metric_fn(void *out, const char *name, const char *lane, int64_t value);
 void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, void *out);
+/* The same of errors: name is their kind (unreachable, transient, refused, failed), lane their code
+ * or "". */
+void mr_pipeline_errors(struct mr_pipeline *p, size_t i, mr_metric_fn *error, void *out);
 struct mr_lookup_info; /* lookup.h */
 /* Calls each() for every lookup of the file. Any thread. */
 void mr_pipeline_lookups(struct mr_pipeline *p,

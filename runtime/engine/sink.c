@@ -199,6 +199,7 @@ static void durable(struct mr_stage *s, const struct mr_unit *u)
     sl->stored = u->mark[i].upto;
     mr_state_durable(sl);
   }
+  mr_sink_watch(s);
   pthread_mutex_unlock(&s->p->lock);
   atomic_fetch_add_explicit(&s->rows_out, s->snk.unit_rows, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->bytes_out, s->snk.unit_bytes, memory_order_relaxed);

@@ -290,6 +290,7 @@ bool mr_stage_backoff(struct mr_stage *s, int tries, const struct mr_error *err)
   int64_t until = mr_now_us(os) + pause, now;
   atomic_fetch_add_explicit(&s->retries, 1, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->connect_errors, err->unreachable, memory_order_relaxed);
+  mr_stage_error(s, err->unreachable ? "unreachable" : "transient", err->code);
   while ((now = mr_now_us(os)) < until) {
     uint32_t seen = mr_event_seen(&s->event);
     int stop = mr_stopping(s->p);

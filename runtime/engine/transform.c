@@ -16,6 +16,7 @@ static int send_batch(struct mr_stage *s, struct mr_batch *b)
   struct mr_message *m = mr_message_batch(&s->p->budget, s->out, b);
   if (!m)
     g_error("out of memory");
+  m->since = s->since;
   return mr_stage_send(s, m) ? MR_OK : MR_FATAL;
 }
 
@@ -142,6 +143,7 @@ static bool apply_to_lane(struct mr_stage *s, struct mr_message *m)
 
 static bool on_batch(struct mr_stage *s, struct mr_message *m)
 {
+  s->since = m->since;
   if (!s->in && !on_shape(s, m->shape)) { /* of an input that was known before the others */
     mr_message_unref(m);
     return false;

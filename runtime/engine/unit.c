@@ -38,6 +38,7 @@ static void add_letter(struct mr_stage *s, struct mr_letter *take)
   g_ptr_array_add(s->snk.letters, take);
   s->snk.lettered = true;
   atomic_fetch_add_explicit(&s->rejected, 1, memory_order_relaxed);
+  mr_stage_error(s, "refused", take->code);
 }
 
 /* A row becomes one letter, however often it is refused; false: it is dead already. */
@@ -341,8 +342,9 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take)
   g_array_append_val(s->snk.unit, k);
   s->snk.unit_bytes += take->bytes;
   s->snk.unit_rows += take->batch.rows.length;
+  atomic_store_explicit(&s->held_rows, s->snk.unit_rows, memory_order_relaxed);
   if (!atomic_load_explicit(&s->oldest_us, memory_order_relaxed))
-    atomic_store_explicit(&s->oldest_us, mr_now_us(s->p->os), memory_order_relaxed);
+    atomic_store_explicit(&s->oldest_us, take->since.read_us, memory_order_relaxed);
   st = begin(s);
   if (!st)
     st = write_kept(s, s->snk.unit->len - 1);
@@ -381,6 +383,7 @@ bool mr_unit_purge(struct mr_stage *s)
     g_free(k->dead);
   }
   bool some = kept < s->snk.unit->len;
+  atomic_store_explicit(&s->held_rows, s->snk.unit_rows, memory_order_relaxed);
   g_array_set_size(s->snk.unit, kept);
   return some;
 }
@@ -404,5 +407,6 @@ void mr_unit_clear(struct mr_stage *s, bool done)
       mr_state_drop(sl);
   }
   s->snk.unit_bytes = s->snk.unit_rows = s->snk.lost = 0;
+  atomic_store_explicit(&s->held_rows, 0, memory_order_relaxed);
   s->snk.begun = s->snk.careful = s->snk.forced = false;
 }

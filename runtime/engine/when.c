@@ -100,6 +100,7 @@ int mr_when_apply(struct mr_when *w, struct mr_stage *s, struct mr_message **m,
   struct mr_message *n = mr_message_batch(&s->p->budget, (*m)->shape, &out);
   if (!n)
     g_error("out of memory");
+  n->since = (*m)->since;
   mr_message_unref(*m);
   *m = n;
   return MR_OK;

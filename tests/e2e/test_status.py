@@ -56,7 +56,7 @@ def test_top_is_a_table(millrace, endless, port):
     lines = millrace.command("top", url(port)).expect(0).out.splitlines()
     assert lines[0].startswith("endless: running")
     head = lines[2].split()
-    assert head == ["STAGE", "KIND", "STATE", "ROWS/S", "MB/S", "RING", "STALL", "LAG", "LETTERS", "LAST", "ERROR"]
+    assert head == ["STAGE", "KIND", "STATE", "ROWS/S", "MB/S", "RING", "STALL", "LAG", "P99", "LETTERS", "LAST", "ERROR"]
     rows = {line.split()[0]: line.split() for line in lines[3:]}
     assert rows["made"][1:3] == ["source", "running"] and rows["kept"][1:3] == ["sink", "running"]
     assert int(rows["made"][3]) > 0 and int(rows["kept"][3]) > 0
@@ -146,6 +146,86 @@ settings:
     assert stage(millrace, port, "in")["late_rows"] == 1  # 24; 5 came in the batch that made it so
     metrics = urllib.request.urlopen(url(port) + "/metrics").read().decode()
     assert re.search(r'^millrace_source_late_rows_total{stage="in",instance="0"} 1$', metrics, re.M)
+    running.terminate().expect(0)
+
+
+def samples(port):
+    """Every sample of /metrics by its name and labels, and the type of each metric."""
+    text = urllib.request.urlopen(url(port) + "/metrics").read().decode()
+    found, types, name = {}, {}, None
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, types[name] = line.split(" ")
+        elif not line.startswith("#"):
+            key, value = line.rsplit(" ", 1)
+            assert key.split("{")[0] in (name, f"{name}_sum", f"{name}_count"), f"{key} stands with {name}"
+            assert key not in found
+            found[key] = float(value)
+    assert all((kind == "counter") == key.endswith("_total") for key, kind in types.items()), types
+    return found, types
+
+
+def test_what_is_measured_of_a_sink(millrace, port):
+    running = millrace.start(ENDLESS % port)
+    here = '{stage="kept",instance="0"'
+    running.wait_for(lambda: millrace.command("status", url(port)).code == 0, what="status")
+    running.wait_for(lambda: stage(millrace, port, "kept")["rows_out"] > 0, what="rows")
+    before, types = samples(port)
+    assert types["millrace_sink_latency_seconds"] == "summary"
+    running.wait_for(lambda: samples(port)[0][f"millrace_sink_latency_seconds_count{here}}}"]
+                     > before[f"millrace_sink_latency_seconds_count{here}}}"], what="more rows")
+    after, _ = samples(port)
+    for name in ("rows_out_total", "latency_seconds_count", "latency_seconds_sum"):
+        assert after[f"millrace_sink_{name}{here}}}"] > before[f"millrace_sink_{name}{here}}}"], name
+    percentiles = [after[f'millrace_sink_latency_seconds{here},quantile="{q}"}}'] for q in ("0.5", "0.95", "0.99")]
+    assert 0 < percentiles[0] <= percentiles[1] <= percentiles[2]
+    for name in ("lag_seconds", "backlog_rows"):
+        assert after[f"millrace_sink_{name}{here}}}"] >= 0, name
+    assert after[f"millrace_sink_rows_per_second{here}}}"] > 0
+    shown = stage(millrace, port, "kept")
+    assert 0 < shown["latency_seconds"]["p50"] <= shown["latency_seconds"]["p99"]
+    assert shown["rows_per_second"] > 0 and shown["backlog_rows"] >= 0 and shown["errors"] == []
+    running.terminate().expect(0)
+
+
+def test_errors_and_backlog_of_a_sink(millrace, kafka, topic, database, proxy, port):
+    """A row that the database refuses, then a database that is gone: each is counted by its type."""
+    from pipelines import LETTERS, block, kafka_source
+    name = topic(1)
+    database.sql("CREATE TABLE t (id bigint CHECK (id > 0))")
+    kafka.produce(name, [b'{"id":1}', b'{"id":-1}'])
+    running = millrace.start("name: counted\n" + kafka_source(name, block({"id": "int64"}))
+                             + f'sinks:\n  - name: kept\n    postgres: {{url: "{proxy.url(database)}", table: public.t}}\n'
+                             + LETTERS + f"settings:\n  http: 127.0.0.1:{port}\n" + '  state: "${STATE}"\n')
+    running.wait_for(lambda: database.count("t") == 1, what="the good row")
+    running.wait_for(lambda: {"type": "refused", "code": "23514", "count": 1} in stage(millrace, port, "kept")["errors"],
+                     what="the refused row")
+    assert 'millrace_sink_errors_total{stage="kept",instance="0",type="refused",code="23514"}' in samples(port)[0]
+    proxy.refuse()
+    proxy.cut()
+    kafka.produce(name, [b'{"id":2}', b'{"id":3}'])
+    running.wait_for(lambda: any(e["type"] == "unreachable" for e in stage(millrace, port, "kept")["errors"]),
+                     what="the lost database")
+    running.wait_for(lambda: stage(millrace, port, "kept")["backlog_rows"] == 2, what="rows that wait")
+    proxy.refuse(False)
+    running.wait_for(lambda: database.count("t") == 3, what="the rest")
+    running.wait_for(lambda: stage(millrace, port, "kept")["backlog_rows"] == 0, what="nothing that waits")
+    assert running.terminate().code == 4
+
+
+def test_latency_from_the_event(millrace, kafka, topic, port):
+    from pipelines import block, kafka_source
+    name = topic(1)
+    kafka.produce(name, [{"value": b'{"id":1}', "timestamp": int((time.time() - 1000) * 1000)}])
+    source = kafka_source(name, block({"id": "int64"})).replace("    kafka:", "    time: {column: _timestamp, late: 1s}\n    kafka:", 1)
+    running = millrace.start("name: aged\n" + source + "sinks:\n  - name: kept\n    null: {}\n"
+                             + f"settings:\n  http: 127.0.0.1:{port}\n" + '  state: "${STATE}"\n')
+    running.wait_for(lambda: millrace.command("status", url(port)).code == 0, what="status")
+    running.wait_for(lambda: stage(millrace, port, "kept").get("event_latency_seconds"), what="the row")
+    shown = stage(millrace, port, "kept")
+    assert 1000 <= shown["event_latency_seconds"]["p99"] < 2000
+    assert shown["latency_seconds"]["p99"] < 900
+    assert samples(port)[0]['millrace_sink_event_latency_seconds_count{stage="kept",instance="0"}'] == 1
     running.terminate().expect(0)
 
 

@@ -17,17 +17,19 @@ static const char before[] =
 static const char now[] =
     ANSWER(STAGE("in", "source", "0", "3000", "4000000", "2.5", ",\"last_error\": null") "," STAGE(
         "out", "sink", "0", "1000", "500000", "0",
-        ",\"lag_seconds\": 1.25, \"last_error\": \"no \\\"route\\\" (to host\\u000a)\""));
+        ",\"lag_seconds\": 1.25, \"latency_seconds\": {\"p50\": 0.5, \"p99\": 0.75}, "
+        "\"last_error\": \"no \\\"route\\\" (to host\\u000a)\""));
 
 static void test_rates(void)
 {
   g_autofree char *text = mr_top_table(before, now, 2, 0);
-  g_assert_cmpstr(text, ==,
-                  "p: running, 2.5 MB in flight, 7 dead letters\n\n"
-                  "STAGE  KIND    STATE    ROWS/S  MB/S  RING  STALL   LAG  LETTERS  LAST ERROR\n"
-                  "in     source  running    1000  2.00     -    50%     -        3\n"
-                  "out    sink    running     500  0.25  5/64     0%  1.2s        3  no \"route\" "
-                  "(to host )\n");
+  g_assert_cmpstr(
+      text, ==,
+      "p: running, 2.5 MB in flight, 7 dead letters\n\n"
+      "STAGE  KIND    STATE    ROWS/S  MB/S  RING  STALL   LAG    P99  LETTERS  LAST ERROR\n"
+      "in     source  running    1000  2.00     -    50%     -      -        3\n"
+      "out    sink    running     500  0.25  5/64     0%  1.2s  0.75s        3  no \"route\" "
+      "(to host )\n");
 }
 
 static void test_width(void)
