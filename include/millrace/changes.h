@@ -14,13 +14,16 @@
  * that know it have MR_PARTIAL.
  *
  * DELETES OF MANY ROWS  The system column `_range` is null in every row but in a delete that means
- * all rows which fit it: key columns that the row writes (by `_set`) are equal, and key columns
- * that `_range` bounds lie within.  It is a struct, nullable, with a child for each key column that
- * can be bounded, named as that, nullable: a struct of lower, upper (both of the column's type,
- * nullable; null: no bound) and lower_inc, upper_inc (bool: the bound itself belongs to it). A key
- * column that is neither written nor bounded has any value. Such a row's other columns mean
- * nothing. Whoever renames a key column renames the child. Plugins that know it have MR_RANGES;
- * without, `check` and the run refuse the pipeline. */
+ * all rows which fit it: key columns that have a value in it are equal, and key columns that
+ * `_range` bounds lie within.  It is a struct, nullable, with a child for each key column that can
+ * be bounded, named as that, nullable: a struct of lower, upper (both of the column's type,
+ * nullable; null: no bound) and lower_inc, upper_inc (bool: the bound itself belongs to it). All
+ * other columns are null in it, and not written where there is a `_set`; a key column that is null
+ * and not bounded has any value. So a condition on a column that is not there is NULL: it may hold
+ * for some of the rows that are meant, and the delete goes on; only where a condition is false is
+ * it left out. Whoever renames a key column renames the child; a key column that is bounded is
+ * neither dropped nor given other values. Plugins that know it have MR_RANGES; without, `check` and
+ * the run refuse the pipeline. */
 #ifndef MILLRACE_CHANGES_H
 #define MILLRACE_CHANGES_H
 #include "millrace/build.h"

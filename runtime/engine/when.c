@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Routing by `when`: the reader of a branch takes the rows for which its expression is true;
- * `otherwise` takes those that no sibling takes, the NULLs included. */
+ * `otherwise` takes those that no sibling takes, the NULLs included. A delete of many rows
+ * (`_range`) for which it is NULL may mean rows of each branch: it goes into all of them. */
 #include "data/array.h"
 #include "engine/engine.h"
 #include "expr/expr.h"
+#include "millrace/changes.h"
 
 struct mr_when {
   GPtrArray *exprs; /* struct mr_expr *: the stage's own one, or all siblings' */
@@ -61,22 +63,26 @@ struct mr_when *mr_when_new(struct mr_stage *s, const struct ArrowSchema *in, st
   return NULL;
 }
 
-/* Sets the bits of rows where the expression is true. */
-static int mark_true(struct mr_expr *e, const struct mr_batch *b, uint8_t *bits,
+/* Sets the bits of rows where the expression is true. ranges: those of deletes of many rows, too,
+ * where it is not false. */
+static int mark_true(struct mr_expr *e, const struct mr_batch *b, bool ranges, uint8_t *bits,
                      struct mr_error *err)
 {
+  static const struct ArrowSchema type = {.format = "b"};
   struct ArrowArray a = {0};
-  struct ArrowSchema type;
-  struct mr_view v;
+  struct mr_range_columns range;
+  struct mr_view v = {0};
   int st = mr_expr_eval(e, b->schema, &b->rows, &a, NULL, NULL, err);
   if (st < 0)
     return st;
-  if (a.n_buffers > 1 && mr_schema_init(&type, "", "b", true)) {
+  bool all_null = a.n_buffers < 2;
+  if (!all_null)
     mr_view_init(&v, &type, &a);
-    for (int64_t i = 0; i < b->rows.length; i++)
-      if (!mr_view_null(&v, i) && mr_view_bool(&v, i))
-        mr_bit_set(bits, i, true);
-    mr_schema_release(&type);
+  mr_range_view(&range, b->schema, &b->rows, "");
+  for (int64_t i = 0; i < b->rows.length; i++) {
+    bool null = all_null || mr_view_null(&v, i);
+    if (null ? ranges && mr_range_has(&range, i) : mr_view_bool(&v, i))
+      mr_bit_set(bits, i, true);
   }
   mr_array_release(&a);
   return MR_OK;
@@ -89,7 +95,7 @@ int mr_when_apply(struct mr_when *w, struct mr_stage *s, struct mr_message **m,
   gsize size = (gsize)(b->rows.length + 7) / 8;
   g_autofree uint8_t *bits = g_malloc0(size + 1);
   for (guint i = 0; i < w->exprs->len; i++) {
-    int st = mark_true(w->exprs->pdata[i], b, bits, err);
+    int st = mark_true(w->exprs->pdata[i], b, !w->otherwise, bits, err);
     if (st < 0)
       return st;
   }

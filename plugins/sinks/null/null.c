@@ -80,5 +80,5 @@ const struct mr_plugin mr_plugin_desc = {
     .summary = "Takes every row and keeps none",
     .options = options,
     .sink = &sink,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

@@ -2,6 +2,7 @@
 /* enrich: adds columns of a lookup table to each row, found by key. */
 #include <stdio.h>
 #include "common/src-error.h"
+#include "millrace/changes.h"
 #include "plan.h"
 #include "rows.h"
 
@@ -140,13 +141,17 @@ static bool is_missing(const struct ArrowArray *found, int64_t i)
          !mr_bit_get(found->buffers[0], found->offset + i);
 }
 
-/* A bit for each row that has a match; *ret_missing: how many have none. NULL: no memory. */
-static uint8_t *matches(const struct ArrowArray *found, int64_t *ret_missing)
+/* A bit for each row that has a match, or needs none, as it is no row but a delete of many;
+ * *ret_missing: how many have none. NULL: no memory. */
+static uint8_t *matches(const struct enrich *e, const struct mr_batch *b,
+                        const struct ArrowArray *found, int64_t *ret_missing)
 {
+  struct mr_range_columns range;
   uint8_t *keep = calloc((size_t)(found->length / 8 + 1), 1);
   *ret_missing = 0;
+  mr_range_view(&range, &e->plan.in, &b->rows, "");
   for (int64_t i = 0; keep && i < found->length; i++) {
-    bool missing = is_missing(found, i);
+    bool missing = is_missing(found, i) && !mr_range_has(&range, i);
     mr_bit_set(keep, i, !missing);
     *ret_missing += missing;
   }
@@ -244,7 +249,7 @@ static int combine(struct enrich *e, struct mr_batch *b, struct ArrowArray *foun
                    struct ArrowArray *give, struct mr_error *err)
 {
   int64_t missing;
-  uint8_t *keep = matches(found, &missing);
+  uint8_t *keep = matches(e, b, found, &missing);
   if (!keep)
     return src_no_memory(err);
   bool all = !missing || e->conf->missing == ENRICH_KEEP;
@@ -326,5 +331,5 @@ const struct mr_plugin mr_plugin_desc = {
     .transform = &transform,
     .validate = validate,
     .explain = explain,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

@@ -137,6 +137,12 @@ static int plan(struct explode *e, const struct ArrowSchema *in, struct mr_error
     return src_badconf(err, "column", "no column `%.100s`", e->conf->column);
   if (mr_kind_of(in->children[at]) != MR_K_LIST)
     return src_badconf(err, "column", "`%.100s` is no list", e->conf->column);
+  int64_t range = mr_schema_find(in, MR_RANGE);
+  if (range >= 0 && mr_schema_find(in->children[range], e->conf->column) >= 0)
+    return src_badconf(err, "column",
+                       "`%.100s` bounds deletes of many rows (`_range`): its elements cannot take "
+                       "its place",
+                       e->conf->column);
   int rc = check_names(e, in, err);
   if (rc < 0)
     return rc;
@@ -225,17 +231,19 @@ static int64_t count_of(const struct mr_view *v, int64_t i, bool keep, int64_t *
 static bool lay_out(const struct explode *e, const struct ArrowArray *rows, struct layout *l)
 {
   struct mr_view v;
+  struct mr_range_columns range;
   int64_t total = 0, at = 0, from;
   bool keep = e->conf->empty == EMPTY_KEEP;
   mr_view_column(&v, &e->in, rows, e->column);
+  mr_range_view(&range, &e->in, rows, ""); /* a delete of many rows goes on as it is */
   for (int64_t i = 0; i < rows->length; i++)
-    total += count_of(&v, i, keep, &from);
+    total += count_of(&v, i, keep || mr_range_has(&range, i), &from);
   l->row = malloc((size_t)(total + 1) * sizeof *l->row);
   l->element = malloc((size_t)(total + 1) * sizeof *l->element);
   if (!l->row || !l->element)
     return false;
   for (int64_t i = 0; i < rows->length; i++) {
-    int64_t n = count_of(&v, i, keep, &from);
+    int64_t n = count_of(&v, i, keep || mr_range_has(&range, i), &from);
     for (int64_t k = 0; k < n; k++, at++) {
       l->row[at] = i;
       l->element[at] = from < 0 ? -1 : from + k;
@@ -353,5 +361,5 @@ const struct mr_plugin mr_plugin_desc = {
     .summary = "one row for each element of a list column",
     .options = options,
     .transform = &transform,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

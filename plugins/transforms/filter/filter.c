@@ -2,6 +2,7 @@
 /* filter: keeps the rows for which an expression is true. */
 #include "common/rows.h"
 #include "common/src-error.h"
+#include "millrace/changes.h"
 
 enum { ON_DEAD_LETTER, ON_DROP, ON_FAIL };
 
@@ -135,15 +136,18 @@ static void on_bad(void *out, int64_t row, const char *code, const char *msg)
   v->err->row = row;
 }
 
-/* A bit for each row to keep; how many. */
-static int64_t mark(const struct ArrowArray *a, uint8_t *keep)
+/* A bit for each row to keep; how many. NULL of a delete of many rows: it may mean some of those
+ * that are kept. */
+static int64_t mark(const struct ArrowArray *a, const struct mr_batch *b, uint8_t *keep)
 {
   static const struct ArrowSchema type = {.format = "b"};
+  struct mr_range_columns range;
   struct mr_view v;
   int64_t n = 0;
   mr_view_init(&v, &type, a);
+  mr_range_view(&range, b->schema, &b->rows, "");
   for (int64_t i = 0; i < a->length; i++) {
-    bool yes = !mr_view_null(&v, i) && mr_view_bool(&v, i);
+    bool yes = mr_view_null(&v, i) ? mr_range_has(&range, i) : mr_view_bool(&v, i);
     mr_bit_set(keep, i, yes);
     n += yes;
   }
@@ -157,7 +161,7 @@ static int decide(struct verdict *v, int64_t *ret_n)
   int rc = f->host->eval(f->where, v->batch, &a, on_bad, v, v->err);
   if (rc < 0)
     return rc;
-  *ret_n = mark(&a, v->keep);
+  *ret_n = mark(&a, v->batch, v->keep);
   mr_array_release(&a);
   return v->rc;
 }
@@ -227,5 +231,5 @@ const struct mr_plugin mr_plugin_desc = {
     .options = options,
     .transform = &transform,
     .explain = explain,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

@@ -196,5 +196,5 @@ const struct mr_plugin mr_plugin_desc = {
     .transform = &transform,
     .validate = validate,
     .explain = mask_explain,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

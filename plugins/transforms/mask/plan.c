@@ -2,6 +2,7 @@
 #include "plan.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include "millrace/changes.h"
 
 #define META_MASKED "millrace.masked" /* on a masked column: the method */
 
@@ -32,8 +33,9 @@ static bool is_one_of(const char *name, const char *const *list)
  * can carry it into a sink unseen. */
 static bool decide_system(struct mask_node *n, const char *name)
 {
-  static const char *const safe[] = {"_op",  "_topic", "_partition", "_offset",  "_timestamp",
-                                     "_ttl", "_set",   "_position",  "_element", NULL};
+  static const char *const safe[] = {"_op",        "_topic",   "_partition", "_offset",
+                                     "_timestamp", "_ttl",     "_set",       "_range",
+                                     "_position",  "_element", NULL};
   static const char *const copies[] = {"_key", "_headers", NULL};
   n->why = MASK_BY_SYSTEM;
   if (!strcmp(name, "_original"))
@@ -226,7 +228,7 @@ static int plan_node(struct planner *p, struct mask_node *n, const struct ArrowS
   if (rc < 0)
     return rc;
   if (n->why == MASK_BY_SYSTEM && n->method.kind == MASK_KEEP)
-    return MR_OK; /* the children of _set have columns' names, and no values */
+    return MR_OK; /* _set has columns' names, and no values; of _range: check_ranges */
   if (n->method.kind <= MASK_KEEP)
     return k == MR_K_STRUCT || k == MR_K_LIST ? plan_children(p, n, s) : MR_OK;
   n->touched = true;
@@ -330,6 +332,28 @@ static void mark_used(struct planner *p, const struct mask_node *n)
     mark_used(p, &n->child[i]);
 }
 
+/* Bounds are values of key columns: hidden, they would mean other rows. */
+static int check_ranges(struct planner *p, const struct mask_plan *plan,
+                        const struct ArrowSchema *in)
+{
+  int64_t at = mr_schema_find(in, MR_RANGE);
+  if (at < 0 || !mr_range_valid(in->children[at]))
+    return MR_OK;
+  for (int64_t i = 0; i < plan->root.n; i++) {
+    const struct mask_node *n = &plan->root.child[i];
+    if (!n->touched || mr_schema_find(in->children[at], in->children[i]->name) < 0)
+      continue;
+    snprintf(p->err->option, sizeof p->err->option, "rules.%s", n->path);
+    snprintf(p->err->msg, sizeof p->err->msg,
+             "column `%.120s` bounds deletes of many rows (`_range`): masked, they would mean "
+             "other rows, and the bounds show what it hides; give it the rule keep, or drop "
+             "`_range` before: select: {drop: _range}",
+             n->path);
+    return MR_BADCONF;
+  }
+  return MR_OK;
+}
+
 static int make_schemas(struct mask_plan *plan, const struct ArrowSchema *in, struct mr_error *err)
 {
   plan->root.touched = true;
@@ -348,6 +372,8 @@ int mask_plan_init(struct mask_plan *ret, const struct mask_conf *conf,
     mark_used(&p, &plan.root);
     rc = check_used(&p, in);
   }
+  if (rc >= 0)
+    rc = check_ranges(&p, &plan, in);
   if (rc >= 0)
     rc = make_schemas(&plan, in, err);
   free(p.used);

@@ -254,6 +254,14 @@ static bool is_named(const struct mr_list *l, const char *name)
   return false;
 }
 
+static bool is_named_key(const struct mr_list *l, const char *name)
+{
+  for (size_t i = 0; i < l->n; i++)
+    if (!strcmp(l->key[i], name))
+      return true;
+  return false;
+}
+
 /* Moves column i of those so far into the result. */
 static int give(struct planner *p, int64_t i)
 {
@@ -288,6 +296,55 @@ static int give_set(struct planner *p)
   mr_schema_move(&copy, out->children[at]);
   plan->from[at] = plan->n_in + plan->n_step;
   plan->makes_set = true;
+  return MR_OK;
+}
+
+/* The column that comes out in the place of the input's; NULL: none does. */
+static const struct ArrowSchema *column_of(const struct select_plan *plan, int64_t slot)
+{
+  for (int64_t i = 0; i < plan->out.n_children; i++)
+    if (plan->from[i] == slot)
+      return plan->out.children[i];
+  return NULL;
+}
+
+static int bad_bound(struct planner *p, const char *name)
+{
+  const struct mr_list *const lists[] = {&p->conf->cast, &p->conf->set};
+  static const char *const option[] = {"cast", "set"};
+  for (int k = 0; k < 2; k++)
+    if (is_named_key(lists[k], name)) {
+      snprintf(p->err->msg, sizeof p->err->msg,
+               "column `%.100s` bounds deletes of many rows (`_range`): with other values they "
+               "would mean other rows; set another column, or drop `_range`",
+               name);
+      return bad(p, option[k], name, p->err->msg);
+    }
+  snprintf(p->err->msg, sizeof p->err->msg,
+           "column `%.100s` bounds deletes of many rows (`_range`): without it they would mean "
+           "more rows; keep it, or drop `_range`, too",
+           name);
+  snprintf(p->err->option, sizeof p->err->option, "%s", p->conf->keep.n ? "keep" : "drop");
+  return MR_BADCONF;
+}
+
+/* The `_range` that came in, if it is still there, bounds columns by the names they have now. */
+static int give_range(struct planner *p, const struct ArrowSchema *in)
+{
+  struct select_plan *plan = p->plan;
+  int64_t at = mr_schema_find(&plan->out, MR_RANGE), was = at < 0 ? -1 : plan->from[at];
+  if (was < 0 || was >= plan->n_in || strcmp(in->children[was]->name, MR_RANGE) ||
+      !mr_range_valid(in->children[was]))
+    return MR_OK;
+  for (int64_t k = 0; k < in->children[was]->n_children; k++) {
+    const char *name = in->children[was]->children[k]->name;
+    int64_t slot = mr_schema_find(in, name);
+    const struct ArrowSchema *now = slot < 0 ? NULL : column_of(plan, slot);
+    if (slot >= 0 && !now)
+      return bad_bound(p, name);
+    if (now && !mr_schema_rename(plan->out.children[at]->children[k], now->name))
+      return src_no_memory(p->err);
+  }
   return MR_OK;
 }
 
@@ -333,14 +390,16 @@ static int give_rest(struct planner *p)
   return rc;
 }
 
-static int plan_out(struct planner *p)
+static int plan_out(struct planner *p, const struct ArrowSchema *in)
 {
   size_t n = (size_t)p->now.n_children;
   p->plan->from = malloc((n ? n : 1) * sizeof *p->plan->from);
   if (!p->plan->from || !mr_schema_struct(&p->plan->out))
     return src_no_memory(p->err);
   int rc = p->conf->keep.n ? give_kept(p) : give_rest(p);
-  return rc < 0 ? rc : give_set(p);
+  if (rc >= 0)
+    rc = give_set(p);
+  return rc < 0 ? rc : give_range(p, in);
 }
 
 static int plan_all(struct planner *p, const struct ArrowSchema *in)
@@ -366,7 +425,7 @@ static int plan_all(struct planner *p, const struct ArrowSchema *in)
     rc = plan_set(p, i);
   if (rc >= 0)
     rc = plan_rename(p);
-  return rc < 0 ? rc : plan_out(p);
+  return rc < 0 ? rc : plan_out(p, in);
 }
 
 int select_plan_init(struct select_plan *plan, const struct mr_host *host,

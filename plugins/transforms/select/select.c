@@ -326,5 +326,5 @@ const struct mr_plugin mr_plugin_desc = {
     .transform = &transform,
     .validate = validate,
     .explain = explain,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

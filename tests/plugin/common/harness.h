@@ -12,6 +12,10 @@
 #include "base/base.h"
 #include "millrace/build.h"
 
+/* The type of a child of `_range`, for harness_schema. */
+#define HARNESS_BOUNDS(type) \
+  "struct<lower: " type ", upper: " type ", lower_inc: bool, upper_inc: bool>"
+
 struct harness_reject {
   uint64_t batch_id;
   int64_t row;

@@ -319,6 +319,16 @@ static void test_set(struct fixture *f, gconstpointer data)
   }
 }
 
+/* A delete of many rows has no key to look up, and is not missing. */
+static void test_ranges(struct fixture *f, gconstpointer data)
+{
+  f->conf.missing = DEAD_LETTER;
+  open_ready(f, "buyer: int64, at: int64, _range: struct<at: " HARNESS_BOUNDS("int64") ">");
+  check(f, "1|1|~\n~|~|{{1,~,true,false}}\n99|2|~\n",
+        "1|1|~|ann@x|DE\n~|~|{{1,~,true,false}}|~|~\n");
+  g_assert_cmpuint(f->h.rejects->len, ==, 1);
+}
+
 static void refused(struct fixture *f, const char *columns, const char *option, const char *msg)
 {
   g_assert_cmpint(open_with(f, columns, false), ==, MR_BADCONF);
@@ -424,6 +434,7 @@ int main(int argc, char **argv)
   ADD("two-keys", test_two_keys);
   ADD("refused", test_refused);
   ADD("set", test_set);
+  ADD("ranges", test_ranges);
   ADD("not-loaded", test_not_loaded);
   ADD("late", test_late);
   ADD("evolve", test_evolve);

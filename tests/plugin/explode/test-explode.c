@@ -112,6 +112,24 @@ static void test_set(void)
   stop(&f);
 }
 
+/* A delete of many rows has no list, and is none the less. */
+static void test_ranges(void)
+{
+#define RANGES "id: int64, l: list<int64>, at: int64, _range: struct<"
+  struct fixture f;
+  g_assert_cmpint(
+      start(&f, RANGES "at: " HARNESS_BOUNDS("int64") ">", (struct conf){"l", NULL, "pos", DROP}),
+      ==, MR_OK);
+  assert_rows(&f, "1|[10,20]|1|~\n1|~|~|{{~,5,false,true}}\n2|~|3|~\n2|~|~|{~}",
+              "1|10|0|1|~\n1|20|1|1|~\n1|~|~|~|{{~,5,false,true}}\n2|~|~|~|{~}\n");
+  stop(&f);
+  g_assert_cmpint(start(&f, RANGES "l: " HARNESS_BOUNDS("list<int64>") ">",
+                        (struct conf){"l", NULL, NULL, DROP}),
+                  ==, MR_BADCONF);
+  g_assert_nonnull(strstr(f.err.msg, "`l` bounds deletes of many rows"));
+  stop(&f);
+}
+
 /* Every kind of column is repeated and every kind of element comes out. */
 static void test_types(void)
 {
@@ -208,5 +226,6 @@ int main(int argc, char **argv)
   g_test_add_func("/explode/too-long", test_too_long);
   g_test_add_func("/explode/refused", test_refused);
   g_test_add_func("/explode/set", test_set);
+  g_test_add_func("/explode/ranges", test_ranges);
   return g_test_run();
 }

@@ -149,6 +149,29 @@ static void test_evolve(void)
   stop(&f);
 }
 
+/* NULL of a delete of many rows may be true of a row that it means: it stays. */
+static void test_ranges(void)
+{
+  struct fixture f;
+  g_assert_cmpint(start(&f,
+                        "id: int64, at: int64, v: int64, _op: utf8, "
+                        "_range: struct<at: " HARNESS_BOUNDS("int64") ">",
+                        "v > 5 AND id < 3 AND _op <> 'truncate'", DEAD_LETTER),
+                  ==, MR_OK);
+  assert_rows(&f,
+              "1|1|9|insert|~\n"
+              "1|2|~|update|~\n"
+              "1|~|~|delete|{{1,~,true,false}}\n"
+              "2|~|~|delete|{~}\n"
+              "3|~|~|delete|{~}\n" /* false: none of its rows is kept */
+              "2|~|~|truncate|{~}\n"
+              "1|4|5|delete|~",
+              "1|1|9|insert|~\n"
+              "1|~|~|delete|{{1,~,true,false}}\n"
+              "2|~|~|delete|{~}\n");
+  stop(&f);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
@@ -157,5 +180,6 @@ int main(int argc, char **argv)
   g_test_add_func("/filter/bad-rows", test_bad_rows);
   g_test_add_func("/filter/refused", test_refused);
   g_test_add_func("/filter/evolve", test_evolve);
+  g_test_add_func("/filter/ranges", test_ranges);
   return g_test_run();
 }

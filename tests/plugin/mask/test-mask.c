@@ -117,6 +117,25 @@ static void test_set(struct fixture *f, gconstpointer data)
   g_assert_cmpstr(rows, ==, "1|~|{false,true}\n2|~|{true,true}\n");
 }
 
+#define RANGES                                                                \
+  "id: int64, email: utf8, at: int64, _range: struct<email: " HARNESS_BOUNDS( \
+      "utf8") ", at: " HARNESS_BOUNDS("int64") ">"
+
+/* So do bounds, of columns that nobody hides. */
+static void test_ranges(struct fixture *f, gconstpointer data)
+{
+  g_autofree char *columns = NULL;
+  rule(f, "email", "keep");
+  rule(f, "id", "hash");
+  g_autofree char *rows = masked(f, RANGES, "~|~|~|{{a,~,true,true},~}\n~|b|3|~\n", &columns);
+  g_assert_nonnull(strstr(columns, "_range: struct<email: struct<lower: utf8"));
+  g_assert_cmpstr(rows, ==, "~|~|~|{{a,~,true,true},~}\n~|b|3|~\n");
+}
+static void test_ranges_refused(struct fixture *f, gconstpointer data)
+{
+  check_refused(f, RANGES, "rules.email", "column `email` bounds deletes of many rows (`_range`)");
+}
+
 /* ---- known answers. Made with Python, not with this code:
  *   key = b"0123456789abcdef0123456789abcdef"
  *   id  = sha256(b"millrace-key-id:" + key).hexdigest()[:8]
@@ -661,6 +680,8 @@ int main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
 #define ADD(path, fn) g_test_add("/mask/" path, struct fixture, NULL, setup, fn, teardown)
   ADD("set", test_set);
+  ADD("ranges", test_ranges);
+  ADD("ranges-refused", test_ranges_refused);
   ADD("values/known-answers", test_known_answers);
   ADD("values/domains", test_domains);
   ADD("values/key-id", test_key_id);

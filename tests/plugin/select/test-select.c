@@ -224,6 +224,67 @@ static void test_set_rows(void)
   stop(&f);
 }
 
+/* ---- deletes of many rows */
+
+#define RANGES                                                                           \
+  "k: utf8, a: int64, b: int64, v: int64, _op: utf8, _range: struct<a: " HARNESS_BOUNDS( \
+      "int64") ", b: " HARNESS_BOUNDS("int64") ">"
+
+/* Bounds follow the columns' names. */
+static void test_ranges(void)
+{
+  struct fixture f;
+  setup(&f, RANGES);
+  f.conf.set = list(&f, "copy=a; v=v + 1");
+  f.conf.rename = list(&f, "a=b; b=a; k=key");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_columns(&f, "key: utf8, b: int64, a: int64, v: int64, copy: int64, _op: utf8, _range: "
+                     "struct<b: " HARNESS_BOUNDS("int64") ", a: " HARNESS_BOUNDS("int64") ">");
+  assert_rows(&f, "x|1|2|3|insert|~\ny|1|~|~|delete|{~,{2,5,true,false}}\nz|~|~|~|delete|{~,~}",
+              "x|1|2|4|1|insert|~\ny|1|~|~|1|delete|{~,{2,5,true,false}}\n"
+              "z|~|~|~|~|delete|{~,~}\n");
+  stop(&f);
+}
+
+/* As data, or not at all, they hold nothing back. */
+static void test_ranges_dropped(void)
+{
+  struct fixture f;
+  setup(&f, RANGES);
+  f.conf.cast = list(&f, "a=utf8");
+  f.conf.drop = list(&f, "b; _range");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_columns(&f, "k: utf8, a: utf8, v: int64, _op: utf8");
+  stop(&f);
+  setup(&f, RANGES);
+  f.conf.rename = list(&f, "_range=bounds");
+  f.conf.drop = list(&f, "b");
+  g_assert_cmpint(start(&f), ==, MR_OK);
+  assert_columns(&f, "k: utf8, a: int64, v: int64, _op: utf8, bounds: struct<a: " HARNESS_BOUNDS(
+                         "int64") ", b: " HARNESS_BOUNDS("int64") ">");
+  stop(&f);
+}
+
+static void refuse_bound(const char *cast, const char *set, const char *drop, const char *option)
+{
+  struct fixture f;
+  setup(&f, RANGES);
+  f.conf.cast = list(&f, cast);
+  f.conf.set = list(&f, set);
+  f.conf.drop = list(&f, drop);
+  g_assert_cmpint(start(&f), ==, MR_BADCONF);
+  g_assert_cmpstr(f.err.option, ==, option);
+  g_assert_nonnull(strstr(f.err.msg, "`b` bounds deletes of many rows (`_range`)"));
+  stop(&f);
+}
+
+static void test_ranges_refused(void)
+{
+  refuse_bound("b=utf8", "", "", "cast.b");
+  refuse_bound("", "b=b + 1", "", "set.b");
+  refuse_bound("", "", "b", "drop");
+}
+
 /* ---- labels */
 
 static void test_labels(void)
@@ -414,5 +475,8 @@ int main(int argc, char **argv)
   g_test_add_func("/select/explain", test_explain);
   g_test_add_func("/select/set", test_set);
   g_test_add_func("/select/set-rows", test_set_rows);
+  g_test_add_func("/select/ranges", test_ranges);
+  g_test_add_func("/select/ranges-dropped", test_ranges_dropped);
+  g_test_add_func("/select/ranges-refused", test_ranges_refused);
   return g_test_run();
 }
