@@ -12,7 +12,7 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))
 
-from servers.clickhouse import Chdb  # noqa: E402
+from servers.clickhouse import Chdb, ClickHouse18  # noqa: E402
 from servers.kafka import Kafka  # noqa: E402
 from servers.mariadb import Mariadb  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
@@ -60,6 +60,13 @@ def timescale(server_folder):
 def clickhouse(server_folder):
     """Today's engine."""
     with Chdb(server_folder / "clickhouse") as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def clickhouse18(server_folder):
+    """The distribution's version."""
+    with ClickHouse18(server_folder / "clickhouse18") as server:
         yield server
 
 

@@ -30,7 +30,8 @@ class Case:
     unless: dict = dataclasses.field(default_factory=dict)     # sink -> fields that are other
 
     def for_sink(self, sink):
-        return dataclasses.replace(self, **self.unless.get(sink, {}))
+        fields = self.unless.get(sink.removesuffix("18"), {}) | self.unless.get(sink, {})
+        return dataclasses.replace(self, **fields)
 
 
 def put(*values):

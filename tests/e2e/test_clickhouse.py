@@ -9,7 +9,6 @@ import pytest
 
 from pipelines import block, dead_letters, kafka_source
 from servers import trades
-from servers.clickhouse import ClickHouse18
 from servers.http_faults import HttpFaults
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -23,12 +22,6 @@ def target(clickhouse, millrace):
     millrace.env["CLICKHOUSE_URL"] = clickhouse.create_database(name)
     yield name
     clickhouse.drop_database(name)
-
-
-@pytest.fixture(scope="session")
-def old_server(server_folder):
-    with ClickHouse18(server_folder / "clickhouse18") as server:
-        yield server
 
 
 def clickhouse_sink(options=""):
@@ -69,15 +62,15 @@ def test_the_example(clickhouse, target, kafka, millrace):
     kafka.delete_topic("trade.history")
 
 
-def test_both_servers_get_every_row(clickhouse, target, old_server, millrace):
+def test_both_servers_get_every_row(clickhouse, target, clickhouse18, millrace):
     millrace.run(generated(30000, CREATE)).expect(0)
     counts = "SELECT toString(count()), toString(uniqExact(id)), toString(sum(id)) FROM t"
     assert clickhouse.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
-    url = old_server.create_database(target)
+    url = clickhouse18.create_database(target)
     millrace.env["STATE"] += "-old"
     result = millrace.run(generated(30000, CREATE), env={"CLICKHOUSE_URL": url}).expect(0)
     assert "at least once: version 18.16.1 has no insert_deduplication_token" in result.text
-    assert old_server.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
+    assert clickhouse18.rows(counts, target) == [["30000", "30000", str(sum(range(30000)))]]
 
 
 def test_a_unit_ends_at_the_block_limit(clickhouse, target, millrace):
@@ -118,12 +111,12 @@ def held(proxy):
     return lambda: proxy.left == 0
 
 
-def test_18_16_gets_every_row_when_answers_are_lost_and_after_a_crash(old_server, target, millrace):
+def test_18_16_gets_every_row_when_answers_are_lost_and_after_a_crash(clickhouse18, target, millrace):
     """At least once: rows may be there twice. Nothing is kept on disk."""
-    old_server.create_database(target)
+    clickhouse18.create_database(target)
     counts = "SELECT toString(uniqExact(id)), toString(max(id)) FROM t"
-    with HttpFaults(old_server.port) as proxy:
-        env = {"CLICKHOUSE_URL": old_server.database_url(target, proxy.port)}
+    with HttpFaults(clickhouse18.port) as proxy:
+        env = {"CLICKHOUSE_URL": clickhouse18.database_url(target, proxy.port)}
         text = generated(20000, CREATE)
         proxy.spoil(1, "hang")
         running = millrace.start(text, env=env)
@@ -136,8 +129,8 @@ def test_18_16_gets_every_row_when_answers_are_lost_and_after_a_crash(old_server
         assert proxy.left == 0
     assert "at least once: version 18.16.1 has no insert_deduplication_token" in result.text
     assert "INSERT at 127.0.0.1" in result.text
-    assert old_server.rows(counts, target) == [["20000", "19999"]]
-    old_server.drop_database(target)
+    assert clickhouse18.rows(counts, target) == [["20000", "19999"]]
+    clickhouse18.drop_database(target)
 
 
 def pending(clickhouse, target, millrace, text):

@@ -107,8 +107,10 @@ class Clickhouse(Postgres):
              "float64": "Nullable(Float64)", "list<int32>": "Array(Nullable(Int32))",
              "date": "Nullable(Date32)", "decimal(12,2)": "Nullable(Decimal(12, 2))"}
 
+    fixture = "clickhouse"
+
     def __init__(self, request):
-        self.server, self.name = request.getfixturevalue("clickhouse"), f"e{next(numbers)}"
+        self.server, self.name = request.getfixturevalue(self.fixture), f"e{next(numbers)}"
         self.url = self.server.create_database(self.name)
         request.addfinalizer(lambda: self.server.drop_database(self.name))
 
@@ -136,6 +138,17 @@ class Clickhouse(Postgres):
         shown = ", ".join(f"toJSONString({n})" for n in names)
         return [dict(zip(names, (json.loads(v) if v else None for v in row)))
                 for row in self.server.rows(f"SELECT {shown} FROM {table}", self.name)]
+
+
+class Clickhouse18(Clickhouse):
+    """It has no toJSONString, and a Date of 16 bits."""
+    types = {**Clickhouse.types, "date": "Nullable(Date)"}
+    fixture = "clickhouse18"
+
+    def rows(self, table):
+        answer = self.server.query(f"SELECT * FROM {table} FORMAT JSONEachRow", self.name,
+                                   output_format_json_quote_64bit_integers=0)
+        return [json.loads(line) for line in answer.splitlines()]
 
 
 class Starrocks(Postgres):
@@ -169,7 +182,8 @@ class Starrocks(Postgres):
         return self.server.rows(f"db.{table}")
 
 
-SINKS = {"postgres": Postgres, "mysql": Mysql, "sqlite": Sqlite, "clickhouse": Clickhouse, "starrocks": Starrocks}
+SINKS = {"postgres": Postgres, "mysql": Mysql, "sqlite": Sqlite, "clickhouse": Clickhouse, "clickhouse18": Clickhouse18,
+         "starrocks": Starrocks}
 
 
 # ---- the pipeline
@@ -200,6 +214,15 @@ settings:
   http: 127.0.0.1:PORT
   checkpoint: {interval: 200ms}
 """.replace("PORT", str(port)))
+
+
+def ids_so_far(adapter, table):
+    try:
+        return adapter.ids(table)
+    except Exception as e:  # whatever the client calls a table that is not there yet
+        if re.search(r"not exist|no such table|unable to open|doesn't exist|t_", str(e)):
+            return set()
+        raise
 
 
 class Run:
@@ -242,12 +265,7 @@ class Run:
             self.running.wait_for(there, PATIENCE, f"step {number} of {case.name}")
 
     def ids(self, case):
-        try:
-            return self.adapter.ids("t_" + case.name)
-        except Exception as e:  # whatever the client calls a table that is not there yet
-            if re.search(r"not exist|no such table|unable to open|doesn't exist|t_", str(e)):
-                return set()
-            raise
+        return ids_so_far(self.adapter, "t_" + case.name)
 
     def metrics(self):
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=20) as answer:
@@ -337,3 +355,67 @@ def test_schema_changes(run, millrace):
     assert not wrong, "\n".join(wrong) + "\n" + ended.text[-3000:]
     first = ended.text.splitlines()[-1]
     assert ended.code == 2 and any(f" {c.name}: " in first and c.stops in first for c in run.cases if c.stops)
+
+
+# ---- columns that a file's rows bring, or that the file declares from the next run on
+
+@pytest.fixture(params=list(SINKS))
+def adapter(request):
+    made = SINKS[request.param](request)
+    made.options = {"nulls": "default"} if request.param.startswith("clickhouse") else {}  # an Array is never null
+    return made
+
+
+def from_file(adapter, columns, source="", **options):
+    words = {"create": "true", "evolve": "add", **adapter.options, **options}
+    text = ", ".join(f"{k}: {v}" for k, v in words.items()) + adapter.more(words)
+    return f"""name: grows
+sources:
+  - name: in
+    file: {{path: in.jsonl, format: jsonl, columns: {columns}{source}}}
+sinks:
+  - name: out
+    {adapter.sink('t_grows') % text}
+settings:
+  state: "${{STATE}}"
+  checkpoint: {{interval: 100ms}}
+"""
+
+
+def add_rows(millrace, *rows):
+    with open(millrace.folder / "in.jsonl", "a") as out:
+        out.writelines(json.dumps(row) + "\n" for row in rows)
+
+
+def differences(adapter, wanted):
+    rows = {row["id"]: row for row in adapter.rows("t_grows")}
+    assert rows.keys() == wanted.keys()
+    return [f"row {i}: {column} is {rows[i].get(column)!r}, not {value!r}" for i, row in wanted.items()
+            for column, value in row.items() if not same(rows[i].get(column), value)]
+
+
+def test_keys_that_no_column_had(millrace, adapter):
+    add_rows(millrace, {"id": 1})
+    running = millrace.start(from_file(adapter, "{id: int64}", ", mode: follow, unknown: add"))
+
+    def arrive(n):
+        running.wait_for(lambda: n in ids_so_far(adapter, "t_grows"), PATIENCE, f"row {n}")
+    arrive(1)
+    add_rows(millrace, {"id": 2, "v": "x"})
+    arrive(2)
+    add_rows(millrace, {"id": 3, "a": 2 ** 40, "b": True, "c": 0.5}, {"id": 4, "v": "y", "tags": ["p", "q"]})
+    arrive(4)
+    running.terminate().expect(0)
+    assert not differences(adapter, {1: {"v": None, "a": None}, 2: {"v": "x"}, 3: {"v": None, "a": 2 ** 40, "c": 0.5},
+                                     4: {"v": "y", "tags": ["p", "q"]}})
+
+
+def test_columns_declared_from_the_next_run_on(millrace, adapter):
+    add_rows(millrace, {"id": 1, "k": 5, "v": "early"})
+    millrace.run(from_file(adapter, "{id: int64, k: int32}")).expect(0)
+    add_rows(millrace, {"id": 2, "k": 2 ** 40, "v": "x"})
+    millrace.run(from_file(adapter, "{id: int64, k: int64, v: utf8}", evolve="full")).expect(0)
+    assert not differences(adapter, {1: {"k": 5, "v": None}, 2: {"k": 2 ** 40, "v": "x"}})
+    add_rows(millrace, {"id": 3, "v": "z"})
+    millrace.run(from_file(adapter, "{id: int64, v: utf8}")).expect(0)
+    assert not differences(adapter, {1: {"k": 5}, 2: {"k": 2 ** 40}, 3: {"k": None, "v": "z"}})
