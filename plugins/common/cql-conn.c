@@ -32,7 +32,7 @@ static void hang_up(struct cql_conn *c)
   if (c->fd >= 0)
     close(c->fd);
   c->fd = -1;
-  c->asked = false;
+  c->asked = 0;
   cql_codec_done(&c->codec);
 }
 
@@ -194,13 +194,21 @@ static int read_some(struct cql_conn *c, int64_t until_ms, enum waited *ret_wait
 int cql_conn_send(struct cql_conn *c, enum cql_opcode opcode, const struct sql_buf *body,
                   struct mr_error *err)
 {
+  if (c->asked)
+    return src_fail(err, MR_RETRY, "", "no connection is free for a request");
+  return cql_conn_send_more(c, opcode, 1, body, err);
+}
+
+int cql_conn_send_more(struct cql_conn *c, enum cql_opcode opcode, int16_t stream,
+                       const struct sql_buf *body, struct mr_error *err)
+{
   struct sql_buf out = {0};
-  if (c->fd < 0 || c->asked)
+  if (c->fd < 0)
     return src_fail(err, MR_RETRY, "", "no connection is free for a request");
   c->deadline_ms = clock_now_ms() + c->conf->request_timeout_ms;
-  bool ok = !body->failed && cql_codec_put(&c->codec, opcode, 1, body->p, body->len, &out);
+  bool ok = !body->failed && cql_codec_put(&c->codec, opcode, stream, body->p, body->len, &out);
   int rc = ok ? write_all(c, &out, c->deadline_ms, err) : src_no_memory(err);
-  c->asked = rc >= 0;
+  c->asked += rc >= 0;
   sql_buf_done(&out);
   return rc;
 }
@@ -230,7 +238,8 @@ int cql_conn_receive(struct cql_conn *c, int64_t until_ms, struct cql_frame *ret
       continue;
     }
     if (rc == MR_OK) {
-      c->asked = false;
+      c->asked--;
+      c->deadline_ms = clock_now_ms() + c->conf->request_timeout_ms;
       return MR_OK;
     }
     bool last = until_ms >= c->deadline_ms;

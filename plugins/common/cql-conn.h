@@ -64,8 +64,8 @@ struct cql_conn {
   char where[300];     /* " at HOST:PORT" */
   size_t last;         /* the contact point that answered last, the next ones are tried behind it */
   int version;         /* of the protocol: 5, or 4 where a node wants that */
-  bool asked;          /* a request was sent and not answered */
-  int64_t deadline_ms; /* for its answer, monotonic */
+  int32_t asked;       /* requests that were sent and not answered */
+  int64_t deadline_ms; /* for the next answer, monotonic */
   char release[32], datacenter[64], partitioner[96]; /* of the node */
   /* Optional: an event came; called from within cql_conn_receive. */
   void (*event)(void *event_ctx, const struct cql_event *lend);
@@ -85,6 +85,10 @@ void cql_conn_close(struct cql_conn *c);
 /* Sends a request without waiting for its answer. */
 int cql_conn_send(struct cql_conn *c, enum cql_opcode opcode, const struct sql_buf *body,
                   struct mr_error *err);
+/* The same while others are on their way; stream (not negative, of none of these) comes back with
+ * its answer. Answers come in any order. */
+int cql_conn_send_more(struct cql_conn *c, enum cql_opcode opcode, int16_t stream,
+                       const struct sql_buf *body, struct mr_error *err);
 /* The answer to it, lent until the next call. MR_IDLE: not there by until_ms. MR_RETRY: the
  * deadline has passed, or the run is to end, or the connection was lost (it is closed). An ERROR
  * is an answer. */

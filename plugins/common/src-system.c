@@ -15,6 +15,8 @@ static const struct {
     [SRC_POSITION] = {"_position", "L"},
     [SRC_ELEMENT] = {"_element", "I"},
     [SRC_ORIGINAL] = {"_original", "z"},
+    [SRC_TTL] = {"_ttl", "i"},
+    [SRC_EXPIRES] = {"_expires", "tsu:UTC"},
 };
 
 /* map<utf8, binary>: a list of structs `entries` of key and value. */
@@ -157,8 +159,10 @@ static bool add(struct mr_column *c, enum src_column which, const struct src_mes
   case SRC_HEADERS: return repeat_headers(c, m, n);
   case SRC_OP: return repeat_text(c, m->op, n);
   case SRC_POSITION: return repeat_int(c, (int64_t)m->position, m->position_by_row, n);
-  case SRC_ELEMENT: return repeat_int(c, 0, !m->position_by_row, n);
+  case SRC_ELEMENT: return repeat_int(c, m->element, !m->position_by_row, n);
   case SRC_ORIGINAL: return add_originals(c, m, n);
+  case SRC_TTL: return m->ttl ? repeat_int(c, m->ttl, 0, n) : repeat_null(c, n);
+  case SRC_EXPIRES: return m->expires_us ? repeat_int(c, m->expires_us, 0, n) : repeat_null(c, n);
   case SRC_COLUMNS: break;
   }
   return false;

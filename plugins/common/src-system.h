@@ -21,6 +21,8 @@ enum src_column {
   SRC_POSITION,  /* _position   uint64 */
   SRC_ELEMENT,   /* _element    uint32 */
   SRC_ORIGINAL,  /* _original   binary */
+  SRC_TTL,       /* _ttl        int32: seconds to live, from when it was written */
+  SRC_EXPIRES,   /* _expires    timestamp(us, UTC) */
   SRC_COLUMNS
 };
 #define SRC_BIT(column) (1u << (column))
@@ -47,6 +49,9 @@ struct src_message {
   size_t original_len;
   const struct mr_extent *extent; /* original: the part of each row; NULL: all of it */
   bool position_by_row; /* position is that of the first row, each further row has the next one */
+  uint32_t element;     /* of the first row */
+  int32_t ttl;          /* s; 0: null */
+  int64_t expires_us;   /* since 1970; 0: null */
 };
 struct src_system {
   int n;

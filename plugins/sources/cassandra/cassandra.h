@@ -94,6 +94,12 @@ void cass_select_done(struct cass_select *s);
 int cass_select_schema(const struct cass_select *s, const struct cass_conf *conf,
                        const struct cql_columns *types, struct ArrowSchema *give,
                        struct mr_error *err);
+/* The column that one of such a type becomes: as declared, or by its type. MR_BADCONF: values do
+ * not fit what is declared. *ret is overwritten. */
+int cass_value_column(const struct cass_conf *conf, const char *name, const struct cql_type *t,
+                      struct ArrowSchema *ret, struct mr_error *err);
+/* Is each element of the column a cell of its own? */
+bool cass_column_multi(const struct cass_column *c);
 
 /* ---- scan.c */
 struct cass_lane {

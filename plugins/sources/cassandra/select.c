@@ -80,6 +80,11 @@ static bool is_plain_type(const char *type)
   return frozen || rc >= 0; /* a bare name that is unknown: a user type that is not frozen */
 }
 
+bool cass_column_multi(const struct cass_column *c)
+{
+  return strcmp(c->type, "counter") && (!one_cell(c) || !is_plain_type(c->type));
+}
+
 static bool add_hidden(struct cass_select *s, const struct cass_table *t, bool timestamp)
 {
   bool ok = true;
@@ -174,19 +179,19 @@ static bool time_column(const struct cass_item *item, const struct cql_type *t,
   return cql_type_arrow(t, name, ret);
 }
 
-static int value_column(const struct cass_item *item, const struct cass_conf *conf,
-                        const struct cql_type *t, struct ArrowSchema *ret, struct mr_error *err)
+int cass_value_column(const struct cass_conf *conf, const char *name, const struct cql_type *t,
+                      struct ArrowSchema *ret, struct mr_error *err)
 {
-  int64_t at = conf->columns ? mr_schema_find(conf->columns, item->column) : -1;
+  int64_t at = conf->columns ? mr_schema_find(conf->columns, name) : -1;
   const char *why = NULL;
   if (at < 0)
-    return cql_type_arrow(t, item->column, ret) ? MR_OK : src_no_memory(err);
+    return cql_type_arrow(t, name, ret) ? MR_OK : src_no_memory(err);
   const struct ArrowSchema *declared = conf->columns->children[at];
   if (!cql_type_fits(t, declared, &why)) {
     struct sql_buf b = {0};
     cql_type_name(t, &b);
-    snprintf(err->option, sizeof err->option, "columns.%.80s", item->column);
-    src_fail(err, MR_BADCONF, "", "column `%.100s` is a %.100s in the table: %s", item->column,
+    snprintf(err->option, sizeof err->option, "columns.%.80s", name);
+    src_fail(err, MR_BADCONF, "", "column `%.100s` is a %.100s in the table: %s", name,
              sql_buf_text(&b), why);
     sql_buf_done(&b);
     return MR_BADCONF;
@@ -208,7 +213,7 @@ int cass_select_schema(const struct cass_select *s, const struct cass_conf *conf
     const struct cql_type *t = &types->item[i + 1].type;
     child.release = NULL;
     if (s->item[i].use == CASS_USE_VALUE)
-      rc = value_column(&s->item[i], conf, t, &child, err);
+      rc = cass_value_column(conf, s->item[i].column, t, &child, err);
     else
       ok = time_column(&s->item[i], t, &child);
     if (rc >= 0 && ok && mr_schema_find(&rows, child.name) >= 0)
