@@ -113,14 +113,18 @@ static char *set_text(const struct clog_event *e, const char *column)
   return v ? copy_text(*v) : NULL;
 }
 
-static int kind_of(const struct clog_event *e)
+int clog_system_kind(const struct clog_bytes *v)
 {
-  const struct clog_bytes *v = set_value(e, "kind");
   return is_text(v, "partition_key") ? CLOG_PARTITION_KEY
          : is_text(v, "clustering")  ? CLOG_CLUSTERING
          : is_text(v, "static")      ? CLOG_STATIC
          : is_text(v, "regular")     ? CLOG_REGULAR
                                      : -1;
+}
+
+static int kind_of(const struct clog_event *e)
+{
+  return clog_system_kind(set_value(e, "kind"));
 }
 
 /* ---------------------------------------------------------------- rows */
@@ -138,6 +142,12 @@ static bool set_has(const struct clog_bytes *set, const char *text)
   return false;
 }
 
+void clog_system_flags(const struct clog_bytes *flags, struct clog_table_row *row)
+{
+  row->compact = !set_has(flags, "compound") || set_has(flags, "dense") || set_has(flags, "super");
+  row->counter = set_has(flags, "counter");
+}
+
 static int put_table(struct clog_schema *s, const struct clog_event *e, const struct texts *t,
                      bool view, struct mr_error *err)
 {
@@ -149,13 +159,20 @@ static int put_table(struct clog_schema *s, const struct clog_event *e, const st
     row.id = id->p;
   if (cdc && cdc->len == 1)
     row.cdc = cdc->p[0] != 0;
-  if (flags) {
-    row.compact = !set_has(flags, "compound") || set_has(flags, "dense") || set_has(flags, "super");
-    row.counter = set_has(flags, "counter");
-  }
+  if (flags)
+    clog_system_flags(flags, &row);
   if (view)
     row.compact = 0;
   return clog_schema_put_table(s, &row, e->timestamp, err);
+}
+
+int64_t clog_system_us(const struct clog_bytes *at)
+{
+  int64_t us = CLOG_NEVER;
+  if (at && at->len == 8 &&
+      __builtin_mul_overflow((int64_t)cql_be64(at->p), INT64_C(1000), &us))
+    us = INT64_MAX;
+  return us;
 }
 
 static int put_column(struct clog_schema *s, const struct clog_event *e, const struct texts *t,
@@ -187,17 +204,13 @@ static int put_dropped(struct clog_schema *s, const struct clog_event *e, const 
                                  .column = t->p[2],
                                  .kind = kind_of(e),
                                  .type = type,
-                                 .dropped = CLOG_NEVER};
-  if (at && at->len == 8 &&
-      __builtin_mul_overflow((int64_t)cql_be64(at->p), INT64_C(1000), &row.dropped))
-    row.dropped = INT64_MAX;
+                                 .dropped = clog_system_us(at)};
   int status = clog_schema_put_dropped(s, &row, e->timestamp, err);
   free(type);
   return status;
 }
 
-/* The texts of a frozen list. NULL: malformed, or no memory. */
-static char **list_texts(const struct clog_bytes *list, size_t *ret_n)
+char **clog_system_texts(const struct clog_bytes *list, size_t *ret_n)
 {
   struct cql_read r = cql_read_of(list->p, list->len < 0 ? 0 : (size_t)list->len);
   int32_t n = cql_read_i32(&r);
@@ -219,7 +232,7 @@ static char **list_texts(const struct clog_bytes *list, size_t *ret_n)
   return NULL;
 }
 
-static void list_free(char **list)
+void clog_system_texts_free(char **list)
 {
   for (size_t i = 0; list && list[i]; i++)
     free(list[i]);
@@ -234,15 +247,15 @@ static int put_type(struct clog_schema *s, const struct clog_event *e, const str
   size_t n = 0, n_types = 0;
   if (!names || !types)
     return MR_OK;
-  char **name = list_texts(names, &n), **type = list_texts(types, &n_types);
+  char **name = clog_system_texts(names, &n), **type = clog_system_texts(types, &n_types);
   struct clog_type_row row = {t->p[0], t->p[1], (const char *const *)name,
                               (const char *const *)type, n};
   int status = name && type && n == n_types
                    ? clog_schema_put_type(s, &row, e->timestamp, err)
                    : src_fail(err, MR_REJECT, "schema", "user type %s.%s has malformed fields",
                               t->p[0], t->p[1]);
-  list_free(name);
-  list_free(type);
+  clog_system_texts_free(name);
+  clog_system_texts_free(type);
   return status;
 }
 

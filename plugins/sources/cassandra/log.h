@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The cassandra source's `mode: cdc`: one reader of one node's commit log, and the rows of one
+ * table. One object, one connection, one thread.
+ *
+ * follow.c segments in turn    history.c what is written down     node.c what the node says
+ * schema.c the log's schema    sweep.c   removal, gaps, alarm     cdc.c  the calls of the ABI
+ * change.c events into rows */
+#ifndef CASSANDRA_LOG_H
+#define CASSANDRA_LOG_H
+#include "change.h"
+#include "common/clog-decode.h"
+#include "follow.h"
+#include "history.h"
+#include "node.h"
+
+struct cass_log {
+  const struct cass_conf *conf;
+  const struct mr_host *host;
+  struct sql_name name;
+  struct cql_conn conn;
+  char *pipeline, *stage;
+  char store[72];
+  bool new_store, bounded, started;
+  struct cass_node node;
+  struct cass_changes *changes;
+
+  struct cass_history history;
+  struct cass_note note;     /* as it is on disk */
+  bool note_changed;         /* but for this */
+  struct cass_follow follow;
+  struct cass_ids told;      /* segments whose loss was told */
+
+  struct clog_schema *schema;
+  struct clog_decoder *decoder;
+  struct sql_buf schema_text; /* as it is on disk */
+  int64_t known_segment, known_position; /* up to where the log's own changes of it are in it */
+  size_t versions;            /* of the wanted table, when it was last looked at */
+  struct cass_ids asked;      /* hashes of what was unknown and asked for in vain */
+
+  uint32_t lane;
+  bool has_lane;
+  struct cass_place at, given; /* behind what was taken in; behind what was given */
+  struct mr_position cut;      /* len 0: none */
+  struct clog_entry entry;     /* the mutation whose events are taken in */
+  struct clog_events events;
+  size_t event;                /* the next of them; events.n: none */
+  int64_t skip_event;          /* events of the mutation at `at` that were given before */
+  bool taking;                 /* rows are gathered, and to be given */
+  bool reshape;                /* the table may have other columns */
+  int stopped;                 /* status of what ended the reading behind the gathered rows */
+  struct mr_error stop_error;
+  struct ArrowSchema columns;  /* as changes gave them last; released until known */
+
+  int64_t ticked_ms, given_ms, started_ms;
+  int64_t event_us;            /* write time of the newest event */
+  int64_t end_segment, end_position; /* bounded: where it ends; INT64_MAX: not known yet */
+  bool alarmed;
+  int64_t unknown;             /* mutations of unknown tables */
+};
+
+/* ---- place.c */
+struct mr_position cass_place_position(const struct cass_place *p);
+/* false: no position of a log. */
+bool cass_place_read(const struct mr_position *p, struct cass_place *ret);
+/* < 0, 0, > 0 as a is before, at or after b; deletion times do not matter. */
+int cass_place_cmp(const struct cass_place *a, const struct cass_place *b);
+
+/* ---- schema.c */
+/* From `history`, or from the node when nothing is written down yet. */
+int cass_log_schema_start(struct cass_log *l, struct mr_error *err);
+/* Applies what a mutation changes in it and writes it down. */
+int cass_log_schema_apply(struct cass_log *l, struct mr_error *err);
+/* Asks the node for what clog_decode did not know. MR_OK: it may be known now; MR_IDLE: it is not,
+ * and the mutation is none of the wanted table; MR_REJECT: it is. */
+int cass_log_schema_ask(struct cass_log *l, struct mr_error *err);
+
+/* ---- sweep.c */
+/* What is done once a second: the directory's size, removal, metrics. */
+int cass_log_tick(struct cass_log *l, struct mr_error *err);
+/* Looks for segments that have gone before they were read. MR_FATAL: some have, and on_gap: fail. */
+int cass_log_gaps(struct cass_log *l, struct mr_error *err);
+/* Writes down how far every sink has it. */
+int cass_log_note(struct cass_log *l, struct mr_error *err);
+/* Bytes of the directory. MR_RETRY: it cannot be read. */
+int cass_log_used(const char *directory, int64_t *ret, struct mr_error *err);
+
+/* ---- cdc.c */
+int cass_log_open(const struct mr_open *o, struct cass_log **ret, struct mr_error *err);
+void cass_log_close(struct cass_log *l);
+int cass_log_schema(struct cass_log *l, struct ArrowSchema *give, struct mr_error *err);
+int cass_log_start(struct cass_log *l, struct mr_error *err);
+int cass_log_read(struct cass_log *l, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+                  struct mr_batch *give, struct mr_error *err);
+int cass_log_cut(struct cass_log *l, uint32_t lane, const struct mr_position *at);
+int cass_log_seek(struct cass_log *l, uint32_t lane, const struct mr_position *at,
+                  struct mr_error *err);
+int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error *err);
+/* Asks the node and looks at the directory: what `check` says. */
+int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err);
+
+#endif

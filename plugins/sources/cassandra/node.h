@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a node says about itself and about change data capture. One thread. */
+#ifndef CASSANDRA_NODE_H
+#define CASSANDRA_NODE_H
+#include "cassandra.h"
+#include "common/clog-schema.h"
+
+struct cass_node {
+  char host_id[40];       /* UUID */
+  bool cdc;               /* cdc_enabled */
+  bool blocks;            /* writes fail when cdc_raw is full; else the node deletes segments */
+  char directory[512];    /* cdc_raw_directory; "": not said */
+  int64_t cap;            /* bytes of cdc_raw; 0: not said */
+  int64_t sync_period_ms; /* of the commit log; 0: not said, or it does not wait */
+};
+/* Asks over an open connection. Statuses of cql_conn_query. */
+int cass_node_read(struct cql_conn *c, struct cass_node *ret, struct mr_error *err);
+/* MR_BADCONF: this table's changes cannot be had faithfully, or are not in the log; err says why.
+ * schema: with the table's keyspace. */
+int cass_node_table(const struct clog_schema *schema, const struct sql_name *name,
+                    const char *table, const char *where, struct mr_error *err);
+/* The newest version of the table of this name; NULL: none. */
+const struct clog_table *cass_node_find(const struct clog_schema *schema,
+                                        const struct sql_name *name);
+/* "500ms", "10s", "4096MiB", "4096" (MiB): milliseconds, bytes; 0: not understood. */
+int64_t cass_node_ms(const char *text);
+int64_t cass_node_bytes(const char *text);
+
+#endif
