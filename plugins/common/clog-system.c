@@ -169,8 +169,7 @@ static int put_table(struct clog_schema *s, const struct clog_event *e, const st
 int64_t clog_system_us(const struct clog_bytes *at)
 {
   int64_t us = CLOG_NEVER;
-  if (at && at->len == 8 &&
-      __builtin_mul_overflow((int64_t)cql_be64(at->p), INT64_C(1000), &us))
+  if (at && at->len == 8 && __builtin_mul_overflow((int64_t)cql_be64(at->p), INT64_C(1000), &us))
     us = INT64_MAX;
   return us;
 }

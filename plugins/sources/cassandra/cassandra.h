@@ -25,14 +25,12 @@ struct cass_conf {
   int64_t ranges, page;
   /* mode cdc */
   const char *directory, *history;
-  int32_t read, rows, partial, on_gap, on_damage, start;
+  int32_t read, on_gap, on_damage, start;
   bool delete_;
   int64_t cap; /* bytes; INT64_MIN: as the node has it */
 };
 enum cass_mode { CASS_SNAPSHOT, CASS_CDC, CASS_SNAPSHOT_CDC };
 enum cass_read_mode { CASS_READ_FAST, CASS_READ_DURABLE };
-enum cass_rows_mode { CASS_ROWS_REGULAR, CASS_ROWS_STATIC };
-enum cass_partial { CASS_PARTIAL_KEEP, CASS_PARTIAL_READ_BACK };
 enum cass_on_gap { CASS_GAP_FAIL, CASS_GAP_WARN };
 enum cass_on_damage { CASS_DAMAGE_FAIL, CASS_DAMAGE_SKIP };
 enum cass_start_at { CASS_START_EARLIEST, CASS_START_LATEST };

@@ -2,6 +2,7 @@
 /* What the cluster has: its health, its tables, the columns of one. */
 #include "cassandra.h"
 #include "common/src-error.h"
+#include "log.h"
 
 static int put_line(mr_put_fn *put, void *out, struct sql_buf *b, struct mr_error *err)
 {
@@ -11,10 +12,27 @@ static int put_line(mr_put_fn *put, void *out, struct sql_buf *b, struct mr_erro
   return rc < 0 ? rc : MR_OK;
 }
 
+static int check_log(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
+{
+  struct cass_log *l = NULL;
+  struct sql_buf b = {0};
+  int rc = cass_log_open(o, &l, err);
+  if (rc >= 0)
+    rc = cass_log_check(l, &b, err);
+  if (rc >= 0)
+    rc = put_line(put, out, &b, err);
+  cass_log_close(l);
+  sql_buf_done(&b);
+  return rc;
+}
+
 int cass_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
 {
+  const struct cass_conf *conf = o->conf;
   struct cass_source s;
   struct sql_buf b = {0};
+  if (conf->mode != CASS_SNAPSHOT)
+    return check_log(o, put, out, err);
   int rc = cass_init(&s, o, err);
   if (rc >= 0)
     rc = cass_learn(&s, err);

@@ -7,8 +7,8 @@
 #include "common/clock.h"
 #include "common/src-error.h"
 
-#define POLL_MS 20   /* memory that the node has mapped tells nobody when it is written */
-#define LOOK_MS 250  /* between two looks into later segments */
+#define POLL_MS 20  /* memory that the node has mapped tells nobody when it is written */
+#define LOOK_MS 250 /* between two looks into later segments */
 #define WATCHED (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_CLOSE_WRITE)
 
 void cass_follow_init(struct cass_follow *f, const char *directory, enum clog_follow mode)

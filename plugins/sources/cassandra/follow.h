@@ -6,9 +6,9 @@
 #include "common/clog-segment.h"
 
 struct cass_follow {
-  const char *directory; /* lent */
-  enum clog_follow mode; /* CLOG_FAST or CLOG_DURABLE */
-  int watch;             /* inotify; -1: none */
+  const char *directory;          /* lent */
+  enum clog_follow mode;          /* CLOG_FAST or CLOG_DURABLE */
+  int watch;                      /* inotify; -1: none */
   struct clog_segment_name *name; /* the directory as it was last listed, sorted */
   size_t n;
   bool stale;                /* something came or went since */

@@ -25,43 +25,41 @@ struct cass_log {
   struct cass_changes *changes;
 
   struct cass_history history;
-  struct cass_note note;     /* as it is on disk */
-  bool note_changed;         /* but for this */
+  struct cass_note note; /* as it is on disk */
+  bool note_changed;     /* but for this */
   struct cass_follow follow;
-  struct cass_ids told;      /* segments whose loss was told */
+  struct cass_ids told; /* segments whose loss was told */
 
   struct clog_schema *schema;
   struct clog_decoder *decoder;
-  struct sql_buf schema_text; /* as it is on disk */
+  struct sql_buf schema_text;            /* as it is on disk */
   int64_t known_segment, known_position; /* up to where the log's own changes of it are in it */
-  size_t versions;            /* of the wanted table, when it was last looked at */
-  struct cass_ids asked;      /* hashes of what was unknown and asked for in vain */
+  size_t versions;                       /* of the wanted table, when it was last looked at */
+  struct cass_ids asked;                 /* hashes of what was unknown and asked for in vain */
 
   uint32_t lane;
   bool has_lane;
   struct cass_place at, given; /* behind what was taken in; behind what was given */
   struct mr_position cut;      /* len 0: none */
-  struct clog_entry entry;     /* the mutation whose events are taken in */
-  struct clog_events events;
-  size_t event;                /* the next of them; events.n: none */
-  int64_t skip_event;          /* events of the mutation at `at` that were given before */
+  struct clog_entry entry;     /* the mutation that is read */
+  bool has_entry;              /* it is not done with */
+  struct clog_events events;   /* of it, decoded; n 0: not yet */
+  size_t event;                /* the next of them */
   bool taking;                 /* rows are gathered, and to be given */
   bool reshape;                /* the table may have other columns */
   int stopped;                 /* status of what ended the reading behind the gathered rows */
   struct mr_error stop_error;
-  struct ArrowSchema columns;  /* as changes gave them last; released until known */
+  struct ArrowSchema columns; /* as changes gave them last; released until known */
 
-  int64_t ticked_ms, given_ms, started_ms;
-  int64_t event_us;            /* write time of the newest event */
-  int64_t end_segment, end_position; /* bounded: where it ends; INT64_MAX: not known yet */
+  int64_t ticked_ms, given_ms, started_ms, noted_ms;
+  int64_t event_us;      /* write time of the newest event */
+  struct cass_place end; /* bounded: where it ends */
+  bool has_end;
   bool alarmed;
-  int64_t unknown;             /* mutations of unknown tables */
+  int64_t unknown; /* mutations of unknown tables */
 };
 
-/* ---- place.c */
-struct mr_position cass_place_position(const struct cass_place *p);
-/* false: no position of a log. */
-bool cass_place_read(const struct mr_position *p, struct cass_place *ret);
+/* ---- cdc.c */
 /* < 0, 0, > 0 as a is before, at or after b; deletion times do not matter. */
 int cass_place_cmp(const struct cass_place *a, const struct cass_place *b);
 
@@ -75,9 +73,12 @@ int cass_log_schema_apply(struct cass_log *l, struct mr_error *err);
 int cass_log_schema_ask(struct cass_log *l, struct mr_error *err);
 
 /* ---- sweep.c */
+/* Removes what every reader has. */
+int cass_log_sweep(struct cass_log *l, struct mr_error *err);
 /* What is done once a second: the directory's size, removal, metrics. */
 int cass_log_tick(struct cass_log *l, struct mr_error *err);
-/* Looks for segments that have gone before they were read. MR_FATAL: some have, and on_gap: fail. */
+/* Looks (in the last listing) for segments that have gone before they were read. MR_FATAL: some
+ * have, and on_gap: fail. */
 int cass_log_gaps(struct cass_log *l, struct mr_error *err);
 /* Writes down how far every sink has it. */
 int cass_log_note(struct cass_log *l, struct mr_error *err);

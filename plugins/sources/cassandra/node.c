@@ -24,16 +24,16 @@ static int64_t scaled(const char *text, const struct unit *units)
 
 int64_t cass_node_ms(const char *text)
 {
-  static const struct unit units[] = {{"", 1},         {"ms", 1},        {"s", 1000},
-                                      {"m", 60000},    {"h", 3600000},   {"d", 86400000},
-                                      {"us", 0},       {"ns", 0},        {0}};
+  static const struct unit units[] = {{"", 1},      {"ms", 1},      {"s", 1000},
+                                      {"m", 60000}, {"h", 3600000}, {"d", 86400000},
+                                      {"us", 0},    {"ns", 0},      {0}};
   return scaled(text, units);
 }
 
 int64_t cass_node_bytes(const char *text)
 {
-  static const struct unit units[] = {
-      {"", 1 << 20}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {0}};
+  static const struct unit units[] = {{"", 1 << 20},    {"B", 1},         {"KiB", 1 << 10},
+                                      {"MiB", 1 << 20}, {"GiB", 1 << 30}, {0}};
   return scaled(text, units);
 }
 
@@ -49,6 +49,11 @@ static void take_setting(struct cass_node *n, const char *name, const char *valu
     n->cap = cass_node_bytes(value);
   else if (!strcmp(name, "commitlog_sync_period") || !strcmp(name, "commitlog_sync_period_in_ms"))
     n->sync_period_ms = cass_node_ms(value);
+  else if (!strcmp(name, "commitlog_compression") ||
+           !strcmp(name, "commitlog_compression.class_name"))
+    n->late |= *value && strcmp(value, "null") != 0;
+  else if (!strcmp(name, "commitlog_disk_access_mode"))
+    n->late |= !strcmp(value, "direct");
 }
 
 static void copy_cell(struct cql_read *r, char *buf, size_t size)
@@ -109,8 +114,9 @@ const struct clog_table *cass_node_find(const struct clog_schema *schema,
 {
   const struct clog_table *t, *found = NULL;
   for (size_t i = 0; (t = clog_schema_nth(schema, i)); i++) {
-    bool newer = !found || t->from_segment > found->from_segment ||
-                 (t->from_segment == found->from_segment && t->from_position >= found->from_position);
+    bool newer =
+        !found || t->from_segment > found->from_segment ||
+        (t->from_segment == found->from_segment && t->from_position >= found->from_position);
     if (newer && !strcmp(t->keyspace, name->schema) && !strcmp(t->name, name->table))
       found = t;
   }

@@ -12,6 +12,7 @@ struct cass_node {
   char directory[512];    /* cdc_raw_directory; "": not said */
   int64_t cap;            /* bytes of cdc_raw; 0: not said */
   int64_t sync_period_ms; /* of the commit log; 0: not said, or it does not wait */
+  bool late;              /* compressed or direct: nothing is in the file before it is synced */
 };
 /* Asks over an open connection. Statuses of cql_conn_query. */
 int cass_node_read(struct cql_conn *c, struct cass_node *ret, struct mr_error *err);

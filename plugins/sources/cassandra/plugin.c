@@ -1,20 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The cassandra source: the rows of a table, read once over CQL. */
+/* The cassandra source: the rows of a table, read once over CQL, and its changes, read from the
+ * node's commit log. */
 #include "cassandra.h"
 #include "common/src-error.h"
+#include "log.h"
 
 #define OPT(field_, name_, type_, ...)                                                      \
   {                                                                                         \
     .name = name_, .type = type_, .offset = offsetof(struct cass_conf, field_), __VA_ARGS__ \
   }
 
-static const char *const modes[] = {"snapshot", NULL};
+static const char *const modes[] = {"snapshot", "cdc", NULL};
+static const char *const rows_choices[] = {"regular", "static", NULL};
+static const char *const partial_choices[] = {"keep", "read_back", NULL};
+static const char *const read_choices[] = {"fast", "durable", NULL};
+static const char *const gap_choices[] = {"fail", "warn", NULL};
+static const char *const damage_choices[] = {"fail", "skip", NULL};
+static const char *const start_choices[] = {"earliest", "latest", NULL};
 
 static const struct mr_opt options[] = {
     CQL_OPTIONS(cass_conf, server),
     OPT(table, "table", MR_TEXT, .flags = MR_REQUIRED, .doc = "Table to read, as KEYSPACE.TABLE"),
     OPT(mode, "mode", MR_CHOICE, .choices = modes, .dflt = "snapshot",
-        .doc = "snapshot: the rows that are there, read once"),
+        .doc = "snapshot: the rows that are there, read once; cdc: the changes, from the node's "
+               "commit log"),
     OPT(columns, "columns", MR_COLUMNS,
         .doc = "Columns to read and their types; left out: all of the table"),
     OPT(writetime, "writetime", MR_TEXT, .flags = MR_MANY,
@@ -25,8 +34,43 @@ static const struct mr_opt options[] = {
         .doc = "Pieces of the token ring, each with a position of its own; stays as it is once a "
                "scan began"),
     OPT(page, "page", MR_INT, .range = "1..1000000", .dflt = "5000", .doc = "Rows of one answer"),
+    OPT(directory, "directory", MR_TEXT, .doc = "cdc: the node's cdc_raw_directory"),
+    OPT(history, "history", MR_TEXT,
+        .doc = "cdc: folder for the schema's history and the positions of all readers of this "
+               "directory, kept by them together"),
+    OPT(rows, "rows", MR_CHOICE, .choices = rows_choices, .dflt = "regular",
+        .doc = "cdc: changes of rows, or of the partitions' static columns"),
+    OPT(partial, "partial", MR_CHOICE, .choices = partial_choices, .dflt = "keep",
+        .doc = "cdc: rows have the columns that were written, or are read back whole"),
+    OPT(start, "start", MR_CHOICE, .choices = start_choices, .dflt = "earliest",
+        .doc = "cdc: where the first run begins: the log's first segment, or its end"),
+    OPT(read, "read", MR_CHOICE, .choices = read_choices, .dflt = "fast",
+        .doc = "cdc: what the node has written, or only what it has on disk"),
+    OPT(delete_, "delete", MR_BOOL, .dflt = "true",
+        .doc = "cdc: remove segments that every reader's sinks hold"),
+    OPT(on_gap, "on_gap", MR_CHOICE, .choices = gap_choices, .dflt = "fail",
+        .doc = "cdc: when segments have gone before they were read"),
+    OPT(on_damage, "on_damage", MR_CHOICE, .choices = damage_choices, .dflt = "fail",
+        .doc = "cdc: when a segment, or a mutation in it, cannot be read; skip goes on behind it"),
+    OPT(cap, "cap", MR_BYTES,
+        .doc = "cdc: what the directory may hold, for the alarm at 60 %; left out: as the node has "
+               "it (cdc_total_space)"),
     {0},
 };
+
+static int validate_cdc(const struct cass_conf *c, struct mr_error *err)
+{
+  if (!c->directory)
+    return src_badconf(err, "directory", "mode cdc needs the node's cdc_raw_directory");
+  if (!c->history)
+    return src_badconf(err, "history", "mode cdc needs a folder for the log's history");
+  if (c->server.hosts.n > 1)
+    return src_badconf(err, "hosts", "mode cdc reads the log of one node: name that one alone");
+  if (c->writetime.n || c->ttl.n)
+    return src_badconf(err, c->writetime.n ? "writetime" : "ttl",
+                       "mode cdc has _timestamp, _ttl and _expires for it");
+  return MR_OK;
+}
 
 static int validate(const void *conf, struct mr_error *err)
 {
@@ -42,7 +86,9 @@ static int validate(const void *conf, struct mr_error *err)
   sql_name_done(&name);
   if (!whole)
     return src_badconf(err, "table", "say KEYSPACE.TABLE");
-  return c->columns && !c->columns->n_children ? src_badconf(err, "columns", "no column") : MR_OK;
+  if (c->columns && !c->columns->n_children)
+    return src_badconf(err, "columns", "no column");
+  return c->mode == CASS_SNAPSHOT ? MR_OK : validate_cdc(c, err);
 }
 
 /* Nodes and tables that change while they are read are told in the log. */
@@ -76,34 +122,55 @@ int cass_init(struct cass_source *s, const struct mr_open *o, struct mr_error *e
   return rc;
 }
 
+/* ---- an instance: a scan, or a reader of the log */
+
+struct instance {
+  struct cass_source *scan;
+  struct cass_log *log;
+};
+
 static void close_(void *self)
 {
-  if (self)
-    cass_done(self);
-  free(self);
+  struct instance *i = self;
+  if (i->scan)
+    cass_done(i->scan);
+  free(i->scan);
+  cass_log_close(i->log);
+  free(i);
 }
 
-static int open_(const struct mr_open *o, void **self, struct mr_error *err)
+static int open_scan(const struct mr_open *o, struct cass_source **ret, struct mr_error *err)
 {
   struct cass_source *s = malloc(sizeof *s);
   if (!s)
     return src_no_memory(err);
+  *ret = s;
   int rc = cass_init(s, o, err);
   if (rc >= 0)
     rc = src_system_init(&s->system, &o->want,
                          SRC_BIT(SRC_OP) | SRC_BIT(SRC_TIMESTAMP) | SRC_BIT(SRC_POSITION) |
                              SRC_BIT(SRC_ELEMENT) | SRC_BIT(SRC_ORIGINAL),
                          err);
-  if (rc < 0)
-    close_(s);
-  else
-    *self = s;
   return rc;
 }
 
-static int schema_(void *self, struct ArrowSchema *give, struct mr_error *err)
+static int open_(const struct mr_open *o, void **self, struct mr_error *err)
 {
-  struct cass_source *s = self;
+  const struct cass_conf *conf = o->conf;
+  struct instance *i = calloc(1, sizeof *i);
+  if (!i)
+    return src_no_memory(err);
+  int rc =
+      conf->mode == CASS_SNAPSHOT ? open_scan(o, &i->scan, err) : cass_log_open(o, &i->log, err);
+  if (rc < 0)
+    close_(i);
+  else
+    *self = i;
+  return rc;
+}
+
+static int scan_schema(struct cass_source *s, struct ArrowSchema *give, struct mr_error *err)
+{
   struct ArrowSchema copy;
   if (!s->columns.release)
     return MR_IDLE;
@@ -115,14 +182,54 @@ static int schema_(void *self, struct ArrowSchema *give, struct mr_error *err)
   return src_no_memory(err);
 }
 
+static int schema_(void *self, struct ArrowSchema *give, struct mr_error *err)
+{
+  struct instance *i = self;
+  return i->log ? cass_log_schema(i->log, give, err) : scan_schema(i->scan, give, err);
+}
+
+static int start_(void *self, struct mr_error *err)
+{
+  struct instance *i = self;
+  return i->log ? cass_log_start(i->log, err) : cass_start(i->scan, err);
+}
+
+static int read_(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
+                 struct mr_batch *give, struct mr_error *err)
+{
+  struct instance *i = self;
+  if (i->log)
+    return cass_log_read(i->log, max_rows, max_bytes, timeout_ms, give, err);
+  return cass_read(i->scan, max_rows, max_bytes, timeout_ms, give, err);
+}
+
+static int cut_(void *self, uint32_t lane, const struct mr_position *at)
+{
+  struct instance *i = self;
+  return i->log ? cass_log_cut(i->log, lane, at) : cass_cut(i->scan, lane, at);
+}
+
+static int seek_(void *self, uint32_t lane, const struct mr_position *at, struct mr_error *err)
+{
+  struct instance *i = self;
+  return i->log ? cass_log_seek(i->log, lane, at, err) : cass_seek(i->scan, lane, at, err);
+}
+
+static int ack_(void *self, const struct mr_unit *lend, struct mr_error *err)
+{
+  struct instance *i = self;
+  return i->log ? cass_log_ack(i->log, lend, err) : MR_OK;
+}
+
 static const struct mr_source source = {
     .size = sizeof source,
     .open = open_,
     .schema = schema_,
-    .start = cass_start,
-    .read = cass_read,
-    .cut = cass_cut,
-    .seek = cass_seek,
+    .start = start_,
+    .read = read_,
+    .cut = cut_,
+    .seek = seek_,
+    .ack = ack_,
     .close = close_,
 };
 const struct mr_plugin mr_plugin_desc = {
@@ -133,7 +240,7 @@ const struct mr_plugin mr_plugin_desc = {
     .name = "cassandra",
     .version = "0.1.0",
     .license = "Apache-2.0",
-    .summary = "rows of a Cassandra table, read once over CQL",
+    .summary = "rows of a Cassandra table, read once over CQL, and its changes from the commit log",
     .options = options,
     .source = &source,
     .validate = validate,
