@@ -95,7 +95,7 @@ void cass_log_close(struct cass_log *l)
 
 int cass_log_schema(struct cass_log *l, struct ArrowSchema *give, struct mr_error *err)
 {
-  return cass_changes_schema(l->changes, give, err);
+  return l->columns.release ? cass_changes_schema(l->changes, give, err) : MR_IDLE;
 }
 
 /* ---------------------------------------------------------------- starting */

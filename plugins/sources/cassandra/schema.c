@@ -58,9 +58,9 @@ static int load(struct cass_log *l, struct sql_buf *text, struct mr_error *err)
            &l->known_position);
   int rc = clog_cql_read(l->schema, all, text->len, err);
   if (rc < 0) {
-    char why[300];
-    snprintf(why, sizeof why, "%s", err->msg);
-    return src_fail(err, MR_FATAL, "history", "%.150s/%.60s.cql: %s", l->history.folder,
+    char why[sizeof err->msg];
+    memcpy(why, err->msg, sizeof why);
+    return src_fail(err, MR_FATAL, "history", "%.150s/%.60s.cql: %.250s", l->history.folder,
                     l->history.reader, why);
   }
   l->schema_text = *text;
