@@ -65,12 +65,18 @@ static int bad_row(void *ctx, int64_t row, int field, const char *code, const ch
 {
   struct pg_sink *s = ctx;
   const struct pg_column *c = field < s->n_fields ? &s->column[s->field_column[field]] : NULL;
-  if (c && !strcmp(code, "23502") && !pg_set_has(s, s->batch, field, row))
+  const char *column = c ? c->name : NULL;
+  const struct pg_fault *why =
+      field == s->n_fields ? pg_stage_fault(s, s->batch, row, &column) : NULL;
+  if (why) {
+    code = why->code;
+    msg = why->msg;
+  } else if (c && !strcmp(code, "23502") && !pg_set_has(s, s->batch, field, row))
     msg = c->is_key ? "the row does not write its key" : "the row does not write a NOT NULL column";
   else if (c && strcmp(code, "23502"))
     msg = evo_message(&s->words, msg, c->shown ? c->shown : "another type",
                       s->in.children[c->source]);
-  return pg_bad_row(s, row, code, msg, c ? c->name : NULL);
+  return pg_bad_row(s, row, code, msg, column);
 }
 
 bool pg_is_delete(const struct mr_view *op, int64_t i)
@@ -80,41 +86,6 @@ bool pg_is_delete(const struct mr_view *op, int64_t i)
     return false;
   const char *text = mr_view_bytes(op, i, &n);
   return n == 6 && !memcmp(text, "delete", 6);
-}
-
-static void add_field(struct pg_sink *s, int k, enum mr_kind kind, const uint8_t *data, int64_t n)
-{
-  struct pg_field *f = &s->field[s->n_fields + k];
-  bool number = kind == MR_K_INT64;
-  *f = (struct pg_field){.op = number ? PG_OP_SAME8 : PG_OP_BOOL, .data = data};
-  f->v = (struct mr_view){.kind = kind, .width = number ? 8 : 0, .length = n, .data = data};
-}
-
-/* Fills the staging table's own columns for a batch: a number for each row, words of _set, a bit
- * for deletes. */
-static bool make_columns(struct pg_sink *s, const struct mr_batch *b)
-{
-  int64_t n = b->rows.length, words = pg_set_words(s), bits = n * 8 * (1 + words);
-  struct mr_view op = {0};
-  if (!mr_buf_reserve(&s->made, &s->made_cap, 0, bits + n / 8 + 1))
-    return false;
-  memset(s->made + bits, 0, (size_t)(n / 8 + 1));
-  if (s->op_source >= 0)
-    mr_view_column(&op, b->schema ? b->schema : &s->in, &b->rows, s->op_source);
-  for (int64_t i = 0; i < n; i++) {
-    int64_t number = s->sequence++;
-    memcpy(s->made + i * 8, &number, 8);
-    if (s->op_source >= 0 && pg_is_delete(&op, i)) {
-      mr_bit_set(s->made + bits, i, true);
-      s->has_delete = true;
-    }
-  }
-  pg_set_fill(s, b, s->made + n * 8);
-  add_field(s, 0, MR_K_INT64, s->made, n);
-  add_field(s, 1, MR_K_BOOL, s->made + bits, n);
-  for (int w = 0; w < words; w++)
-    add_field(s, 2 + w, MR_K_INT64, s->made + n * 8 * (1 + w), n);
-  return true;
 }
 
 int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
@@ -136,8 +107,9 @@ int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
     return pg_no_memory(err);
   if (!pg_is_staged(s))
     return MR_OK;
-  ret->n += 2 + pg_set_words(s);
-  return make_columns(s, b) ? MR_OK : pg_no_memory(err);
+  int own = 0, status = pg_stage_fill(s, b, &own, err);
+  ret->n += own;
+  return status;
 }
 
 /* ---------------------------------------------------------------- COPY */
@@ -156,10 +128,8 @@ static int open_copy(struct pg_sink *s, struct mr_error *err)
   pg_write_target(s, &sql);
   sql_buf_str(&sql, " (");
   pg_column_list(s, "", &sql);
-  if (pg_is_staged(s)) {
-    sql_buf_str(&sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_DELETED);
-    pg_set_columns(s, ", ", "", &sql);
-  }
+  if (pg_is_staged(s))
+    pg_stage_list(s, &sql);
   sql_buf_str(&sql, s->form == FORM_BINARY ? ") FROM STDIN (FORMAT binary)" : ") FROM STDIN");
   int status =
       pg_run(s, sql_buf_text(&sql), what, s->conf->statement_timeout_ms, PG_GO_ON, NULL, NULL, err);

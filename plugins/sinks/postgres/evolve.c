@@ -6,7 +6,7 @@
 #define LOCK_TIMEOUT_MS \
   5000 /* ALTER TABLE waits this long for readers and writers; then the call is made again */
 
-static int alter(struct pg_sink *s, const char *change, const char *what, struct mr_error *err)
+int pg_alter(struct pg_sink *s, const char *change, const char *what, struct mr_error *err)
 {
   struct sql_buf sql = {0};
   if (s->multi)
@@ -29,7 +29,7 @@ static int add_column(struct pg_sink *s, const struct ArrowSchema *c, struct mr_
   sql_buf_byte(&change, ' ');
   int status =
       pg_hyper_type(s, c, &change)
-          ? alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
+          ? pg_alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
           : pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
   sql_buf_done(&change);
   return status;
@@ -43,7 +43,7 @@ static int widen_column(struct pg_sink *s, const char *name, const struct ArrowS
   sql_ident(&change, name);
   sql_buf_str(&change, " TYPE ");
   pg_hyper_type(s, to, &change);
-  int status = alter(s, sql_buf_text(&change), "ALTER TABLE ALTER COLUMN", err);
+  int status = pg_alter(s, sql_buf_text(&change), "ALTER TABLE ALTER COLUMN", err);
   sql_buf_done(&change);
   return status;
 }
@@ -54,8 +54,8 @@ static int lose_column(struct pg_sink *s, const char *name, bool drop, struct mr
   sql_buf_str(&change, drop ? "DROP COLUMN " : "ALTER COLUMN ");
   sql_ident(&change, name);
   sql_buf_str(&change, drop ? "" : " DROP NOT NULL");
-  int status = alter(s, sql_buf_text(&change),
-                     drop ? "ALTER TABLE DROP COLUMN" : "ALTER TABLE ALTER COLUMN", err);
+  int status = pg_alter(s, sql_buf_text(&change),
+                        drop ? "ALTER TABLE DROP COLUMN" : "ALTER TABLE ALTER COLUMN", err);
   sql_buf_done(&change);
   return status;
 }

@@ -66,10 +66,8 @@ static void insert_sql(struct pg_sink *s, struct sql_buf *sql, int64_t rows, int
   pg_write_target(s, sql);
   sql_buf_str(sql, " (");
   pg_column_list(s, "", sql);
-  if (pg_is_staged(s)) {
-    sql_buf_str(sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_DELETED);
-    pg_set_columns(s, ", ", "", sql);
-  }
+  if (pg_is_staged(s))
+    pg_stage_list(s, sql);
   sql_buf_str(sql, ") VALUES ");
   for (int64_t r = 0; r < rows; r++) {
     for (int c = 0; c < columns; c++)

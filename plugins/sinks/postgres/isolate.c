@@ -12,7 +12,7 @@
 struct search {
   const struct mr_batch *b;
   struct pg_rows rows;
-  bool has_delete;
+  bool has_delete, has_range;
 };
 
 static int64_t count_live(const struct pg_sink *s, int64_t from, int64_t to, int64_t *ret_last)
@@ -32,6 +32,7 @@ static int try_rows(struct pg_sink *s, const struct search *f, int64_t from, int
 {
   int status = pg_unit_open(s, err);
   s->has_delete = f->has_delete;
+  s->has_range = f->has_range;
   if (status >= 0)
     status = pg_send_rows(s, f->b, &f->rows, from, to, err);
   return status < 0 ? pg_stretch_drop(s, status, true, err) : pg_stretch_end(s, true, err);
@@ -87,6 +88,7 @@ static int isolate(struct pg_sink *s, const struct mr_batch *b, struct mr_error 
   if (status >= 0)
     status = pg_rows_of(s, b, &f.rows, err);
   f.has_delete = s->has_delete;
+  f.has_range = s->has_range;
   if (status >= 0)
     status = try_all(s, &f, &done, err);
   for (int64_t from = 0; status >= 0 && !done && from < n; from += PIECE)

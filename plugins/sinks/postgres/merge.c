@@ -13,27 +13,6 @@ int pg_statement(struct pg_sink *s, struct sql_buf *sql, const char *kind, struc
   return status;
 }
 
-/* Created before the unit's transaction, once for a connection. */
-int pg_stage_prepare(struct pg_sink *s, struct mr_error *err)
-{
-  struct sql_buf sql = {0};
-  if (s->staged)
-    return MR_OK;
-  if (s->genuine)
-    sql_buf_str(&sql, "DROP TABLE IF EXISTS pg_temp." PG_STAGE "; ");
-  sql_buf_str(&sql, "CREATE TEMPORARY TABLE " PG_STAGE);
-  sql_buf_str(&sql, s->genuine ? " ON COMMIT DELETE ROWS AS SELECT " : " AS SELECT ");
-  pg_column_list(s, "", &sql);
-  sql_buf_str(&sql, ", CAST(0 AS bigint) AS " PG_STAGE_NUMBER ", CAST(1 = 0 AS boolean) AS"
-                    " " PG_STAGE_DELETED);
-  pg_set_columns(s, ", CAST(0 AS bigint) AS ", "", &sql);
-  sql_buf_fmt(&sql, " FROM %s WHERE 1 = 0", s->target);
-  int status = pg_statement(s, &sql, "CREATE TEMPORARY TABLE for", err);
-  sql_buf_done(&sql);
-  s->staged = status >= 0;
-  return status;
-}
-
 void pg_keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix, const char *other)
 {
   const char *const *key = s->conf->key.item;
@@ -122,22 +101,32 @@ static int insert_rows(struct pg_sink *s, struct sql_buf *sql, struct mr_error *
 /* A commit empties the staging table by itself; between stretches of one unit that is done here. */
 static int empty_stage(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  if (s->genuine && !s->flushed)
-    return MR_OK;
+  int status = pg_range_empty(s, sql, err);
+  if (status < 0 || (s->genuine && !s->flushed))
+    return status;
   sql_buf_str(sql, s->genuine ? "TRUNCATE " PG_STAGE : "DELETE FROM " PG_STAGE);
   return pg_statement(s, sql, "empty the staging table of", err);
+}
+
+static int in_order(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  int status = pg_range_stage(s, sql, err);
+  if (status >= 0)
+    status = pg_range_target(s, sql, err);
+  if (status < 0 || s->partial)
+    return status < 0 ? status : pg_partial_merge(s, sql, err);
+  status = delete_rows(s, sql, err);
+  return status < 0 ? status : insert_rows(s, sql, err);
 }
 
 int pg_merge(struct pg_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int status = s->partial ? pg_partial_merge(s, &sql, err) : delete_rows(s, &sql, err);
-  if (status >= 0 && !s->partial)
-    status = insert_rows(s, &sql, err);
+  int status = s->versioned ? pg_version_merge(s, &sql, err) : in_order(s, &sql, err);
   if (status >= 0)
     status = empty_stage(s, &sql, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    s->dirty = s->has_delete = false;
+    s->dirty = s->has_delete = s->has_range = false;
   return status;
 }

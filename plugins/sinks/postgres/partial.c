@@ -5,11 +5,22 @@
 #include "postgres.h"
 #include "millrace/changes.h"
 
+static const char *name_of(const struct pg_sink *s, int field)
+{
+  return s->column[s->field_column[field]].name;
+}
+
+static bool is_key(const struct pg_sink *s, int field)
+{
+  return s->column[s->field_column[field]].is_key;
+}
+
 /* ---------------------------------------------------------------- bits of a batch */
 
 int pg_set_words(const struct pg_sink *s)
 {
-  return s->partial ? (s->n_fields + PG_SET_BITS - 1) / PG_SET_BITS : 0;
+  bool bits = s->partial && !s->versioned; /* else millrace_written says it */
+  return bits ? (s->n_fields + PG_SET_BITS - 1) / PG_SET_BITS : 0;
 }
 
 void pg_set_columns(const struct pg_sink *s, const char *before, const char *after,
@@ -36,7 +47,7 @@ bool pg_set_has(const struct pg_sink *s, const struct mr_batch *b, int field, in
 void pg_set_fill(const struct pg_sink *s, const struct mr_batch *b, uint8_t *words)
 {
   int64_t n = b->rows.length;
-  if (!s->partial)
+  if (!pg_set_words(s))
     return;
   memset(words, 0, (size_t)(n * 8 * pg_set_words(s)));
   for (int f = 0; f < s->n_fields; f++) {
@@ -52,19 +63,24 @@ void pg_set_fill(const struct pg_sink *s, const struct mr_batch *b, uint8_t *wor
   }
 }
 
-/* Valid where it was and where the row writes it. */
-static void mask(struct mr_view *v, const struct mr_view *set, uint8_t *bits)
+/* Valid where it was and where the row writes it; many: NULL, or a delete of many rows has no
+ * value there. */
+static void mask(struct mr_view *v, const struct mr_view *set, const struct mr_range_columns *many,
+                 uint8_t *bits)
 {
   for (int64_t i = 0; i < v->length; i++)
-    mr_bit_set(bits, v->offset + i, !mr_view_null(v, i) && mr_set_has(set, i));
+    mr_bit_set(bits, v->offset + i,
+               !mr_view_null(v, i) && mr_set_has(set, i) && !(many && mr_range_has(many, i)));
   v->valid = bits;
 }
 
 bool pg_set_mask(struct pg_sink *s, const struct mr_batch *b)
 {
   int64_t bytes = 0, at = 0;
-  if (s->set_source < 0)
+  struct mr_range_columns many;
+  if (s->set_source < 0 && s->range_source < 0)
     return true;
+  mr_range_view(&many, b->schema ? b->schema : &s->in, &b->rows, "");
   for (int f = 0; f < s->n_fields; f++)
     bytes += (s->field[f].v.offset + b->rows.length) / 8 + 1;
   if (!mr_buf_reserve(&s->masks, &s->masks_cap, 0, bytes))
@@ -72,8 +88,9 @@ bool pg_set_mask(struct pg_sink *s, const struct mr_batch *b)
   for (int f = 0; f < s->n_fields; f++) {
     struct mr_view *v = &s->field[f].v, set;
     field_set(s, b, f, &set);
-    if (set.kind == MR_K_BOOL)
-      mask(v, &set, s->masks + at);
+    bool emptied = s->range_source >= 0 && !is_key(s, f);
+    if (set.kind == MR_K_BOOL || emptied)
+      mask(v, &set, emptied ? &many : NULL, s->masks + at);
     at += (v->offset + b->rows.length) / 8 + 1;
   }
   return true;
@@ -123,16 +140,6 @@ int pg_partial_learn(struct pg_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- statements */
 
-static const char *name_of(const struct pg_sink *s, int field)
-{
-  return s->column[s->field_column[field]].name;
-}
-
-static bool is_key(const struct pg_sink *s, int field)
-{
-  return s->column[s->field_column[field]].is_key;
-}
-
 /* "(s.word >> 5 & 1) = 1": does the staged row write the field? */
 static void put_bit(struct sql_buf *sql, const char *row, int field)
 {
@@ -176,7 +183,8 @@ static int most_rows(struct pg_sink *s, struct sql_buf *sql, int64_t *ret, struc
   return status;
 }
 
-static void numbered(const struct pg_sink *s, const char *neighbour, struct sql_buf *sql)
+static void numbered(const struct pg_sink *s, const char *neighbour, const char *order,
+                     struct sql_buf *sql)
 {
   sql_buf_fmt(sql,
               "(SELECT " PG_STAGE_NUMBER " AS x, %s(" PG_STAGE_NUMBER
@@ -184,36 +192,43 @@ static void numbered(const struct pg_sink *s, const char *neighbour, struct sql_
               " WINDOW w AS (PARTITION BY ",
               neighbour);
   pg_keys(s, sql, "", NULL);
-  sql_buf_str(sql, " ORDER BY " PG_STAGE_NUMBER ")) o");
+  sql_buf_fmt(sql, " ORDER BY %s)) o", order);
 }
 
-/* Every second row of a key takes what it does not write from the row before, which then goes. */
-static int fold_pairs(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
+static void join(struct pg_sink *s, struct sql_buf *sql)
 {
-  sql_buf_str(sql, "UPDATE " PG_STAGE " b SET ");
   int n = assignments(s, "b", "a", sql);
   for (int w = 0; w < pg_set_words(s); w++)
     sql_buf_fmt(sql, "%s" PG_STAGE_SET "%d = a." PG_STAGE_SET "%d | b." PG_STAGE_SET "%d",
                 n || w ? ", " : "", w, w, w);
+}
+
+/* Every second row of a key takes what it does not write from the row before, which then goes. */
+static int fold_pairs(struct pg_sink *s, pg_join_fn *set, const char *order, struct sql_buf *sql,
+                      struct mr_error *err)
+{
+  sql_buf_str(sql, "UPDATE " PG_STAGE " b SET ");
+  set(s, sql);
   sql_buf_str(sql, " FROM ");
-  numbered(s, "lag", sql);
+  numbered(s, "lag", order, sql);
   sql_buf_str(sql, " JOIN " PG_STAGE " a ON a." PG_STAGE_NUMBER " = o.y WHERE b." PG_STAGE_NUMBER
                    " = o.x AND o.r % 2 = 0");
   int status = pg_statement(s, sql, "merge the rows of a key for", err);
   if (status < 0)
     return status;
   sql_buf_str(sql, "DELETE FROM " PG_STAGE " a USING ");
-  numbered(s, "lead", sql);
+  numbered(s, "lead", order, sql);
   sql_buf_str(sql, " WHERE a." PG_STAGE_NUMBER " = o.x AND o.r % 2 = 1 AND o.y IS NOT NULL");
   return pg_statement(s, sql, "merge the rows of a key for", err);
 }
 
-static int fold(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
+int pg_fold(struct pg_sink *s, pg_join_fn *set, const char *order, struct sql_buf *sql,
+            struct mr_error *err)
 {
   int64_t n = 0;
   int status = most_rows(s, sql, &n, err);
   for (; status >= 0 && n > 1; n = (n + 1) / 2)
-    status = fold_pairs(s, sql, err);
+    status = fold_pairs(s, set, order, sql, err);
   return status;
 }
 
@@ -285,7 +300,7 @@ int pg_partial_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *er
 {
   int status = delete_rows(s, sql, err);
   if (status >= 0)
-    status = fold(s, sql, err);
+    status = pg_fold(s, join, PG_STAGE_NUMBER, sql, err);
   if (status >= 0)
     status = update_rows(s, sql, err);
   return status < 0 ? status : insert_rows(s, sql, err);

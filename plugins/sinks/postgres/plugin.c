@@ -55,6 +55,8 @@ static const struct mr_opt options[] = {
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
     OPT(create_offsets, "create_offsets", MR_BOOL, .dflt = "true",
         .doc = "Create the table millrace_offsets when it does not exist"),
+    OPT(version, "version", MR_TEXT,
+        .doc = "Column whose newest value wins, for each column of a row; else the last row does"),
     EVO_OPTIONS(pg_conf),
     OPT(columns, "columns", MR_COLUMNS,
         .doc = "Column types of the target, for servers whose catalog cannot be read"),
@@ -93,12 +95,16 @@ static int validate(const void *conf, struct mr_error *err)
   if (!sql_name_parse(c->table, PG_NAME_MAX, &name, &why))
     return bad_option(err, "table", why);
   sql_name_done(&name);
+  if (c->mode == MODE_UPSERT && c->key.n > PG_KEYS_MAX)
+    return bad_option(err, "key", "more than 32 columns");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
     return bad_option(err, "key", "mode upsert needs the key columns");
   for (size_t i = 0; i < c->key.n; i++)
     if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
       return bad_option(err, "key", "a column name is empty or longer than 63 bytes");
-  int status = evo_validate(c->evolve, c->drop_columns, err);
+  int status = pg_version_validate(c, err);
+  if (status >= 0)
+    status = evo_validate(c->evolve, c->drop_columns, err);
   if (status >= 0)
     status = pg_login_validate(&c->login, err);
   return status < 0 ? status : pg_hyper_validate(c, err);
@@ -151,7 +157,7 @@ int pg_open(const struct mr_open *o, void **self, struct mr_error *err)
     return pg_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->set_source = -1;
+  s->op_source = s->set_source = s->range_source = -1;
   int status = fill(s, o, err);
   if (status < 0)
     pg_free(s);
@@ -172,6 +178,8 @@ void pg_free(void *self)
   free(s->sent);
   free(s->made);
   free(s->masks);
+  free(s->ends);
+  sql_buf_done(&s->written);
   free(s->dead);
   sql_buf_done(&s->out);
   sql_buf_done(&s->words);
@@ -222,5 +230,5 @@ const struct mr_plugin mr_plugin_desc = {
     .discover = pg_discover,
     .ddl = pg_ddl,
     .type = pg_type_put,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

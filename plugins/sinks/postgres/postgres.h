@@ -5,8 +5,9 @@
  * means target.c  what the table looks like, creating it                      evolve.c  new and
  * wider columns lanes.c   millrace_offsets                                            unit.c begin,
  * write, flush, commit, abort copy.c    rows by COPY                 insert.c  rows by INSERT
- * merge.c   upserts from a staging table       partial.c upserts of rows with some columns only
- * hypertable.c TimescaleDB */
+ * stage.c   the staging table of upserts       merge.c   from there to the target
+ * partial.c the same for rows with some columns only; version.c where the newest version wins
+ * range.c   deletes of many rows               hypertable.c TimescaleDB */
 #ifndef POSTGRES_SINK_H
 #define POSTGRES_SINK_H
 #include <libpq-fe.h>
@@ -22,8 +23,15 @@
 #define PG_STAGE_DELETED "_millrace_deleted"
 #define PG_STAGE_SET "_millrace_set" /* and a number: bigint, a bit for each field */
 #define PG_SET_BITS 64
-#define PG_TAG_MAX 32  /* bytes of a command tag */
-#define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
+#define PG_STAGE_VERSION "_millrace_version"
+#define PG_STAGE_MERGED "_millrace_merged"
+#define PG_STAGE_RANGE                                                                        \
+  "_millrace_range"                   /* a bit for each key column that it names; null: a row \
+                                       */
+#define PG_WRITTEN "millrace_written" /* the target's, too */
+#define PG_KEYS_MAX 32                /* columns of an index (INDEX_MAX_KEYS) */
+#define PG_TAG_MAX 32                 /* bytes of a command tag */
+#define PG_NAME_MAX 63                /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
 enum { MODE_APPEND, MODE_UPSERT };
 enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
@@ -38,7 +46,7 @@ struct pg_conf_hypertable {
 };
 struct pg_conf {
   struct pg_login login;
-  const char *table;
+  const char *table, *version;
   int64_t connect_timeout_ms, statement_timeout_ms, commit_timeout_ms, insert_rows;
   int32_t mode, evolve, method;
   bool create, create_offsets, insert_waits, drop_columns;
@@ -52,6 +60,7 @@ struct pg_conf {
 struct pg_column {
   char *name, *shown; /* shown: the type as the server writes it */
   char *fallback;     /* partial upsert: the default's expression, NULL: none */
+  char *label;        /* with versions: the name as a key of a JSON object */
   struct pg_type type;
   bool generated, has_default, is_key;
   int32_t source; /* index in the input, -1: nothing fills it */
@@ -64,6 +73,19 @@ struct pg_sent {
   int64_t from;             /* the batch's row that went out first, if it did */
   int64_t *skip;            /* rows that were left out, ascending */
   int64_t n_skip, cap_skip;
+};
+
+/* A key column that `_range` can bound. */
+struct pg_range {
+  int key;      /* index in the option */
+  uint32_t oid; /* type */
+  struct pg_field bound[2];
+  uint8_t *bits[4]; /* for a batch: which values count */
+  int64_t bits_cap[4];
+};
+/* Why a row cannot be staged. */
+struct pg_fault {
+  const char *code, *msg;
 };
 
 enum pg_form { FORM_BINARY, FORM_TEXT, FORM_INSERT };
@@ -95,10 +117,13 @@ struct pg_sink {
   struct pg_field *field; /* of the columns that are written, in the table's order */
   int *field_column;      /* index in column */
   int n_fields;
-  int op_source, set_source; /* index of _op and _set in the input, -1: none */
-  bool partial;              /* an upsert of rows with _set */
-  uint8_t *masks;            /* validity of a batch's fields where rows leave them unwritten */
+  int op_source, set_source, range_source; /* of _op, _set, _range in the input, -1: none */
+  bool partial;                            /* an upsert of rows with _set */
+  uint8_t *masks; /* validity of a batch's fields where rows leave them unwritten */
   int64_t masks_cap;
+  bool versioned; /* an upsert where a column's newest version wins */
+  struct pg_range *range;
+  int n_range;
   bool use_temp, use_conflict; /* upsert: what the server can do */
 
   bool changed;     /* the table has not the types that were learnt */
@@ -112,6 +137,7 @@ struct pg_sink {
   bool staged;      /* the staging table exists on this connection */
   bool dirty;       /* the staging table has rows of the stretch */
   bool has_delete;  /* one of them is a delete */
+  bool has_range;   /* one of them is a delete of many rows */
   int64_t sequence; /* of staged rows */
   struct sql_buf out, words; /* words: what the row that is rejected is told */
   struct pg_sent *sent;
@@ -123,9 +149,10 @@ struct pg_sink {
   bool isolating, isolated;     /* isolated: this unit had such a batch */
   bool input_seen;              /* the server said something during COPY */
   const struct mr_batch *batch; /* that is being encoded */
-  /* staged rows have two more columns, made here: their number and whether they are deletes */
-  uint8_t *made;
-  int64_t made_cap;
+  /* staged rows have more columns, made here */
+  uint8_t *made, *ends;
+  int64_t made_cap, ends_cap;
+  struct sql_buf written; /* with versions: what each row writes, up to `ends` */
 };
 
 /* ---- error.c. All fill err and return its status. what: the statement's kind and object, "COPY
@@ -205,6 +232,8 @@ int pg_probe(struct pg_sink *s, struct mr_error *err);
 
 /* ---- evolve.c */
 int pg_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err);
+/* Sends ALTER TABLE and the change, with a limit on its wait for a lock. */
+int pg_alter(struct pg_sink *s, const char *change, const char *what, struct mr_error *err);
 /* The table as it is known, for evo_follow and evo_refuses_rows. */
 struct evo_table pg_evolve_table(struct pg_sink *s);
 bool pg_evolve_column(void *self, int i, struct evo_column *ret);
@@ -284,7 +313,6 @@ void pg_write_target(const struct pg_sink *s, struct sql_buf *out);
 void pg_column_list(const struct pg_sink *s, const char *prefix, struct sql_buf *out);
 bool pg_is_staged(const struct pg_sink *s);
 bool pg_is_delete(const struct mr_view *op, int64_t i); /* of the column _op */
-int pg_stage_prepare(struct pg_sink *s, struct mr_error *err);
 int pg_merge(struct pg_sink *s, struct mr_error *err);
 /* "prefix.key, …", or with other != NULL "prefix.key = other.key AND …". */
 void pg_keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix, const char *other);
@@ -307,6 +335,65 @@ bool pg_set_has(const struct pg_sink *s, const struct mr_batch *b, int field, in
 int pg_partial_learn(struct pg_sink *s, struct mr_error *err);
 /* Takes what is staged to the target. */
 int pg_partial_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* Appends what an UPDATE sets in staged row b to make it what a and b, a later one, are together.
+ */
+typedef void pg_join_fn(struct pg_sink *s, struct sql_buf *sql);
+/* Makes one staged row of each key's rows, which come in this order. */
+int pg_fold(struct pg_sink *s, pg_join_fn *set, const char *order, struct sql_buf *sql,
+            struct mr_error *err);
+
+/* ---- stage.c */
+/* Creates the staging table: before the unit's transaction, once for a connection. */
+int pg_stage_prepare(struct pg_sink *s, struct mr_error *err);
+/* Appends ", name" for each of its own columns that rows bring. */
+void pg_stage_list(const struct pg_sink *s, struct sql_buf *sql);
+/* Makes their values for a batch whose fields are bound and masked, as fields behind n_fields. The
+ * first is null in rows that cannot be staged. */
+int pg_stage_fill(struct pg_sink *s, const struct mr_batch *b, int *ret_fields,
+                  struct mr_error *err);
+void pg_stage_field(struct pg_sink *s, int *k, const struct pg_field *f); /* the k-th is f */
+/* Why a row cannot be staged; NULL: it can. */
+const struct pg_fault *pg_stage_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                      int64_t row, const char **ret_column);
+
+/* ---- version.c */
+int pg_version_validate(const struct pg_conf *c, struct mr_error *err);
+/* Appends ", column type" of the helper column, when the options ask for versions. */
+void pg_version_ddl(const struct pg_sink *s, struct sql_buf *sql);
+/* Adds the helper column to a table without, when the options allow it. */
+int pg_version_add(struct pg_sink *s, struct mr_error *err);
+/* MR_BADCONF: table or rows have not what versions need. */
+int pg_version_plan(struct pg_sink *s, struct mr_error *err);
+/* As pg_stage_fault, for what concerns the version alone. */
+const struct pg_fault *pg_version_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                        int64_t row);
+/* Clears the bits of rows with such a fault; false: there are some. */
+bool pg_version_sound(const struct pg_sink *s, const struct mr_batch *b, uint8_t *bits);
+/* versions: room for 8 bytes a row. Makes the next two of the staging table's own fields. */
+int pg_version_fill(struct pg_sink *s, const struct mr_batch *b, const uint8_t *deleted,
+                    uint8_t *versions, int *k, struct mr_error *err);
+int pg_version_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* Append conditions and assignments on the target, t: everything in the row is older than this
+ * version, or as old; the row knows no delete as new as this one; its columns that are older are
+ * emptied, and it notes the delete. */
+void pg_version_older(struct pg_sink *s, const char *than, struct sql_buf *sql);
+void pg_version_unmarked(struct pg_sink *s, const char *delete, struct sql_buf *sql);
+void pg_version_clear(struct pg_sink *s, const char *delete, struct sql_buf *sql);
+
+/* ---- range.c. Nothing happens where rows have no `_range`. */
+void pg_range_forget(struct pg_sink *s);
+int pg_range_plan(struct pg_sink *s, struct mr_error *err);
+/* Append the staging table's columns for it: ", prefix name", and ", value AS name". */
+void pg_range_list(const struct pg_sink *s, const char *prefix, struct sql_buf *sql);
+void pg_range_ddl(const struct pg_sink *s, struct sql_buf *sql);
+/* Creates the table of staged deletes, behind the staging table. */
+int pg_range_prepare(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+int pg_range_fill(struct pg_sink *s, const struct mr_batch *b, int *k, struct mr_error *err);
+/* Does the staged deletes to staged rows, then to the target. */
+int pg_range_stage(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+int pg_range_target(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* After a part of a unit: what COMMIT would do to their table. */
+int pg_range_empty(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
 
 /* ---- discover.c */
 int pg_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);

@@ -3,6 +3,7 @@
 #include "common/sql-ddl.h"
 #include "postgres.h"
 #include "common/pg-type.h"
+#include "millrace/changes.h"
 
 int pg_column_find(const struct pg_sink *s, const char *name)
 {
@@ -14,6 +15,7 @@ int pg_column_find(const struct pg_sink *s, const char *name)
 
 static void forget_plan(struct pg_sink *s)
 {
+  pg_range_forget(s);
   for (int i = 0; i < s->n_fields; i++)
     pg_field_done(&s->field[i]);
   free(s->field);
@@ -30,6 +32,7 @@ void pg_target_forget(struct pg_sink *s)
     free(s->column[i].name);
     free(s->column[i].shown);
     free(s->column[i].fallback);
+    free(s->column[i].label);
   }
   free(s->column);
   s->column = NULL;
@@ -228,6 +231,7 @@ static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *e
       status =
           pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
   }
+  pg_version_ddl(s, sql);
   key_ddl(s, sql);
   sql_buf_byte(sql, ')');
   return status < 0 ? status : pg_hyper_ddl(s, sql, err);
@@ -289,7 +293,8 @@ static int check_unfilled(struct pg_sink *s, struct mr_error *err)
   struct sql_buf names = {0};
   for (int i = 0; i < s->n_columns; i++) {
     struct pg_column *c = &s->column[i];
-    if (c->type.not_null && !c->has_default && !c->generated && !wanted(s, c))
+    bool own = s->conf->version && !strcmp(c->name, PG_WRITTEN);
+    if (c->type.not_null && !c->has_default && !c->generated && !own && !wanted(s, c))
       sql_buf_fmt(&names, "%s%s", names.len ? ", " : "", c->name);
   }
   int status = MR_OK;
@@ -308,7 +313,7 @@ static int check_unfilled(struct pg_sink *s, struct mr_error *err)
 static int link_columns(struct pg_sink *s, struct sql_buf *missing)
 {
   int n = 0;
-  s->op_source = s->set_source = -1;
+  s->op_source = s->set_source = s->range_source = -1;
   for (int i = 0; i < s->n_columns; i++)
     s->column[i].source = -1;
   for (int64_t i = 0; i < s->in.n_children; i++) {
@@ -318,6 +323,8 @@ static int link_columns(struct pg_sink *s, struct sql_buf *missing)
       s->op_source = (int)i;
     else if (!strcmp(name, "_set"))
       s->set_source = (int)i;
+    else if (!strcmp(name, MR_RANGE))
+      s->range_source = (int)i;
     else if (mr_schema_is_system(s->in.children[i]))
       continue;
     else if (at >= 0)
@@ -366,8 +373,9 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
   c->is_key = pg_is_key(s, c->name);
   struct pg_type type = c->type;
   if (s->conf->mode == MODE_UPSERT)
-    type.not_null = c->is_key || (type.not_null && s->op_source < 0 &&
-                                  !s->partial); /* a delete brings its key, an update some more */
+    type.not_null = c->is_key ? s->range_source < 0 /* else stage.c looks */
+                              : type.not_null && s->op_source < 0 &&
+                                    !s->partial; /* a delete brings its key, an update some more */
   /* values above the signed range would be found only when they come */
   bool unsigned_into_signed = mr_kind_of(from) == MR_K_UINT64 &&
                               (type.oid == PG_INT8 || type.oid == PG_INT4 || type.oid == PG_INT2);
@@ -381,7 +389,8 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
 static int plan_fields(struct pg_sink *s, struct mr_error *err)
 {
   forget_plan(s);
-  size_t own = 2 + (size_t)s->n_columns / PG_SET_BITS + 1; /* the staging table's */
+  size_t own =
+      5 + (size_t)s->n_columns / PG_SET_BITS + 4 * s->conf->key.n; /* the staging table's */
   s->field = calloc((size_t)s->n_columns + own, sizeof *s->field);
   s->field_column = calloc((size_t)s->n_columns + 1, sizeof *s->field_column);
   if (!s->field || !s->field_column)
@@ -443,7 +452,11 @@ int pg_target_plan(struct pg_sink *s, struct mr_error *err)
     status = plan_fields(s, err);
   if (status >= 0)
     status = check_key(s, err);
-  if (status >= 0 && s->partial)
+  if (status >= 0)
+    status = pg_version_plan(s, err);
+  if (status >= 0)
+    status = pg_range_plan(s, err);
+  if (status >= 0 && (s->partial || s->versioned))
     status = pg_partial_learn(s, err);
   s->form = best_form(s);
   return status;
@@ -464,6 +477,8 @@ int pg_target_learn(struct pg_sink *s, struct mr_error *err)
     status = pg_hyper_check(s, err);
   if (status >= 0)
     status = evo_follow(&t, NULL, &s->in, err);
+  if (status >= 0)
+    status = pg_version_add(s, err);
   if (status >= 0)
     status = pg_target_plan(s, err);
   if (status >= 0)

@@ -147,7 +147,7 @@ int pg_stretch_drop(struct pg_sink *s, int status, bool may_keep, struct mr_erro
   bool keep = may_keep && s->pg && s->savepoint && status == MR_REJECT;
   if (s->copying)
     pg_copy_cancel(s);
-  s->dirty = s->has_delete = false;
+  s->dirty = s->has_delete = s->has_range = false;
   forget_sent(s);
   s->careful |= status == MR_REJECT;
   s->learned = s->learned && !says_changed(err->code);
@@ -290,7 +290,7 @@ static int send_commit(struct pg_sink *s, struct mr_error *err)
   char tag[PG_TAG_MAX];
   int status = pg_commit_tag(s, tag, err);
   s->in_unit = s->in_tx = false;
-  s->dirty = s->has_delete = false;
+  s->dirty = s->has_delete = s->has_range = false;
   if (status >= 0 && !strcmp(tag, s->commit_tag)) {
     s->careful = s->isolated; /* bad rows rarely come alone */
     s->deferred = false;
@@ -312,7 +312,7 @@ static int roll_back(struct pg_sink *s, int status, struct mr_error *err)
     pg_copy_cancel(s);
   if (s->pg && s->in_tx && simple(s, "ROLLBACK", &ignored) < 0)
     pg_close(s);
-  s->in_tx = s->savepoint = s->dirty = s->has_delete = false;
+  s->in_tx = s->savepoint = s->dirty = s->has_delete = s->has_range = false;
   forget_sent(s);
   return status;
 }

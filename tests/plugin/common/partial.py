@@ -17,7 +17,7 @@ BITS = [f.name for f in SCHEMA.field("_set").type]
 
 def rows(*changes, schema=SCHEMA):
     """A record batch of changes: dicts of the columns that are written, "_op" beside them."""
-    bits = [f.name for f in schema.field("_set").type]
+    bits = [f.name for f in schema.field("_set").type] if "_set" in schema.names else []
     columns = []
     for field in schema:
         if field.name == "_set":

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The postgres sink: the newest version of each column wins, and deletes of many rows."""
+
+import itertools
+import random
+
+import pyarrow as pa
+import pytest
+
+import versions
+from abi import BADCONF, Failure, SinkUnderTest
+
+TABLE = ('CREATE TABLE t (k bigint, c1 integer, c2 text COLLATE "en-x-icu", a bigint, b text,'
+         " n integer NOT NULL DEFAULT 7, at timestamptz, millrace_written jsonb,"
+         " PRIMARY KEY (k, c1, c2))")
+VERSION = {"version": "at"}
+pipelines = itertools.count(1)
+
+
+def sink(db, schema=versions.SCHEMA, **options):
+    values = {"url": db.url, "table": "public.t", "mode": "upsert", "key": versions.KEY, **options}
+    return SinkUnderTest("postgres", schema, **values)
+
+
+def content(db):
+    rows = db.sql("SELECT k, c1, c2, a, b, n, at FROM t")
+    return sorted(((*r[:-1], r[-1].astimezone(versions.EPOCH.tzinfo)) for r in rows), key=repr)
+
+
+def flat(units):
+    return [c for unit in units for batch in unit for c in batch]
+
+
+# ---------------------------------------------------------------- random changes against a model
+
+@pytest.mark.parametrize("seed, options", [(0, {}), (1, {}), (2, {}), (3, {"method": "insert"}),
+                                           (4, {"method": "insert", "insert_rows": "3"})])
+@pytest.mark.parametrize("equal", [False, True])
+def test_random_changes_leave_what_the_model_has(db, seed, options, equal):
+    db.sql(TABLE)
+    model = versions.Model()
+    with sink(db, **VERSION, **options) as s:
+        player = versions.Player(s)
+        for number, unit in enumerate(versions.cut(seed, versions.changes(seed, 400, equal=equal))):
+            player.unit(unit)
+            model.unit([c for batch in unit for c in batch])
+            assert content(db) == model.table(), f"seed {seed}, unit {number}"
+        assert not s.rejects
+    assert model.rows
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_rows_leave_what_the_model_has(db, seed):
+    db.sql(TABLE)
+    model = versions.Model()
+    with sink(db, versions.WHOLE, **VERSION) as s:
+        player = versions.Player(s, versions.WHOLE)
+        for unit in versions.cut(seed, versions.changes(seed, 400, whole=True)):
+            player.unit(unit)
+            model.unit([c for batch in unit for c in batch])
+            assert content(db) == model.table()
+    assert model.rows
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_order_within_a_unit_does_not_matter(db, seed):
+    changes = versions.changes(seed, 150)
+    model = versions.Model()
+    model.unit(changes)
+    assert model.rows
+    for order in range(4):
+        db.sql("DROP TABLE IF EXISTS t; DROP TABLE IF EXISTS millrace_offsets")
+        db.sql(TABLE)
+        random.Random(order).shuffle(changes)
+        with sink(db, **VERSION) as s:
+            versions.Player(s).unit([changes[:70], changes[70:]])
+        assert content(db) == model.table(), f"seed {seed}, order {order}"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_readers_that_come_in_any_order_end_alike(db, seed):
+    """Each reader brings all changes in an order of its own; the last brings them as they were made."""
+    db.sql(TABLE)
+    changes = versions.changes(seed, 200)
+    model = versions.Model()
+    model.unit(changes)
+    for reader in range(3):
+        with sink(db, pipeline=f"p{reader}", **VERSION) as s:
+            player = versions.Player(s)
+            for unit in versions.cut(reader, changes):
+                player.unit(unit)
+        random.Random(reader).shuffle(changes)
+        if reader == 1:
+            changes.sort(key=lambda c: c["v"])
+    assert content(db) == model.table()
+
+
+# ---------------------------------------------------------------- the rules, one by one
+
+def write(db, *changes, schema=versions.SCHEMA, **options):
+    with sink(db, schema, pipeline=f"p{next(pipelines)}", **{**VERSION, **options}) as s:
+        versions.Player(s, schema).unit([list(changes)])
+        return s
+
+
+def row(v, **columns):
+    return {"k": 1, "c1": 1, "c2": "x", "_op": "update", "v": v, **columns}
+
+
+def values(db):
+    return db.sql("SELECT a, b, n, extract(epoch FROM at) * 1000000 FROM t ORDER BY k, c1, c2")
+
+
+def test_each_column_has_its_newest_write(db):
+    db.sql(TABLE)
+    write(db, row(10, a=1, b="x"))
+    write(db, row(5, a=0, n=5))
+    assert values(db) == [(1, "x", 5, 10)]
+    write(db, row(7, n=6, b="old"), row(12, b=None))
+    assert values(db) == [(1, None, 6, 12)]
+    assert db.value("SELECT millrace_written FROM t") == {"a": 10, "b": 12, "n": 7, "at": 12}
+
+
+def test_of_equal_versions_the_later_wins_and_a_delete_over_both(db):
+    db.sql(TABLE)
+    write(db, row(10, a=1), row(10, a=2))
+    write(db, row(10, a=3))
+    assert values(db) == [(3, None, 7, 10)]
+    write(db, row(10, _op="delete"))
+    assert values(db) == []
+    write(db, row(10, _op="delete"), row(10, a=4))
+    assert values(db) == []
+
+
+def test_a_delete_takes_what_is_older_and_the_row_remembers_it(db):
+    db.sql(TABLE)
+    write(db, row(10, a=1, n=3), row(20, b="new"))
+    write(db, row(15, _op="delete"))
+    assert values(db) == [(None, "new", 7, 20)]
+    write(db, row(12, a=2))
+    assert values(db) == [(None, "new", 7, 20)]
+    write(db, row(16, a=3))
+    assert values(db) == [(3, "new", 7, 20)]
+    write(db, row(20, _op="delete"))
+    assert values(db) == []
+
+
+def test_rows_without_times_are_older_than_everything(db):
+    db.sql(TABLE)
+    db.sql("INSERT INTO t (k, c1, c2, a, b, at) VALUES (1, 1, 'x', 5, 'kept', '2999-01-01'),"
+           " (2, 1, 'x', 5, 'gone', '2999-01-01'), (3, 1, 'x', 5, 'gone', '2999-01-01')")
+    write(db, row(-5, a=6), {**row(1, _op="delete"), "k": 2},
+          {"k": 3, "_op": "delete", "_range": {"c1": None, "c2": None}, "v": 1})
+    assert values(db) == [(6, "kept", 7, -5)]
+
+
+def test_an_integer_is_a_version_too(db):
+    schema = pa.schema([("id", pa.int64()), ("x", pa.string()), ("rev", pa.uint64())])
+    with sink(db, schema, key=["id"], version="rev", create="true") as s:
+        s.found({"0": 0})
+        s.put(pa.record_batch([[1, 1, 2, 3], ["new", "old", "x", "y"], [2 ** 63 - 1, 3, 2 ** 63, None]],
+                              schema=schema))
+        assert [(r[1], r[2], r[4]) for r in s.rejects] == [(2, "22003", "rev"), (3, "23502", "rev")]
+    assert db.sql("SELECT id, x, rev, millrace_written FROM t") == [
+        (1, "new", 2 ** 63 - 1, {"x": 2 ** 63 - 1, "rev": 2 ** 63 - 1})]
+
+
+def test_names_that_need_quotes(db):
+    schema = pa.schema([("it's", pa.int64()), ('a "b" \\', pa.int64()), ("Vér'", pa.int64())])
+    with sink(db, schema, key=["it's"], version="Vér'", create="true") as s:
+        s.found({"0": 0})
+        s.put(pa.record_batch([[1, 1], [5, 6], [9, 8]], schema=schema))
+        s.put(pa.record_batch([[1, 1], [7, 8], [3, 10]], schema=schema), 2)
+    assert db.sql('''SELECT "a ""b"" \\", millrace_written FROM t''') == [
+        (8, {'a "b" \\': 10, "Vér'": 10})]
+
+
+# ---------------------------------------------------------------- deletes of many rows in their order
+
+def grid(db):
+    db.sql(TABLE)
+    db.sql("INSERT INTO t SELECT k, c1, c2, 0 FROM generate_series(1, 3) k, generate_series(0, 4) c1,"
+           " unnest(array['A', 'a', 'b', 'é']) c2")
+
+
+def keys(db, k):
+    return db.sql("SELECT c1, c2 FROM t WHERE k = %s ORDER BY c1, c2 COLLATE \"C\"", k)
+
+
+def many(k, c1=None, c2=None, v=1, **written):
+    return {"k": k, "_op": "delete", "v": v, "_range": {"c1": c1, "c2": c2}, **written}
+
+
+def span(lower, upper, lower_inc=True, upper_inc=True):
+    return {"lower": lower, "upper": upper, "lower_inc": lower_inc, "upper_inc": upper_inc}
+
+
+def test_without_versions_rows_count_in_their_order(db):
+    grid(db)
+    write(db, row(1, a=1), many(1), row(1, b="after"), many(2, c1=span(1, 3, False)), many(3, c2=span("a", "b", True, False), c1=span(None, 3, True, False)),
+          version=None)
+    assert db.sql("SELECT * FROM t WHERE k = 1") == [(1, 1, "x", None, "after", 7, versions.at(1), None)]
+    assert {c1 for c1, _ in keys(db, 2)} == {0, 1, 4} and len(keys(db, 2)) == 12
+    assert keys(db, 3)[:4] == [(0, "A"), (0, "b"), (0, "é"), (1, "A")] and len(keys(db, 3)) == 17
+
+
+def test_text_is_bound_by_its_bytes(db):
+    grid(db)
+    write(db, many(1, c1=None, c2=span("B", "b")), version=None)
+    assert {c2 for _, c2 in keys(db, 1)} == {"A", "é"}
+
+
+def test_rows_that_cannot_be_meant_are_refused(db):
+    grid(db)
+    s = write(db, {"k": 1, "c1": 1, "_op": "delete", "v": 1}, many(None), {**many(1), "_op": "update"},
+              row(1, c2=None), row(1, a=5), version=None)
+    assert [(r[1], r[2], r[4]) for r in s.rejects] == [
+        (0, "23502", "c2"), (1, "23502", "k"), (2, "22023", "_range"), (3, "23502", "c2")]
+    assert "does not write its key" in s.rejects[0][3]
+    assert db.value("SELECT count(*) FROM t WHERE a = 5") == 1
+
+
+# ---------------------------------------------------------------- what is refused at start
+
+def refused(db, schema=versions.SCHEMA, **options):
+    with pytest.raises(Failure) as caught:
+        sink(db, schema, **options).__enter__()
+    assert caught.value.status == BADCONF, caught.value
+    return caught.value
+
+
+def test_a_table_without_the_helper_column(db):
+    db.sql(TABLE.replace("millrace_written jsonb,", ""))
+    failure = refused(db, **VERSION)
+    assert failure.option == "version"
+    alter = failure.msg[failure.msg.index("ALTER TABLE"):]
+    db.sql(alter)
+    write(db, row(1, a=1))
+    assert values(db) == [(1, None, 7, 1)]
+
+
+def test_evolve_adds_the_helper_column(db):
+    db.sql(TABLE.replace("millrace_written jsonb,", ""))
+    write(db, row(1, a=1), evolve="add")
+    assert db.value("SELECT millrace_written FROM t") == {"a": 1, "at": 1}
+
+
+@pytest.mark.parametrize("options, word", [
+    ({"version": "at", "mode": "append", "key": []}, "upsert"), ({"version": "k"}, "no key"),
+    ({"version": "zz"}, "no column"), ({"version": "b"}, "neither"),
+    ({"mode": "append", "key": []}, "_range")])
+def test_options_that_make_no_sense(db, options, word):
+    db.sql(TABLE)
+    assert word in refused(db, **options).msg
