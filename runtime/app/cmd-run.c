@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "app/app.h"
+#include "app/log-text.h"
 #include "app/status-http.h"
 #include "engine/pipeline.h"
 #include "plug/check.h"
@@ -43,16 +44,33 @@ static void catch_signals(void)
   signal(SIGPIPE, SIG_IGN);
 }
 
+static void on_event(void *ctx, const struct mr_log_event *e)
+{
+  const struct run *r = ctx;
+  if (e->level < r->spec->settings.log_level || (r->quiet && e->level < MR_WARN))
+    return;
+  g_autofree char *line = mr_log_text(r->spec, e, g_get_real_time());
+  fprintf(stderr, "%s%s", r->progress ? "\r\033[K" : "", line);
+}
+
 static void on_log(void *ctx, int level, const char *stage, const char *text)
 {
-  struct run *r = ctx;
-  if (level == MR_DEBUG || (r->quiet && level < MR_WARN))
-    return;
-  g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-  g_autofree char *time = g_date_time_format(now, "%H:%M:%S");
+  on_event(ctx, &(struct mr_log_event){.level = level, .stage = stage, .text = text, .rows = -1});
+}
+
+static bool is_json(const struct run *r)
+{
+  return r->spec->settings.log_format == MR_LOG_JSON;
+}
+
+/* Why the command ends. */
+static void say_error(struct run *r, const char *text)
+{
   g_autofree char *safe = mr_spec_redact(r->spec, text);
-  fprintf(stderr, "%s%s %s%s%s%s\n", r->progress ? "\r\033[K" : "", time,
-          level == MR_WARN ? "warning: " : "", stage ? stage : "", stage ? ": " : "", safe);
+  if (is_json(r))
+    on_log(r, MR_LOG_ERROR, NULL, safe);
+  else
+    fprintf(stderr, "millrace: %s\n", safe);
 }
 
 /* Rows that all sinks together have made durable. */
@@ -99,11 +117,13 @@ static void show_end(struct run *r, struct mr_pipeline *p)
   const char *waiting = NULL;
   double seconds = (double)(g_get_monotonic_time() - r->begun_us) / 1e6;
   int64_t rows = rows_done(p, &waiting);
-  if (r->quiet)
-    return;
-  fprintf(stderr, "%s%" G_GINT64_FORMAT " rows in %.1f s (%.0f rows/s), %lu dead letters\n",
-          r->progress ? "\r\033[K" : "", rows, seconds, (double)rows / MAX(seconds, 1e-6),
-          (unsigned long)mr_pipeline_letters(p));
+  g_autofree char *text = g_strdup_printf(
+      "%" G_GINT64_FORMAT " rows in %.1f s (%.0f rows/s), %lu dead letters", rows, seconds,
+      (double)rows / MAX(seconds, 1e-6), (unsigned long)mr_pipeline_letters(p));
+  if (is_json(r))
+    on_log(r, MR_INFO, NULL, text);
+  else if (!r->quiet)
+    fprintf(stderr, "%s%s\n", r->progress ? "\r\033[K" : "", text);
 }
 
 static int exit_code(struct run *r, struct mr_pipeline *p, int status)
@@ -112,18 +132,15 @@ static int exit_code(struct run *r, struct mr_pipeline *p, int status)
   const char *why = mr_pipeline_failure(p, &unreachable);
   if (status >= 0)
     return mr_pipeline_letters(p) ? MR_EXIT_LETTERS : MR_EXIT_OK;
-  g_autofree char *safe =
-      mr_spec_redact(r->spec, why ? why : "stopped before everything was committed");
-  fprintf(stderr, "millrace: %s\n", safe);
+  say_error(r, why ? why : "stopped before everything was committed");
   if (unreachable)
     return MR_EXIT_UNREACHABLE;
   return status == MR_BADCONF ? MR_EXIT_USAGE : MR_EXIT_FAILED;
 }
 
-static int refused(const struct run *r, const char *why, int code)
+static int refused(struct run *r, const char *why, int code)
 {
-  g_autofree char *safe = mr_spec_redact(r->spec, why);
-  fprintf(stderr, "millrace: %s\n", safe);
+  say_error(r, why);
   return code;
 }
 
@@ -158,6 +175,7 @@ static int run_spec(struct run *r, bool once)
                                   .store_name = name,
                                   .new_store = r->new_state,
                                   .log = on_log,
+                                  .event = on_event,
                                   .tick = on_tick,
                                   .ctx = r,
                                   .wants = mr_check_wants};
@@ -170,7 +188,7 @@ static int run_spec(struct run *r, bool once)
     struct mr_status_http *http =
         r->spec->settings.http ? mr_status_http_new(r->spec, p, &why) : NULL;
     if (why)
-      fprintf(stderr, "millrace: %s\n", why);
+      say_error(r, why);
     int status = why ? MR_BADCONF : mr_pipeline_run(p);
     running = NULL;
     mr_status_http_free(http);
@@ -178,8 +196,9 @@ static int run_spec(struct run *r, bool once)
     code = exit_code(r, p, status);
     mr_pipeline_free(p);
   } else {
-    g_autofree char *safe = mr_spec_redact(r->spec, err.msg);
-    fprintf(stderr, "millrace: %s%s%s\n", stage ? stage : "", stage ? ": " : "", safe);
+    g_autofree char *text =
+        g_strdup_printf("%s%s%s", stage ? stage : "", stage ? ": " : "", err.msg);
+    say_error(r, text);
   }
   store->free(store);
   return code;
@@ -225,7 +244,8 @@ int mr_cmd_run(int argc, char **argv)
                     .pending = pending_word(pending),
                     .reset_state = reset_state,
                     .new_state = new_state,
-                    .progress = !quiet && isatty(STDERR_FILENO)};
+                    .progress = !quiet && isatty(STDERR_FILENO) &&
+                                f.spec->settings.log_format == MR_LOG_TEXT};
     code = run_spec(&r, once);
   }
   mr_app_unload(&f);

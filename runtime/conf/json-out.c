@@ -15,13 +15,21 @@ static void put_string(GString *out, const char *s)
   g_string_append_c(out, '"');
 }
 
+/* A new line, or a place in the same. */
+static void move_on(struct mr_json_out *w)
+{
+  if (!w->flat)
+    g_string_append_c(w->text, '\n');
+  for (int i = 0; i < w->depth && !w->flat; i++)
+    g_string_append(w->text, "  ");
+}
+
 static void begin(struct mr_json_out *w, const char *key)
 {
-  if (w->depth) {
-    g_string_append(w->text, w->first ? "\n" : ",\n");
-    for (int i = 0; i < w->depth; i++)
-      g_string_append(w->text, "  ");
-  }
+  if (w->depth && !w->first)
+    g_string_append(w->text, w->flat ? ", " : ",");
+  if (w->depth)
+    move_on(w);
   w->first = false;
   if (!key)
     return;
@@ -40,11 +48,8 @@ void mr_json_out_open(struct mr_json_out *w, const char *key, char bracket)
 void mr_json_out_close(struct mr_json_out *w, char bracket)
 {
   w->depth--;
-  if (!w->first) {
-    g_string_append_c(w->text, '\n');
-    for (int i = 0; i < w->depth; i++)
-      g_string_append(w->text, "  ");
-  }
+  if (!w->first)
+    move_on(w);
   g_string_append_c(w->text, bracket == '{' ? '}' : ']');
   if (!w->depth)
     g_string_append_c(w->text, '\n');

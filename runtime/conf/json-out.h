@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Writes JSON for people and tools: indented, commas and escapes taken care of. */
+/* Writes JSON for people and tools: indented or in one line, commas and escapes taken care of. */
 #ifndef MR_JSON_OUT_H
 #define MR_JSON_OUT_H
 #include <glib.h>
@@ -11,6 +11,7 @@
 struct mr_json_out {
   GString *text; /* owned by the caller */
   int depth;
+  bool flat;  /* all in one line */
   bool first; /* nothing stands in the innermost bracket yet */
 };
 /* key NULL: an element of a list, or the document itself. bracket: '{' or '['; close takes the

@@ -312,3 +312,10 @@ void mr_spec_entry_problem(const struct mr_spec *spec, const struct mr_stage_spe
 {
   problem_at(spec, resolve(st->node, key), line, column, message, problems);
 }
+
+void mr_spec_setting_problem(const struct mr_spec *spec, const char *key, const char *message,
+                             GPtrArray *problems)
+{
+  problem_at(spec, resolve(mr_ynode_get(spec->own->root, "settings"), key), 0, 0, message,
+             problems);
+}

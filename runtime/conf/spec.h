@@ -62,12 +62,16 @@ static inline const struct mr_sink *mr_stage_sink(const struct mr_stage_spec *st
 {
   return mr_plugin_sink(st->plugin, st->conf);
 }
+enum mr_log_format { MR_LOG_TEXT = 0, MR_LOG_JSON };
 struct mr_settings {
   int64_t checkpoint_ms, checkpoint_bytes, checkpoint_rows; /* 1000, 64 MiB, 0 = no bound */
   int64_t batch_rows, batch_bytes, linger_ms;               /* 8192, 1 MiB, 50 */
   int64_t memory;                                           /* 256 MiB */
   int64_t shutdown_ms;                                      /* 30000 */
   char *state, *http;                                       /* NULL: default folder; off */
+  int32_t log_format, log_level;                            /* enum mr_log_format, mr_level */
+  char *trace_column;                                       /* NULL: no row is traced */
+  struct mr_list trace_values;                              /* const char * */
 };
 enum mr_originals { MR_ORIGINALS_UNSAID = 0, MR_ORIGINALS_KEEP, MR_ORIGINALS_DROP };
 struct mr_spec {
@@ -121,6 +125,9 @@ void mr_spec_problem(const struct mr_spec *spec, const struct mr_stage_spec *st,
 void mr_spec_entry_problem(const struct mr_spec *spec, const struct mr_stage_spec *st,
                            const char *key, int line, int column, const char *message,
                            GPtrArray *problems);
+/* The same for a key of `settings`: "trace.column". */
+void mr_spec_setting_problem(const struct mr_spec *spec, const char *key, const char *message,
+                             GPtrArray *problems);
 void mr_problem_add(GPtrArray *problems, struct mr_mark_at at, const char *path, const char *fmt,
                     ...) MR_PRINTF(4, 5);
 GPtrArray *mr_problems_new(void);

@@ -112,6 +112,22 @@ static const struct mr_opt batch_options[] = {
             "not at the next checkpoint; batches never wait to become full"},
     {NULL},
 };
+static const char *const log_formats[] = {"text", "json", NULL};
+static const char *const log_levels[] = {"debug", "info", "warn", NULL};
+static const struct mr_opt log_options[] = {
+    {"format", MR_CHOICE, 0, SET(log_format), .choices = log_formats, .dflt = "text",
+     .doc = "json: an object in each line of standard error"},
+    {"level", MR_CHOICE, 0, SET(log_level), .choices = log_levels, .dflt = "info",
+     .doc = "debug: each batch and each commit with its positions, too"},
+    {NULL},
+};
+static const struct mr_opt trace_options[] = {
+    {"column", MR_TEXT, MR_REQUIRED, SET(trace_column),
+     .doc = "whose value tells rows apart; not masked, without a label"},
+    {"values", MR_TEXT, MR_REQUIRED | MR_MANY, SET(trace_values),
+     .doc = "rows with one of these values are told of in the log, by each stage"},
+    {NULL},
+};
 const struct mr_opt mr_settings_options[] = {
     {"checkpoint", MR_GROUP, 0, 0, sizeof(struct mr_settings), .sub = checkpoint_options,
      .doc = "when what was read becomes durable"},
@@ -123,6 +139,10 @@ const struct mr_opt mr_settings_options[] = {
      .doc =
          "folder of positions and state, or a postgresql:// URL, which members of a group share"},
     {"http", MR_TEXT, 0, SET(http), .doc = "address:port of the status server; off when absent"},
+    {"log", MR_GROUP, 0, 0, sizeof(struct mr_settings), .sub = log_options,
+     .doc = "what `run` says on standard error"},
+    {"trace", MR_GROUP, 0, 0, sizeof(struct mr_settings), .sub = trace_options,
+     .doc = "rows to be followed through the log"},
     {"shutdown", MR_TIME_MS, 0, SET(shutdown_ms), .range = "0..1h", .dflt = "30s",
      .doc = "time to drain and commit when stopped"},
     {NULL},

@@ -46,6 +46,7 @@ struct mr_sink_lane {
   struct mr_position at;     /* where the stream of this attempt stands */
   int64_t rows;              /* of the unit */
   struct mr_position base;   /* stored, when the attempt began */
+  uint32_t masks;            /* mr_sink_state.masks, when the lane was told of it */
   GBytes *state; /* saved state at stored, NULL: none; under mr_pipeline.lock, as stored */
   GBytes *next;  /* sink's thread: at the last barrier; NULL: as state */
 };
@@ -122,6 +123,9 @@ struct mr_sink_state {
   struct mr_latency *latency, *event_latency; /* of durable rows, since they were read, and since
                                                * their event; NULL: none yet; under
                                                * mr_pipeline.lock */
+  char *masked;               /* what is masked in the rows that come; NULL: not known yet */
+  uint32_t masks;             /* counts how often that has become something else */
+  struct mr_shape *masked_of; /* of which columns */
   bool lettered; /* letters were written for rows since the last commit: it must be marked */
 };
 
@@ -163,6 +167,7 @@ struct mr_stage {
   uint64_t next_batch;
   size_t turn;                /* next input to look at */
   struct mr_message *pending; /* the barrier or attempt that is being aligned */
+  struct mr_trace *trace;     /* trace.c; NULL: nothing yet */
   struct mr_since since;      /* transform: of the rows that are being applied */
   struct mr_source_state src;
   struct mr_sink_state snk;
@@ -214,6 +219,8 @@ struct mr_pipeline {
   struct mr_lookups *lookups; /* NULL: none */
   struct mr_host lookup_services;
   void (*log)(void *ctx, int level, const char *stage, const char *text);
+  void (*event)(void *ctx, const struct mr_log_event *lend); /* NULL: nobody asks */
+  GHashTable *traced; /* texts of settings.trace.values; NULL: none, or nobody asks */
   void (*tick)(void *ctx, struct mr_pipeline *p);
   void *log_ctx;
   /* result, under lock */
@@ -295,6 +302,19 @@ void mr_pipeline_wake(struct mr_pipeline *p); /* every stage looks around */
 void mr_stage_error(struct mr_stage *s, const char *kind, const char *code);
 /* Sink's thread, under mr_pipeline.lock: the rows of the unit are durable now. */
 void mr_sink_watch(struct mr_stage *sink);
+
+/* ---- trace.c: what happened to rows, told to mr_pipeline_options.event; stage's thread */
+void mr_trace_init(struct mr_pipeline *p);
+void mr_trace_finish(struct mr_stage *s);
+/* A batch, at debug level, and each of its rows that is traced. */
+void mr_trace_batch(struct mr_stage *s, const char *event, const struct mr_message *m);
+/* Row of b was refused, with this code. */
+void mr_trace_refused(struct mr_stage *s, const struct mr_batch *b, int64_t row, const char *code);
+/* The lanes of a unit that is durable, at debug level, and its traced rows. */
+void mr_trace_durable(struct mr_stage *sink, const struct mr_unit *u);
+/* Behind a mask stage: tells once for each lane, and again when it becomes something else, which
+ * columns are masked in what the sink takes, from which position on. */
+void mr_trace_masks(struct mr_stage *sink, struct mr_sink_lane *sl, const struct mr_position *from);
 
 /* ---- checkpoint.c */
 void mr_checkpoint_poll(struct mr_pipeline *p, int64_t now); /* time for the next barrier? */
@@ -381,6 +401,11 @@ bool mr_commit_recover(struct mr_stage *s, const char *source, const char *const
                        bool *ret_finished);
 
 /* ---- letters.c */
+/* A look at one row of b, as a batch that owns nothing: the children's offsets move. memory: to be
+ * freed with g_free behind it. */
+struct mr_batch mr_row_look(const struct mr_batch *b, int64_t row, void **ret_memory);
+/* Does a mask stage stand before this one, so that what reaches it is masked? */
+bool mr_stage_masked(const struct mr_stage *s);
 struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, int64_t row,
                                 const char *code, const char *msg, const char *column);
 struct mr_letter *mr_letter_from(struct mr_stage *s, const struct mr_reject *r);

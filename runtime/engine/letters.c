@@ -65,8 +65,7 @@ void mr_letter_free(void *p)
 
 /* ---- making a letter */
 
-/* Does unmasked data reach the stage? Behind a mask stage, no. */
-static bool masked(const struct mr_stage *s)
+bool mr_stage_masked(const struct mr_stage *s)
 {
   for (guint i = 0; i < s->p->stages->len; i++) {
     const struct mr_stage *o = s->p->stages->pdata[i];
@@ -81,25 +80,33 @@ static bool originals_kept(const struct mr_stage *s)
   return s->p->spec->originals != MR_ORIGINALS_DROP;
 }
 
-static char *row_json(const struct mr_batch *b, int64_t row)
+struct mr_batch mr_row_look(const struct mr_batch *b, int64_t row, void **ret_memory)
 {
-  struct mr_error err = MR_ERROR_INIT;
-  struct mr_encoder *e = NULL;
-  const struct mr_format f = {mr_format_find("json"), NULL};
   struct mr_batch one = *b;
-  struct ArrowArray text = {0}, rows = b->rows;
-  char *json = NULL;
-  /* a shallow look at one row: the children's offsets move, nothing is owned */
-  g_autofree struct ArrowArray *kids = g_new0(struct ArrowArray, rows.n_children);
-  g_autofree struct ArrowArray **list = g_new0(struct ArrowArray *, rows.n_children);
-  for (int64_t i = 0; i < rows.n_children; i++) {
-    kids[i] = *rows.children[i];
+  size_t n = (size_t)b->rows.n_children;
+  struct ArrowArray **list = g_malloc0(n * (sizeof *list + sizeof **list) + 1);
+  struct ArrowArray *kids = (struct ArrowArray *)(list + n);
+  for (size_t i = 0; i < n; i++) {
+    kids[i] = *b->rows.children[i];
     kids[i].offset += row;
     kids[i].length = 1;
     list[i] = &kids[i];
   }
   one.rows.children = list;
   one.rows.length = 1;
+  *ret_memory = list;
+  return one;
+}
+
+static char *row_json(const struct mr_batch *b, int64_t row)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct mr_encoder *e = NULL;
+  const struct mr_format f = {mr_format_find("json"), NULL};
+  g_autofree void *memory = NULL;
+  struct mr_batch one = mr_row_look(b, row, &memory);
+  struct ArrowArray text = {0};
+  char *json = NULL;
   if (mr_encoder_new(&f, b->schema, &e, &err) >= 0 && mr_encode(e, &one, &text, &err) >= 0) {
     struct ArrowSchema type;
     struct mr_view v;
@@ -170,8 +177,9 @@ struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, in
   struct mr_letter *l = letter(s, b->lane, code, msg, column);
   l->row = row;
   l->batch = b->id;
+  mr_trace_refused(s, b, row, l->code);
   fill_origin(l, s, b, row);
-  if (originals_kept(s) || masked(s) || s->p->dry)
+  if (originals_kept(s) || mr_stage_masked(s) || s->p->dry)
     l->row_json = row_json(b, row);
   return l;
 }

@@ -37,8 +37,9 @@ struct mr_saved {
 };
 /* Since when rows are on their way, for the sinks' latency. */
 struct mr_since {
-  int64_t read_us;  /* the engine's clock, when their source gave them; 0: not known */
-  int64_t event_us; /* the least event time among them, by the wall clock; INT64_MIN: none */
+  int64_t read_us;         /* the engine's clock, when their source gave them; 0: not known */
+  struct mr_position from; /* where their batch began */
+  int64_t event_us;        /* the least event time among them, by the wall clock; INT64_MIN: none */
 };
 struct mr_message {
   _Atomic int32_t refs;

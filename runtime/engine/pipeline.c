@@ -101,6 +101,7 @@ void mr_stage_finish(struct mr_stage *s)
   g_ptr_array_unref(s->letters);
   g_hash_table_unref(s->metrics);
   g_hash_table_unref(s->errors);
+  mr_trace_finish(s);
   g_free(s->snk.latency);
   g_free(s->snk.event_latency);
   g_ptr_array_unref(s->src.lanes);
@@ -342,6 +343,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->store_name = needs_store(spec) ? g_strdup(o->store_name) : NULL;
   p->new_store = o->new_store;
   p->log = o->log;
+  p->event = o->event;
   p->log_ctx = o->ctx;
   p->tick = o->tick;
   p->dry = o->dry;
@@ -352,6 +354,7 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
   p->budget.ctx = p;
   p->run =
       (p->os->random(p->os) << 33 ^ p->os->random(p->os) << 24) & INT64_MAX & ~UINT64_C(0xffffff);
+  mr_trace_init(p);
   compute_reach(p);
   add_stages(p);
   connect_all(p);
@@ -392,6 +395,8 @@ void mr_pipeline_free(struct mr_pipeline *p)
   g_free(p->reach);
   g_free(p->failed_text);
   g_free(p->store_name);
+  if (p->traced)
+    g_hash_table_unref(p->traced);
   g_free(p);
 }
 

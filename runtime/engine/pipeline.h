@@ -11,6 +11,20 @@
 struct mr_pipeline;
 struct mr_dry;
 enum mr_pending_word { MR_PENDING_ASK = 0, MR_PENDING_LANDED, MR_PENDING_NOT_LANDED };
+/* Something that happened to rows, for the log. Texts may be NULL: not said. */
+struct mr_log_event {
+  int level; /* enum mr_level */
+  const char *stage;
+  enum mr_stage_kind kind;
+  /* read (a source), passed (a transform), taken and durable (a sink), refused; masked: rows from
+   * here on are */
+  const char *event;
+  const char *source, *lane, *from, *upto; /* positions of the batch, or of the unit's lane */
+  const char *position, *row;              /* one row: where it stands, "column=value" */
+  const char *unit;                        /* the unit's label */
+  int64_t rows;                            /* < 0: not said */
+  const char *text;
+};
 struct mr_pipeline_options {
   struct mr_os *os;       /* lent */
   struct mr_store *store; /* lent */
@@ -25,6 +39,8 @@ struct mr_pipeline_options {
   bool once;        /* sources give MR_END at the end they had at start */
   /* Messages of the run, any thread. stage may be NULL. */
   void (*log)(void *ctx, int level, const char *stage, const char *text);
+  /* The same for what happened to rows; NULL: nobody asks. */
+  void (*event)(void *ctx, const struct mr_log_event *lend);
   /* Main thread, about five times a second while the pipeline runs; may call mr_pipeline_stop. */
   void (*tick)(void *ctx, struct mr_pipeline *p);
   void *ctx;

@@ -131,6 +131,8 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
     return false;
   }
   sl->rows += m->batch.rows.length;
+  mr_trace_masks(s, sl, &start);
+  mr_trace_batch(s, "taken", m);
   int st = MR_COMMIT_DONE;
   if (m->batch.rows.length)
     st = mr_unit_add(s, m);
@@ -209,6 +211,7 @@ static void durable(struct mr_stage *s, const struct mr_unit *u)
   s->snk.last_commit_us = mr_now_us(s->p->os);
   s->snk.committed_once = true;
   grow_units(s);
+  mr_trace_durable(s, u);
   mr_unit_clear(s, true);
   mr_pipeline_wake(s->p);
 }

@@ -258,6 +258,7 @@ static bool send_rows(struct mr_stage *s, struct mr_batch *b)
   b->id = ++s->next_batch << 8 | s->index;
   b->schema = &s->out->schema;
   int64_t event_us = mr_event_time(s, l, b);
+  struct mr_position from = l->read;
   l->read = b->upto;
   int64_t rows = b->rows.length;
   struct mr_message *m = mr_message_batch(&p->budget, s->out, b);
@@ -268,7 +269,7 @@ static bool send_rows(struct mr_stage *s, struct mr_batch *b)
   s->src.rows += rows;
   s->src.bytes += m->bytes;
   atomic_fetch_add_explicit(&s->rows_in, rows, memory_order_relaxed);
-  m->since = (struct mr_since){mr_now_us(p->os), event_us};
+  m->since = (struct mr_since){mr_now_us(p->os), from, event_us};
   if (rows)
     atomic_store_explicit(&s->last_rows_us, m->since.read_us, memory_order_relaxed);
   return mr_stage_send(s, m);

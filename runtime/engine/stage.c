@@ -241,6 +241,7 @@ bool mr_stage_send(struct mr_stage *s, struct mr_message *take)
     atomic_fetch_add_explicit(&s->stall_us, mr_now_us(p->os) - t, memory_order_relaxed);
   }
   if (take->kind == MR_MSG_BATCH) {
+    mr_trace_batch(s, s->spec->kind == MR_STAGE_SOURCE ? "read" : "passed", take);
     atomic_fetch_add_explicit(&s->rows_out, take->batch.rows.length, memory_order_relaxed);
     atomic_fetch_add_explicit(&s->bytes_out, take->bytes, memory_order_relaxed);
     if (s->outputs->len > 1 && !mr_message_spread(take))

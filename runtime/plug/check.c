@@ -422,6 +422,52 @@ static void check_labels(struct mr_checked *c, const struct mr_stage_spec *st,
   }
 }
 
+/* ---- the column by which rows are followed through the log */
+
+/* What is wrong with it in this stage's rows; NULL: nothing. Caller frees. */
+static char *trace_problem(const struct mr_stage_spec *st, const struct ArrowSchema *schema,
+                           const char *name, bool *found)
+{
+  size_t n = 0;
+  if (!schema)
+    return g_strdup_printf(
+        "the columns of `%s` are not known before the run, so that `%s` might be "
+        "masked there: declare them",
+        st->name, name);
+  int64_t i = mr_schema_find(schema, name);
+  if (i < 0)
+    return NULL;
+  const struct ArrowSchema *column = schema->children[i];
+  g_autofree char *label = open_label(column);
+  *found = true;
+  if (label)
+    return g_strdup_printf("column `%s` of `%s` is labelled %s: what is hidden is not to stand in "
+                           "the log",
+                           name, st->name, label);
+  if (mr_schema_meta(column, META_MASKED, &n))
+    return g_strdup_printf("column `%s` is masked in `%s`: what is hidden is not to stand in the "
+                           "log",
+                           name, st->name);
+  return NULL;
+}
+
+static void check_trace(struct mr_checked *c)
+{
+  const char *name = c->spec->settings.trace_column;
+  bool found = false;
+  if (!name || c->problems->len) /* a stage with a problem has no columns */
+    return;
+  g_autofree char *message = NULL;
+  for (guint i = 0; !message && i < c->spec->stages->len; i++) {
+    const struct mr_stage_spec *st = c->spec->stages->pdata[i];
+    message = trace_problem(st, mr_checked_schema(c, st), name, &found);
+  }
+  if (!message && !found)
+    message = g_strdup_printf("no stage has a column `%s`", name);
+  if (message)
+    mr_spec_setting_problem(c->spec, "trace.column", message, c->problems);
+}
+
 static GPtrArray *column_names(const struct ArrowSchema *s)
 {
   GPtrArray *names = g_ptr_array_new();
@@ -657,6 +703,7 @@ struct mr_checked *mr_checked_new(const struct mr_spec *spec, GPtrArray *problem
     check_source(c, g_ptr_array_index(spec->lookups, i));
   for (guint i = 0; i < order->len; i++)
     check_stage(c, g_ptr_array_index(order, i));
+  check_trace(c);
   return c;
 }
 

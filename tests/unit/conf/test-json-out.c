@@ -41,10 +41,26 @@ static void test_real(void)
   real(-2.5e-7, "-2.5e-07");
 }
 
+/* A line of a log. */
+static void test_flat(void)
+{
+  struct mr_json_out w = {.text = g_string_new(NULL), .flat = true};
+  mr_json_out_open(&w, NULL, '{');
+  mr_json_out_text(&w, "a", "b\n");
+  mr_json_out_open(&w, "list", '[');
+  mr_json_out_int(&w, NULL, 1);
+  mr_json_out_int(&w, NULL, 2);
+  mr_json_out_close(&w, '[');
+  mr_json_out_close(&w, '{');
+  g_assert_cmpstr(w.text->str, ==, "{\"a\": \"b\\u000a\", \"list\": [1, 2]}\n");
+  g_string_free(w.text, TRUE);
+}
+
 int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/json-out/document", test_document);
+  g_test_add_func("/json-out/flat", test_flat);
   g_test_add_func("/json-out/real", test_real);
   return g_test_run();
 }
