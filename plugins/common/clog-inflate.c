@@ -4,11 +4,13 @@
 #include <limits.h>
 #include <lz4.h>
 #include <snappy-c.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
 #include "common/cql-read.h"
 
-#define LZ4_PREFIX 4 /* the length again, little-endian */
+#define LZ4_PREFIX 4     /* the length again, little-endian */
+#define DEFLATE_MAX 1032 /* times: no stream is packed tighter */
 
 static const char *const classes[CLOG_CODECS] = {
     [CLOG_LZ4] = "LZ4Compressor",         [CLOG_SNAPPY] = "SnappyCompressor",
@@ -50,15 +52,38 @@ static const char *unpack_snappy(const uint8_t *in, size_t n, uint8_t *out, size
   return NULL;
 }
 
-static const char *unpack_deflate(struct clog_inflate *self, const uint8_t *in, size_t n,
-                                  uint8_t *out, size_t size)
+static bool has_deflate(struct clog_inflate *self)
 {
   if (!self->state)
     self->state = libdeflate_alloc_decompressor();
-  if (!self->state)
+  return self->state != NULL;
+}
+
+static const char *unpack_deflate(struct clog_inflate *self, const uint8_t *in, size_t n,
+                                  uint8_t *out, size_t size)
+{
+  if (!has_deflate(self))
     return "out of memory";
   enum libdeflate_result r = libdeflate_zlib_decompress(self->state, in, n, out, size, NULL);
   return r == LIBDEFLATE_SUCCESS ? NULL : "not a whole zlib stream";
+}
+
+/* A zlib stream does not say how long it is: unpacked until there is room enough. */
+static size_t deflate_size(struct clog_inflate *self, const uint8_t *in, size_t n, size_t most)
+{
+  enum libdeflate_result r = LIBDEFLATE_INSUFFICIENT_SPACE;
+  size_t got = 0, size = 0;
+  if (n < most / DEFLATE_MAX)
+    most = n * DEFLATE_MAX;
+  while (has_deflate(self) && r == LIBDEFLATE_INSUFFICIENT_SPACE && size < most) {
+    size = !size && n < most / 4 ? n * 4 : size && size < most / 4 ? size * 4 : most;
+    uint8_t *out = malloc(size);
+    if (!out)
+      return 0;
+    r = libdeflate_zlib_decompress(self->state, in, n, out, size, &got);
+    free(out);
+  }
+  return r == LIBDEFLATE_SUCCESS ? got : 0;
 }
 
 static const char *unpack_zstd(struct clog_inflate *self, const uint8_t *in, size_t n, uint8_t *out,
@@ -90,6 +115,32 @@ const char *clog_inflate(struct clog_inflate *self, const uint8_t *in, size_t n,
   case CLOG_ZSTD: return unpack_zstd(self, in, n, out, size);
   default: return unpack_noop(in, n, out, size);
   }
+}
+
+size_t clog_inflate_size(struct clog_inflate *self, const uint8_t *in, size_t n, size_t most)
+{
+  uint32_t length;
+  size_t size = 0;
+  unsigned long long frame;
+  switch (self->codec) {
+  case CLOG_LZ4:
+    if (n < LZ4_PREFIX)
+      return 0;
+    memcpy(&length, in, sizeof length);
+    size = le32toh(length);
+    break;
+  case CLOG_SNAPPY:
+    if (snappy_uncompressed_length((const char *)in, n, &size) != SNAPPY_OK)
+      return 0;
+    break;
+  case CLOG_DEFLATE: size = deflate_size(self, in, n, most); break;
+  case CLOG_ZSTD:
+    frame = ZSTD_getFrameContentSize(in, n);
+    size = frame < ZSTD_CONTENTSIZE_ERROR ? (size_t)frame : 0;
+    break;
+  default: size = n;
+  }
+  return size <= most ? size : 0;
 }
 
 void clog_inflate_done(struct clog_inflate *self)

@@ -28,6 +28,9 @@ bool clog_codec_find(const char *name, enum clog_codec *ret);
 /* Unpacks n bytes into exactly `size` bytes at out. NULL: done; else why not (static text). */
 const char *clog_inflate(struct clog_inflate *self, const uint8_t *in, size_t n, uint8_t *out,
                          size_t size);
+/* The bytes that n bytes unpack to as the block itself has it; 0: it does not say, or more than
+ * `most`. After a clog_inflate that failed. */
+size_t clog_inflate_size(struct clog_inflate *self, const uint8_t *in, size_t n, size_t most);
 void clog_inflate_done(struct clog_inflate *self);
 
 #endif

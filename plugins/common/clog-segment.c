@@ -99,6 +99,15 @@ static bool reserve(uint8_t **p, size_t *cap, size_t n)
 
 /* ---------------------------------------------------------------- opening */
 
+/* Nothing more is written into the file. */
+static bool is_finished(const struct clog_segment *s)
+{
+  struct clog_idx idx = {0};
+  struct mr_error ignored = {.size = sizeof ignored, .row = -1};
+  return s->follow == CLOG_WHOLE ||
+         (clog_idx_read(s->path, &idx, &ignored) == MR_OK && idx.completed);
+}
+
 static int read_header(struct clog_segment *s, struct mr_error *err)
 {
   uint8_t *head = malloc(CLOG_HEADER_MAX);
@@ -110,7 +119,7 @@ static int read_header(struct clog_segment *s, struct mr_error *err)
   if (status == MR_OK)
     status = clog_header_parse(head, n, &s->header, &why);
   free(head);
-  if (status == MR_IDLE && s->follow == CLOG_WHOLE)
+  if (status == MR_IDLE && is_finished(s))
     return damage(s, err, "truncated", (int64_t)n, "the file ends within the segment's head");
   if (status == MR_REJECT)
     return src_fail(err, MR_REJECT, why.code, "%s: offset 0: %s", s->path, why.msg);
@@ -330,36 +339,55 @@ static int plain_section(struct clog_segment *s, int64_t next, struct mr_error *
   return MR_OK;
 }
 
-/* Unpacks what was read: four bytes of length, then the block. */
-static int unpack(struct clog_segment *s, int64_t next, uint32_t len, struct mr_error *err)
+/* Unpacks n bytes into exactly len. MR_REJECT: *ret_why. */
+static int unpack(struct clog_segment *s, size_t n, size_t len, const char **ret_why,
+                  struct mr_error *err)
 {
-  size_t n = (size_t)(next - s->marker - MARKER) - 4;
+  *ret_why = "the section's length cannot be";
   if (len > SECTION_MAX || len > n * RATIO_MAX + RATIO_SLACK)
-    return broken_section(s, next, 0, "the section's length cannot be", err);
+    return MR_REJECT;
   if (!reserve(&s->data, &s->data_cap, len ? len : 1))
     return src_no_memory(err);
-  const char *why = len || n ? clog_inflate(&s->inflate, s->packed + 4, n, s->data, len) : NULL;
-  if (why)
-    return broken_section(s, next, len, why, err);
-  open_section(s, next, len);
-  return MR_OK;
+  *ret_why = len || n ? clog_inflate(&s->inflate, s->packed + 4, n, s->data, len) : NULL;
+  return *ret_why ? MR_REJECT : MR_OK;
+}
+
+/* The section's length has no checksum, and every position behind it depends on it: where the block
+ * does not unpack to it but to what it says itself, the length is what was damaged. */
+static int unpack_either(struct clog_segment *s, size_t n, size_t *len, const char **ret_why,
+                         struct mr_error *err)
+{
+  const char *again;
+  int status = unpack(s, n, *len, ret_why, err);
+  if (status != MR_REJECT)
+    return status;
+  size_t own = clog_inflate_size(&s->inflate, s->packed + 4, n, SECTION_MAX);
+  if (own)
+    status = unpack(s, n, own, &again, err);
+  if (status == MR_OK)
+    *len = own;
+  else if (*len > SECTION_MAX)
+    *len = 0;
+  return status;
 }
 
 static int packed_section(struct clog_segment *s, int64_t next, struct mr_error *err)
 {
-  uint8_t head[4];
-  size_t got = 0;
-  int status = read_at(s, s->marker + MARKER, head, sizeof head, &got, err);
+  const char *why;
+  int status = read_packed(s, next, err);
   if (status != MR_OK)
     return status;
-  uint32_t len = got == sizeof head ? cql_be32(head) : 0;
-  if (s->at + MARKER + (int64_t)len <= s->from && len <= SECTION_MAX) {
-    open_section(s, next, len);
+  size_t n = (size_t)(next - s->marker - MARKER) - 4, len = cql_be32(s->packed);
+  status = unpack_either(s, n, &len, &why, err);
+  bool wanted = s->at + MARKER + (int64_t)len > s->from;
+  if (status == MR_REJECT && wanted)
+    return broken_section(s, next, len, why, err);
+  if (status != MR_OK && status != MR_REJECT)
+    return status;
+  open_section(s, next, len);
+  if (!wanted)
     s->cursor = s->len;
-    return MR_OK;
-  }
-  status = read_packed(s, next, err);
-  return status == MR_OK ? unpack(s, next, len, err) : status;
+  return MR_OK;
 }
 
 /* Whether the idx says that the section at the marker is on disk. */

@@ -71,9 +71,10 @@ struct texts {
   char *p[3]; /* keyspace, name, column; NULL: not there */
 };
 
+/* Null and empty are the same: no name is either. */
 static char *copy_text(struct clog_bytes v)
 {
-  return v.len < 0 ? NULL : strndup((const char *)v.p, (size_t)v.len);
+  return v.len > 0 ? strndup((const char *)v.p, (size_t)v.len) : strdup("");
 }
 
 static void texts_done(struct texts *t)
@@ -110,7 +111,7 @@ static bool is_text(const struct clog_bytes *v, const char *text)
 static char *set_text(const struct clog_event *e, const char *column)
 {
   const struct clog_bytes *v = set_value(e, column);
-  return v ? copy_text(*v) : NULL;
+  return v && v->len >= 0 ? copy_text(*v) : NULL;
 }
 
 int clog_system_kind(const struct clog_bytes *v)

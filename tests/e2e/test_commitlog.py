@@ -8,8 +8,9 @@ import shutil
 
 import pytest
 
-from faults import commitlog
+from faults import commitlog, commitlog_damage
 from servers.process import wait_until
+from servers.runner import TREE
 
 
 def inspect(millrace, *arguments):
@@ -156,3 +157,16 @@ def test_wrong_use_is_told(millrace, tmp_path):
     assert schema.code == 2 and "line 2" in schema.err and "WITH INTERNALS" in schema.err
     assert inspect(millrace, "--schema", "x").code == 2
     assert inspect(millrace, "kafka", "--commitlog", "x").code == 2
+
+
+def test_bits_and_cuts_of_a_segment(tmp_path):
+    """The short form of ./dev faults commitlog-damage; the program test of the same name takes every form."""
+    program = TREE / "build" / commitlog_damage.PROGRAM
+    sample = TREE / "tests" / "plugin" / "commitlog" / "data" / "lz4-8.log"
+    (tmp_path / "none.cql").write_text("")
+    code, text = commitlog_damage.damage(program, [sample], tmp_path / "none.cql", 50, 1, cuts=5)
+    assert code == 0 and "50 bits" in text and "0 wrong" in text
+    broken = tmp_path / "broken.log"
+    broken.write_bytes(sample.read_bytes()[:-1])
+    code, text = commitlog_damage.damage(program, [broken], tmp_path / "none.cql", 1, 1, cuts=1)
+    assert code != 0 and "damaged before anything was done" in text

@@ -1,25 +1,47 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz-commitlog [CASES [SEED]]: a commit log segment with its schema in it, damaged at random,
- * read and decoded. Nothing may crash, and no mutation may come out that did not go in: what the
- * checksums let through must be as it was.
- *
- * Built with -DLIBFUZZER (clang -fsanitize=fuzzer,address,undefined) it takes the bytes of a file
- * from libFuzzer instead. */
-#include <glib/gstdio.h>
-#include <stdio.h>
+/* fuzz-commitlog [CASES [SEED]]: spoiled commit log segments and mutations, read and decoded;
+ * nothing may crash. An input is a file as it is, or mutations that get right checksums around
+ * them, because chance does not find those. */
+#include <glib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 #include "../plugin/commitlog/writer.h"
+#include "base/base.h"
 #include "common/clog-system.h"
+#include "fuzz.h"
 
-static char folder[] = "/tmp/millrace-fuzz-XXXXXX", *path;
+/* The first byte of an input. */
+enum {
+  MODE_KNOWN = 0x20,     /* the tables of a sample segment are known; its schema stays as it is */
+  MODE_MUTATIONS = 0x40, /* a byte for codec and version; then each mutation with its length, u16;
+                            length 0: the section ends */
+  VERSION_8 = 0x80
+};
 
-static void make_folder(void)
+static const char *const samples[] = {"plain-7",   "lz4-8",  "snappy-7",
+                                      "deflate-8", "zstd-8", "direct-8"};
+static const char *const params[CLOG_CODECS] = {"{}",
+                                                "{\"compressionClass\":\"LZ4Compressor\"}",
+                                                "{\"compressionClass\":\"SnappyCompressor\"}",
+                                                "{\"compressionClass\":\"DeflateCompressor\"}",
+                                                "{\"compressionClass\":\"ZstdCompressor\"}",
+                                                "{\"compressionClass\":\"NoopCompressor\"}"};
+
+/* The file that is read: in memory, and without an id in its name that its head could contradict.
+ */
+static char *path;
+static int fd;
+
+static void make_file(void)
 {
   if (path)
     return;
-  g_assert_nonnull(g_mkdtemp(folder));
-  path = g_build_filename(folder, "segment", NULL); /* no id in the name: none to contradict */
+  fd = memfd_create("segment", MFD_CLOEXEC);
+  g_assert_cmpint(fd, >=, 0);
+  path = g_strdup_printf("/proc/self/fd/%d", fd);
 }
+
+/* ---------------------------------------------------------------- reading */
 
 /* Every byte that a cell or key points at is read, so that a build with sanitizers sees each one.
  */
@@ -44,17 +66,17 @@ static unsigned touch_event(const struct clog_event *e)
 
 typedef void entry_fn(void *ctx, const struct clog_entry *e);
 
-/* Reads the file at `path` to its end. */
-static unsigned read_segment(entry_fn *each, void *ctx)
+/* Reads a file to its end. known: a schema that is to stay as it is, or NULL. */
+static unsigned read_segment(const char *file, struct clog_schema *known, entry_fn *each, void *ctx)
 {
-  struct mr_error err = {.size = sizeof err, .row = -1};
+  struct mr_error err = MR_ERROR_INIT;
   struct clog_segment *s;
   struct clog_entry e;
   struct clog_events events;
   unsigned sum = 0;
-  if (clog_segment_open(path, CLOG_WHOLE, &s, &err) != MR_OK)
+  if (clog_segment_open(file, CLOG_WHOLE, &s, &err) != MR_OK)
     return 0;
-  struct clog_schema *schema = clog_schema_new(NULL, NULL);
+  struct clog_schema *schema = known ? known : clog_schema_new(NULL, NULL);
   struct clog_decoder *d = clog_decoder_new(schema);
   for (int status; (status = clog_segment_next(s, &e, &err)) == MR_OK || status == MR_REJECT;) {
     if (status == MR_REJECT)
@@ -65,134 +87,146 @@ static unsigned read_segment(entry_fn *each, void *ctx)
       continue;
     for (size_t i = 0; i < events.n; i++)
       sum += touch_event(&events.event[i]);
-    if (events.system_schema)
+    if (events.system_schema && !known)
       clog_system_apply(schema, &events, &e, &err);
   }
   clog_decoder_free(d);
-  clog_schema_free(schema);
+  if (!known)
+    clog_schema_free(schema);
   clog_segment_close(s);
   return sum;
 }
 
-static void save(const uint8_t *p, size_t n)
+static char *sample(size_t i)
 {
-  FILE *f = fopen(path, "wb");
-  g_assert_nonnull(f);
-  g_assert_cmpuint(fwrite(p, 1, n, f), ==, n);
-  fclose(f);
+  return g_strdup_printf("%s/tests/plugin/commitlog/data/%s.log", SOURCE_ROOT, samples[i]);
 }
 
-#ifdef LIBFUZZER
+struct learning {
+  struct clog_schema *schema;
+  struct clog_decoder *decoder;
+};
 
-/* The bytes of one mutation with right checksums around it: fuzzers do not find those. */
-static void wrapped(const uint8_t *p, size_t n)
+static void learn(void *ctx, const struct clog_entry *e)
 {
-  struct writer w = {.codec = (enum clog_codec)(p[0] % CLOG_CODECS)};
-  static const char *const params[] = {"{}",
-                                       "{\"compressionClass\":\"LZ4Compressor\"}",
-                                       "{\"compressionClass\":\"SnappyCompressor\"}",
-                                       "{\"compressionClass\":\"DeflateCompressor\"}",
-                                       "{\"compressionClass\":\"ZstdCompressor\"}",
-                                       "{\"compressionClass\":\"NoopCompressor\"}"};
-  writer_begin(&w, 7 + (p[0] >> 7), 17, params[w.codec]);
-  writer_entry(&w, p + 1, (uint32_t)n - 1);
+  struct learning *l = ctx;
+  struct mr_error err = MR_ERROR_INIT;
+  struct clog_events events;
+  if (clog_decode(l->decoder, e, 7, &events, &err) == MR_OK && events.system_schema)
+    clog_system_apply(l->schema, &events, e, &err);
+}
+
+/* The tables of the first sample. */
+static struct clog_schema *known_schema(void)
+{
+  static struct learning l;
+  if (!l.schema) {
+    g_autofree char *file = sample(0);
+    l.schema = clog_schema_new(NULL, NULL);
+    l.decoder = clog_decoder_new(l.schema);
+    read_segment(file, NULL, learn, &l);
+    clog_decoder_free(l.decoder);
+  }
+  return l.schema;
+}
+
+/* ---------------------------------------------------------------- inputs */
+
+static void save(const uint8_t *p, size_t n)
+{
+  g_assert_cmpint(ftruncate(fd, 0), ==, 0);
+  g_assert_cmpint(pwrite(fd, p, n, 0), ==, n);
+}
+
+static void save_mutations(const uint8_t *p, size_t n)
+{
+  struct writer w = {.codec = (enum clog_codec)(*p % CLOG_CODECS)};
+  struct cql_read r = cql_read_of(p + 1, n - 1);
+  writer_begin(&w, *p & VERSION_8 ? 8 : 7, INT64_MAX, params[w.codec]);
+  while (cql_read_left(&r)) {
+    uint64_t size = cql_read_u16(&r), left = cql_read_left(&r);
+    const uint8_t *m = cql_read_bytes(&r, MIN(size, left));
+    if (size)
+      writer_entry(&w, m, (uint32_t)MIN(size, left));
+    else
+      writer_sync(&w);
+  }
   writer_sync(&w);
   save(w.out->data, w.out->len);
   writer_done(&w);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
-
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 {
-  make_folder();
+  make_file();
   if (n < 2)
     return 0;
-  if (p[0] & 0x40)
-    wrapped(p + 1, n - 1);
+  if (*p & MODE_MUTATIONS)
+    save_mutations(p + 1, n - 1);
   else
     save(p + 1, n - 1);
-  read_segment(NULL, NULL);
+  read_segment(path, *p & MODE_KNOWN ? known_schema() : NULL, NULL, NULL);
   return 0;
 }
 
-#else
+/* ---------------------------------------------------------------- seeds */
 
-static uint64_t state;
+#ifndef LIBFUZZER
+#define TOGETHER 4 /* mutations in one input where the schema is in them */
 
-static uint32_t below(uint32_t n)
+struct sowing {
+  GPtrArray *seeds;
+  GByteArray *together; /* the last mutations, in one input */
+  uint8_t how;          /* codec and version */
+  guint n;
+};
+
+static GByteArray *new_seed(GPtrArray *seeds, uint8_t mode, uint8_t how)
 {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 33) % n;
+  GByteArray *b = g_byte_array_new();
+  g_byte_array_append(b, &mode, 1);
+  if (mode & MODE_MUTATIONS)
+    g_byte_array_append(b, &how, 1);
+  g_ptr_array_add(seeds, b);
+  return b;
 }
 
-static void note(void *ctx, const struct clog_entry *e)
+static void put_mutation(GByteArray *b, const struct clog_entry *e)
 {
-  g_hash_table_add(ctx, g_bytes_new(e->data, e->len));
+  uint8_t size[] = {(uint8_t)(e->len >> 8), (uint8_t)e->len};
+  g_byte_array_append(b, size, 2);
+  g_byte_array_append(b, e->data, e->len);
 }
 
-static void check(void *ctx, const struct clog_entry *e)
+static void sow(void *ctx, const struct clog_entry *e)
 {
-  g_autoptr(GBytes) bytes = g_bytes_new_static(e->data, e->len);
-  if (!g_hash_table_contains(ctx, bytes))
-    g_error("a mutation at position %ld that nobody wrote", (long)e->position);
+  struct sowing *s = ctx;
+  if (e->len > UINT16_MAX)
+    return;
+  if (s->n++ % TOGETHER == 0)
+    s->together = new_seed(s->seeds, MODE_MUTATIONS, s->how);
+  put_mutation(s->together, e);
+  put_mutation(new_seed(s->seeds, MODE_MUTATIONS | MODE_KNOWN, s->how), e);
 }
 
-/* Flips a bit, mostly; or cuts, or puts a few other bytes. */
-static size_t damage(uint8_t *p, size_t n)
+static void sow_file(GPtrArray *seeds, size_t i)
 {
-  for (uint32_t times = 1 + below(3); times; times--) {
-    size_t at = below((uint32_t)n);
-    if (below(8))
-      p[at] ^= (uint8_t)(1u << below(8));
-    else if (below(2))
-      return at + 1;
-    else
-      for (size_t i = at; i < n && i < at + 4; i++)
-        p[i] = (uint8_t)below(256);
-  }
-  return n;
-}
-
-static void run(const char *file, long cases)
-{
-  g_autofree char *whole = NULL;
+  g_autofree char *file = sample(i), *bytes = NULL;
   gsize n;
-  g_assert_true(g_file_get_contents(file, &whole, &n, NULL));
-  g_autoptr(GHashTable) known =
-      g_hash_table_new_full(g_bytes_hash, g_bytes_equal, (GDestroyNotify)g_bytes_unref, NULL);
-  save((const uint8_t *)whole, n);
-  read_segment(note, known);
-  g_assert_cmpuint(g_hash_table_size(known), >, 10);
-  for (long i = 0; i < cases; i++) {
-    g_autofree uint8_t *copy = g_memdup2(whole, n);
-    save(copy, damage(copy, n));
-    read_segment(check, known);
-  }
-  for (gsize cut = 4096; cut < n; cut += 4096) {
-    save((const uint8_t *)whole, cut);
-    read_segment(check, known);
-  }
+  struct sowing s = {.seeds = seeds, .how = (uint8_t)(i | (i % 2 ? VERSION_8 : 0))};
+  g_assert_true(g_file_get_contents(file, &bytes, &n, NULL));
+  g_byte_array_append(new_seed(seeds, 0, 0), (const guint8 *)bytes, (guint)n);
+  read_segment(file, NULL, sow, &s);
 }
 
 int main(int argc, char **argv)
 {
-  static const char *const files[] = {"plain-7", "lz4-8", "zstd-8", "deflate-8", "direct-8"};
-  long cases = argc > 1 ? atol(argv[1]) : 20000;
-  state = argc > 2 ? strtoull(argv[2], NULL, 10) : (uint64_t)g_get_real_time();
-  state = state * 2654435769u + 1;
-  printf("fuzz-commitlog %ld %s\n", cases, argc > 2 ? argv[2] : "(seed of the time)");
-  make_folder();
-  for (size_t i = 0; i < G_N_ELEMENTS(files); i++) {
-    g_autofree char *file =
-        g_strdup_printf("%s/tests/plugin/commitlog/data/%s.log", SOURCE_ROOT, files[i]);
-    run(file, cases / (long)G_N_ELEMENTS(files));
-  }
-  g_remove(path);
-  g_rmdir(folder);
-  return 0;
+  g_autoptr(GPtrArray) seeds = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+  for (size_t i = 0; i < G_N_ELEMENTS(samples); i++)
+    sow_file(seeds, i);
+  int code = fuzz_main(argc, argv, seeds);
+  clog_schema_free(known_schema());
+  g_free(path);
+  return code;
 }
-
 #endif

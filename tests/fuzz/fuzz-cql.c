@@ -2,17 +2,15 @@
 /* fuzz-cql [CASES [SEED]]: damaged answers of Cassandra, through frames, replies, types and values
  * into columns that must be sound Arrow. The first byte of an input says how the rest is read. Each
  * buffer ends where its memory does, so that a build with -Db_sanitize=address,undefined sees each
- * byte too many. For libFuzzer: clang -DLIBFUZZER -fsanitize=fuzzer,address,undefined, the same
- * sources. */
+ * byte too many. */
 #include "base/base.h"
 #include "common/cql-reply.h"
 #include "common/cql-value.h"
 #include "data/array.h"
+#include "fuzz.h"
 #include "../plugin/cql/wire.h"
 
 #define ROWS_MAX 64
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* The rows of a page as columns, refused ones left out. */
 static void columns_of(struct cql_rows *rows, int32_t k)
@@ -140,46 +138,11 @@ static const char *const corpus[] = {
     "04'map<text, frozen<list<tuple<int, vector<float, 3>>>>>'",
 };
 
-static uint64_t state;
-
-static uint32_t below(uint32_t n)
-{
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 33) % n;
-}
-
-/* Some bytes changed, cut away or copied from elsewhere. */
-static void damage(GByteArray *b)
-{
-  static const guint8 odd[] = {0, 1, 0x7f, 0x80, 0xff, 4, 9, 0x20, 0x31};
-  for (uint32_t n = below(4); n && b->len > 1; n--) {
-    guint at = below(b->len), part = 1 + below(12), left = b->len - at;
-    switch (below(5)) {
-    case 0: b->data[at] ^= (guint8)(1u << below(8)); break;
-    case 1: b->data[at] = odd[below(G_N_ELEMENTS(odd))]; break;
-    case 2: g_byte_array_set_size(b, at + 1); break;
-    case 3: g_byte_array_remove_range(b, at, MIN(part, left)); break;
-    default: {
-      g_autofree guint8 *copy = g_memdup2(b->data + at, MIN(part, left));
-      g_byte_array_append(b, copy, MIN(part, left));
-    }
-    }
-  }
-}
-
 int main(int argc, char **argv)
 {
-  guint64 cases = argc > 1 ? g_ascii_strtoull(argv[1], NULL, 10) : 100000;
-  guint64 seed = argc > 2 ? g_ascii_strtoull(argv[2], NULL, 10) : 1;
-  state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15);
-  for (guint64 i = 0; i < cases; i++) {
-    g_autoptr(GByteArray) b = wire_bytes(corpus[below(G_N_ELEMENTS(corpus))]);
-    damage(b);
-    LLVMFuzzerTestOneInput(b->data, b->len);
-  }
-  g_print("fuzz-cql: %" G_GUINT64_FORMAT " answers, seed %" G_GUINT64_FORMAT "\n", cases, seed);
-  return 0;
+  g_autoptr(GPtrArray) seeds = g_ptr_array_new_with_free_func((GDestroyNotify)g_byte_array_unref);
+  for (size_t i = 0; i < G_N_ELEMENTS(corpus); i++)
+    g_ptr_array_add(seeds, wire_bytes(corpus[i]));
+  return fuzz_main(argc, argv, seeds);
 }
 #endif

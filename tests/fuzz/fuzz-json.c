@@ -12,16 +12,8 @@
 #include "../unit/format/fixture.h"
 #include "format/cell.h"
 #include "format/json.h"
+#include "random.h"
 
-static uint64_t state;
-
-static uint32_t below(uint32_t n)
-{
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 33) % n;
-}
 #define PICK(a) (a[below(MR_COUNT(a))])
 
 /* ---------------------------------------------------------------- messages */
@@ -457,7 +449,7 @@ static void one_case(struct mr_decoder *d, struct mr_decoder *inferring,
 int main(int argc, char **argv)
 {
   long cases = argc > 1 ? atol(argv[1]) : 20000;
-  state = (argc > 2 ? strtoull(argv[2], NULL, 10) : 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+  random_seed(argc > 2 ? strtoull(argv[2], NULL, 10) : 1);
   struct ArrowSchema s;
   struct tally t = {0};
   schema_of("i int64; s utf8; f float64; b bool; j json; l list<int64>; o struct<x: int64, y: "

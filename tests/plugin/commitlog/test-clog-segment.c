@@ -131,6 +131,48 @@ static void test_packed(void)
   }
 }
 
+/* The text and position of each mutation. */
+static char *read_places(int64_t from)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct clog_segment *s;
+  struct clog_entry e;
+  GString *out = g_string_new(NULL);
+  g_assert_cmpint(clog_segment_open(path, CLOG_WHOLE, &s, &err), ==, MR_OK);
+  clog_segment_seek(s, from);
+  for (int status; (status = clog_segment_next(s, &e, &err)) != MR_END;)
+    if (status == MR_OK)
+      g_string_append_printf(out, "%" G_GINT64_FORMAT " %.*s\n", (gint64)e.position, (int)e.len,
+                             (const char *)e.data);
+    else
+      g_string_append_printf(out, "!%s\n", err.code);
+  clog_segment_close(s);
+  return g_string_free(out, FALSE);
+}
+
+/* A section's unpacked length stands under no checksum; the block has it too. */
+static void test_packed_length(void)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS(packed); i++) {
+    struct writer w = {.codec = packed[i].codec};
+    set_up();
+    write_three(&w, packed[i].params);
+    writer_save(path, w.out->data, w.out->len);
+    g_autofree char *whole = read_places(0), *rest = read_places(100);
+    guint at = PLAIN_HEAD - 2 + (guint)strlen(packed[i].params) + 8;
+    for (guint bit = 0; bit < 32; bit++) {
+      w.out->data[at + bit / 8] ^= (guint8)(1u << bit % 8);
+      writer_save(path, w.out->data, w.out->len);
+      w.out->data[at + bit / 8] ^= (guint8)(1u << bit % 8);
+      g_autofree char *got = read_places(0), *got_rest = read_places(100);
+      g_assert_cmpstr(got, ==, whole);
+      g_assert_cmpstr(got_rest, ==, rest);
+    }
+    writer_done(&w);
+    tear_down();
+  }
+}
+
 static void test_seek(void)
 {
   for (size_t i = 0; i <= G_N_ELEMENTS(packed); i++) {
@@ -318,6 +360,8 @@ static void test_refused(void)
   writer_save(path, "\0\0\0\7\0\0", 6);
   check_file(CLOG_FAST, "!IDLE");
   check_file(CLOG_WHOLE, "!truncated");
+  writer_save(idx, "900\nCOMPLETED", -1);
+  check_file(CLOG_FAST, "!truncated");
   tear_down();
 }
 
@@ -423,6 +467,7 @@ int main(int argc, char **argv)
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/clog-segment/plain", test_plain);
   g_test_add_func("/clog-segment/packed", test_packed);
+  g_test_add_func("/clog-segment/packed-length", test_packed_length);
   g_test_add_func("/clog-segment/seek", test_seek);
   g_test_add_func("/clog-segment/tail", test_tail);
   g_test_add_func("/clog-segment/sealed", test_sealed);

@@ -79,7 +79,10 @@ static inline void writer_pack(struct writer *w)
     libdeflate_free_compressor(c);
     break;
   case CLOG_ZSTD: got = ZSTD_compress(to, cap, w->section->data, n, 3); break;
-  default: memcpy(to, w->section->data, n); got = n;
+  default:
+    if (n)
+      memcpy(to, w->section->data, n);
+    got = n;
   }
   writer_be32(w->out, (uint32_t)n);
   g_byte_array_append(w->out, to, (guint)got);
