@@ -12,8 +12,8 @@ static const struct pg_fault range_without_delete = {"22023", "_range in a row t
 /* What is looked at in each row of a batch. */
 struct looks {
   struct mr_view op;
-  struct mr_range_columns range;
-  struct mr_view set[PG_KEYS_MAX]; /* of the key columns */
+  struct mr_range_columns range[PG_KEYS_MAX + 1]; /* of the key columns; the last: of the row */
+  struct mr_view set[PG_KEYS_MAX];                /* of the key columns */
   const struct pg_field *key[PG_KEYS_MAX];
 };
 
@@ -80,10 +80,11 @@ static void look(const struct pg_sink *s, const struct mr_batch *b, struct looks
   memset(&l->op, 0, sizeof l->op);
   if (s->op_source >= 0)
     mr_view_column(&l->op, schema, &b->rows, s->op_source);
-  mr_range_view(&l->range, schema, &b->rows, "");
+  mr_range_view(&l->range[PG_KEYS_MAX], schema, &b->rows, "");
   for (size_t k = 0; s->range_source >= 0 && k < s->conf->key.n; k++) {
     const char *name = ((const char *const *)s->conf->key.item)[k];
     mr_set_view(&l->set[k], schema, &b->rows, name);
+    mr_range_view(&l->range[k], schema, &b->rows, name);
     l->key[k] = &s->field[find_field(s, name)];
   }
 }
@@ -93,6 +94,15 @@ static bool deletes(const struct pg_sink *s, const struct looks *l, int64_t i)
   return s->op_source >= 0 && pg_is_delete(&l->op, i);
 }
 
+/* Does a delete of many rows say what key column k is? Without `_set` by a value; that of a column
+ * which cannot be bounded must be there. */
+static bool names_key(const struct looks *l, size_t k, int64_t i)
+{
+  if (l->set[k].kind == MR_K_BOOL)
+    return mr_set_has(&l->set[k], i);
+  return l->range[k].column.kind != MR_K_STRUCT || !mr_view_null(&l->key[k]->v, i);
+}
+
 /* NULL: the row can be staged. Only for rows that may have `_range`: else the encoder sees null in
  * a key. *ret_key: of which key column. */
 static const struct pg_fault *key_fault(const struct pg_sink *s, const struct looks *l, int64_t i,
@@ -100,11 +110,11 @@ static const struct pg_fault *key_fault(const struct pg_sink *s, const struct lo
 {
   if (s->range_source < 0)
     return NULL;
-  bool many = mr_range_has(&l->range, i);
+  bool many = mr_range_has(&l->range[PG_KEYS_MAX], i);
   if (many && !deletes(s, l, i))
     return &range_without_delete;
   for (size_t k = 0; k < s->conf->key.n; k++) {
-    bool written = mr_set_has(&l->set[k], i);
+    bool written = many ? names_key(l, k, i) : mr_set_has(&l->set[k], i);
     *ret_key = k;
     if (!mr_view_null(&l->key[k]->v, i) || (many && !written))
       continue;
@@ -186,9 +196,9 @@ static void range_masks(struct pg_sink *s, const struct looks *l, int64_t n, uin
   memset(valid, 0, (size_t)(n / 8 + 1));
   for (int64_t i = 0; i < n; i++) {
     int64_t mask = 0;
-    bool many = mr_range_has(&l->range, i);
+    bool many = mr_range_has(&l->range[PG_KEYS_MAX], i);
     for (size_t k = 0; many && k < s->conf->key.n; k++)
-      mask |= mr_set_has(&l->set[k], i) ? INT64_C(1) << k : 0;
+      mask |= names_key(l, k, i) ? INT64_C(1) << k : 0;
     memcpy(masks + i * 8, &mask, 8);
     mr_bit_set(valid, i, many);
     s->has_range |= many;

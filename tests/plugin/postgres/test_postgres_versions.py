@@ -210,6 +210,17 @@ def test_text_is_bound_by_its_bytes(db):
     assert {c2 for _, c2 in keys(db, 1)} == {"A", "é"}
 
 
+def test_without_set_a_key_column_that_is_null_has_any_value(db):
+    grid(db)
+    schema = pa.schema([f for f in versions.SCHEMA if f.name != "_set"])
+    s = write(db, many(1, c1=span(1, 2)), {**many(2, c2=span("a", "b")), "c1": 3}, many(3), many(None),
+              schema=schema, version=None)
+    assert [(r[1], r[2], r[4]) for r in s.rejects] == [(3, "23502", "k")]
+    assert {c1 for c1, _ in keys(db, 1)} == {0, 3, 4}
+    assert len(keys(db, 2)) == 18 and (3, "a") not in keys(db, 2) and (3, "A") in keys(db, 2)
+    assert keys(db, 3) == []
+
+
 def test_rows_that_cannot_be_meant_are_refused(db):
     grid(db)
     s = write(db, {"k": 1, "c1": 1, "_op": "delete", "v": 1}, many(None), {**many(1), "_op": "update"},
