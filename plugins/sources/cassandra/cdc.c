@@ -13,6 +13,7 @@
 #define POSITION_MS 1000    /* between two batches that only move the position */
 #define NOTE_MS 2000        /* between two notes of how far every sink is */
 #define MARKER_MS 500       /* after so long a write that was answered is behind a marker */
+#define RESHAPE_MS 5000     /* a node's schema follows what it has written of it */
 #define MUTATIONS_MAX 20000 /* read in one go without a row */
 
 int cass_place_cmp(const struct cass_place *a, const struct cass_place *b)
@@ -473,7 +474,17 @@ static int give_batch(struct cass_log *l, struct mr_batch *give, struct mr_error
   return MR_OK;
 }
 
-/* The table may have other columns. MR_OK: it has none that matter. */
+/* Is the node behind what its log says of the table? After a while it is not: what the log says is
+ * past. */
+static bool is_behind(struct cass_log *l)
+{
+  const struct clog_table *t = cass_log_schema_table(l);
+  if (!l->reshaped_ms)
+    l->reshaped_ms = clock_now_ms();
+  return t && !cass_changes_knows(l->changes, t) && clock_now_ms() - l->reshaped_ms < RESHAPE_MS;
+}
+
+/* The table may have other columns. MR_OK: it has none that matter; MR_IDLE: to be asked again. */
 static int reshape(struct cass_log *l, struct mr_error *err)
 {
   bool changed = false;
@@ -484,7 +495,11 @@ static int reshape(struct cass_log *l, struct mr_error *err)
   }
   if (rc < 0)
     return rc;
-  l->reshape = false;
+  if (!changed && is_behind(l))
+    return MR_IDLE;
+  l->reshape = is_behind(l);
+  if (!l->reshape)
+    l->reshaped_ms = 0;
   return changed ? MR_SCHEMA : MR_OK;
 }
 

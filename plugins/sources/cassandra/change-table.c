@@ -3,6 +3,8 @@
 #include "change-in.h"
 #include "common/src-error.h"
 
+#define CODE_INVALID "0x2200" /* of an ERROR: the question makes no sense to the node */
+
 void change_table_done(struct change_table *t)
 {
   for (size_t i = 0; i < t->n_col; i++) {
@@ -259,6 +261,14 @@ static int make_room(struct change_table *t, struct mr_error *err)
   return t->by_column && t->cell && t->box ? MR_OK : src_no_memory(err);
 }
 
+/* The columns' names are the node's own: it is about to know them. */
+static int prepare_row(struct cass_changes *s, struct change_table *t, struct mr_error *err)
+{
+  struct change_statement *st = &t->statement[STATEMENT_ROW];
+  int rc = cql_conn_prepare(s->conn, st->cql, &st->prepared, err);
+  return rc == MR_BADCONF && !strcmp(err->code, CODE_INVALID) ? MR_RETRY : rc;
+}
+
 static bool same_schema(const struct ArrowSchema *a, const struct ArrowSchema *b)
 {
   bool same =
@@ -278,8 +288,7 @@ int cass_changes_table(struct cass_changes *self, const struct cass_table *t, bo
   if (rc >= 0)
     rc = make_statements(self, &n, err);
   if (rc >= 0)
-    rc = cql_conn_prepare(self->conn, n.statement[STATEMENT_ROW].cql,
-                          &n.statement[STATEMENT_ROW].prepared, err);
+    rc = prepare_row(self, &n, err);
   if (rc >= 0)
     rc = learn_types(&n, err);
   if (rc >= 0)
@@ -314,6 +323,26 @@ struct cass_scan_items cass_changes_scan(const struct cass_changes *self)
                                   .n = self->t.n_items,
                                   .key = (int32_t)self->t.n_key,
                                   .clustering = (int32_t)self->t.n_clustering};
+}
+
+/* Has a type, at any depth, the fields of the other one, and more? */
+static bool has_fields(const struct cql_type *ours, const struct cql_type *theirs)
+{
+  bool has = ours->kind != theirs->kind || ours->n_child >= theirs->n_child;
+  for (size_t i = 0; has && ours->kind == theirs->kind && i < theirs->n_child; i++)
+    has = has_fields(&ours->child[i], &theirs->child[i]);
+  return has;
+}
+
+bool cass_changes_knows(const struct cass_changes *self, const struct clog_table *t)
+{
+  const struct change_table *ours = &self->t;
+  bool knows = true;
+  for (uint32_t i = 0; knows && i < t->kind_start[CLOG_COLUMN_KINDS]; i++)
+    for (size_t k = 0; knows && k < ours->n_col; k++)
+      if (!strcmp(ours->col[k].name, t->column[i].name))
+        knows = has_fields(&ours->col[k].type, &t->column[i].type);
+  return knows;
 }
 
 /* ---- columns of events */

@@ -48,9 +48,13 @@ void cass_changes_free(struct cass_changes *self); /* NULL is fine */
 
 /* Learns the table (lent for the call) as the node has it now, prepares how its rows are read, and
  * knows the schema from then on. To be called first of all, and again after the table changed, with
- * everything taken. MR_RETRY: no node answers; MR_BADCONF: declared columns that do not fit. */
+ * everything taken. MR_RETRY: no node answers, or it does not go by its own schema tables yet;
+ * MR_BADCONF: declared columns that do not fit. */
 int cass_changes_table(struct cass_changes *self, const struct cass_table *t, bool *ret_changed,
                        struct mr_error *err);
+/* Does what was learnt have all fields of the columns' user types that this version of the table
+ * has? A node writes a change of its schema to the log a moment before it goes by it. */
+bool cass_changes_knows(const struct cass_changes *self, const struct clog_table *t);
 int cass_changes_schema(const struct cass_changes *self, struct ArrowSchema *give,
                         struct mr_error *err);
 

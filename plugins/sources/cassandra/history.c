@@ -131,12 +131,13 @@ static bool sync_folder(const char *folder)
   return ok;
 }
 
-/* Replaces a file: either the old or the new one is there whenever the machine stops. */
+/* Replaces a file: either the old or the new one is there whenever the machine stops. Readers that
+ * share the folder may do so at a time. */
 static int replace_file(const struct cass_history *h, const char *path, const struct sql_buf *text,
                         struct mr_error *err)
 {
   char *beside;
-  if (!path || text->failed || asprintf(&beside, "%s.new", path) < 0)
+  if (!path || text->failed || asprintf(&beside, "%s.%s.new", path, h->reader) < 0)
     return src_no_memory(err);
   int fd = open(beside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
   bool ok = fd >= 0 && write_all(fd, text->p, text->len) && fsync(fd) == 0;

@@ -47,6 +47,7 @@ struct cass_log {
   size_t event;                /* the next of them */
   bool taking;                 /* rows are gathered, and to be given */
   bool reshape;                /* the table may have other columns */
+  int64_t reshaped_ms;         /* since when the node is asked for them; 0: it is not */
   int stopped;                 /* status of what ended the reading behind the gathered rows */
   struct mr_error stop_error;
   struct ArrowSchema columns; /* as changes gave them last; released until known */
@@ -71,6 +72,9 @@ int cass_log_schema_apply(struct cass_log *l, struct mr_error *err);
 /* Asks the node for what clog_decode did not know. MR_OK: it may be known now; MR_IDLE: it is not,
  * and the mutation is none of the wanted table; MR_REJECT: it is. */
 int cass_log_schema_ask(struct cass_log *l, struct mr_error *err);
+
+/* The newest version of the wanted table that the log has told; NULL: none. */
+const struct clog_table *cass_log_schema_table(const struct cass_log *l);
 
 /* ---- sweep.c */
 /* Removes what every reader has. */

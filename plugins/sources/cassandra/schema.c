@@ -19,6 +19,17 @@ static size_t count_versions(const struct cass_log *l)
   return n;
 }
 
+const struct clog_table *cass_log_schema_table(const struct cass_log *l)
+{
+  const struct clog_table *t, *found = NULL;
+  for (size_t i = 0; (t = clog_schema_nth(l->schema, i)); i++)
+    if (t->wanted &&
+        (!found || t->from_segment > found->from_segment ||
+         (t->from_segment == found->from_segment && t->from_position >= found->from_position)))
+      found = t;
+  return found;
+}
+
 /* Writes it down where it is another than on disk. */
 static int save(struct cass_log *l, struct mr_error *err)
 {
