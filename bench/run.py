@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|lag|upsert|timescale|insert|
-memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
+commitlog|memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
 ratios are to the floor of the same round."""
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import commitlog
 import connect
 import into_clickhouse
 import lag
@@ -68,6 +69,10 @@ def postgres_sink(table, parallel=1):
     return POSTGRES_SINK.format(table=table, parallel=parallel)
 
 
+def say(text):
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
 class Bench:
     """Servers, data and the ways to run each candidate."""
 
@@ -88,7 +93,7 @@ class Bench:
         self.stack.close()
 
     def say(self, text):
-        print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+        say(text)
 
     def make_topic(self, name="trades", rows=None):
         rows = rows or self.rows
@@ -327,6 +332,7 @@ BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench
            "first-row": bench_first_row, "lag": lag.bench_lag,
            "upsert": upsert.bench_upsert, "timescale": upsert.bench_timescale,
            "insert": upsert.bench_insert}
+ALONE = {"commitlog": commitlog.bench_commitlog}  # no Kafka, no PostgreSQL
 ROWS_OF = {"upsert": upsert.ROWS, "timescale": upsert.ROWS, "insert": upsert.INSERTED}
 
 
@@ -340,6 +346,9 @@ def run(name, options):
         return run_memory(options)
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         os.chmod(folder, 0o755)
+        if name in ALONE:
+            ALONE[name](pathlib.Path(folder), options, say)
+            return 0
         with Bench(folder, options.rows or ROWS_OF.get(name, ROWS)) as bench:
             BENCHES[name](bench, options)
     return 0
@@ -347,7 +356,7 @@ def run(name, options):
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("name", nargs="?", default="all", choices=[*BENCHES, "memory", "all"])
+    parser.add_argument("name", nargs="?", default="all", choices=[*BENCHES, *ALONE, "memory", "all"])
     parser.add_argument("--rows", type=int, help=f"{ROWS}; upserts: {upsert.ROWS}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--starts", type=int, default=50)
@@ -357,7 +366,7 @@ def main():
     parser.add_argument("--only", type=lambda names: names.split(","),
                         help="candidates of upsert and timescale")
     options = parser.parse_args()
-    names = [*BENCHES, "memory"] if options.name == "all" else [options.name]
+    names = [*BENCHES, *ALONE, "memory"] if options.name == "all" else [options.name]
     return max([run(name, options) or 0 for name in names])
 
 

@@ -152,10 +152,10 @@ static int skip_extras(struct cql_frame *f, uint8_t flags, struct mr_error *err)
 static int take_frame(struct cql_codec *c, struct sql_buf *b, size_t *at, struct cql_frame *ret,
                       struct mr_error *err)
 {
-  const uint8_t *p = b->p + *at;
   size_t left = b->len - *at;
   if (left < HEADER)
     return MR_IDLE;
+  const uint8_t *p = b->p + *at;
   uint32_t len = cql_be32(p + 5);
   if (!(p[0] & 0x80) || len > CQL_BODY_MAX)
     return damaged(err, "this is no answer of Cassandra's native protocol");

@@ -173,10 +173,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 #ifndef LIBFUZZER
 #define TOGETHER 4 /* mutations in one input where the schema is in them */
+#define SMALL 300  /* bytes of a mutation that goes into a whole segment */
+#define EACH 5     /* so many mutations are passed over for one that is taken alone */
 
 struct sowing {
   GPtrArray *seeds;
   GByteArray *together; /* the last mutations, in one input */
+  struct writer file;   /* a segment of a few of them: small inputs are quick */
   uint8_t how;          /* codec and version */
   guint n;
 };
@@ -203,20 +206,28 @@ static void sow(void *ctx, const struct clog_entry *e)
   struct sowing *s = ctx;
   if (e->len > UINT16_MAX)
     return;
-  if (s->n++ % TOGETHER == 0)
+  guint n = s->n++;
+  if (n % (TOGETHER * EACH) == 0)
     s->together = new_seed(s->seeds, MODE_MUTATIONS, s->how);
-  put_mutation(s->together, e);
-  put_mutation(new_seed(s->seeds, MODE_MUTATIONS | MODE_KNOWN, s->how), e);
+  if (n % (TOGETHER * EACH) < TOGETHER)
+    put_mutation(s->together, e);
+  if (n % EACH == 0)
+    put_mutation(new_seed(s->seeds, MODE_MUTATIONS | MODE_KNOWN, s->how), e);
+  if (e->len < SMALL && n % 16 == 0) {
+    writer_entry(&s->file, e->data, e->len);
+    writer_sync(&s->file);
+  }
 }
 
 static void sow_file(GPtrArray *seeds, size_t i)
 {
-  g_autofree char *file = sample(i), *bytes = NULL;
-  gsize n;
+  g_autofree char *file = sample(i);
   struct sowing s = {.seeds = seeds, .how = (uint8_t)(i | (i % 2 ? VERSION_8 : 0))};
-  g_assert_true(g_file_get_contents(file, &bytes, &n, NULL));
-  g_byte_array_append(new_seed(seeds, 0, 0), (const guint8 *)bytes, (guint)n);
+  s.file.codec = (enum clog_codec)(i % CLOG_CODECS);
+  writer_begin(&s.file, i % 2 ? 8 : 7, INT64_MAX, params[s.file.codec]);
   read_segment(file, NULL, sow, &s);
+  g_byte_array_append(new_seed(seeds, 0, 0), s.file.out->data, s.file.out->len);
+  writer_done(&s.file);
 }
 
 int main(int argc, char **argv)
