@@ -4,6 +4,7 @@
  * http.c    requests with deadlines      error.c   what a failure means
  * server.c  what the server can do       target.c  the table: columns, engine, creating it
  * evolve.c  new and wider columns        unit.c    begin, write, seal, send
+ * ranges.c  deletes of many rows         lookup.c  finding the rows of the table that they mean
  * block.c   the sealed block             type.c, encode.c, values.c, wide.c  the Native format */
 #ifndef CLICKHOUSE_SINK_H
 #define CLICKHOUSE_SINK_H
@@ -11,6 +12,7 @@
 #include "common/evolve.h"
 #include "common/sql-ident.h"
 #include "encode.h"
+#include "millrace/changes.h"
 #include "millrace/plugin.h"
 
 #define CH_TODAY 25           /* major version of a server that nobody has asked */
@@ -18,7 +20,8 @@
 #define CH_DELETED "_is_deleted"
 #define CH_UNIT_ROWS 1000000 /* a block of more than max_insert_block_size could be split */
 #define CH_UNIT_BYTES (256ll << 20)
-#define CH_NONCE 16 /* bytes that make a block's token unlike every other */
+#define CH_FOUND_ROWS 4000000 /* that one delete of many rows may mean */
+#define CH_NONCE 16           /* bytes that make a block's token unlike every other */
 
 enum { MODE_APPEND, MODE_UPSERT };
 enum { DELIVERY_AUTO, DELIVERY_EXACTLY_ONCE, DELIVERY_AT_LEAST_ONCE };
@@ -63,11 +66,19 @@ struct ch_table {
   char *version_column, *deleted_column; /* of ReplacingMergeTree, or NULL */
 };
 
-/* A batch of the unit: which row of the block is which of its rows. */
+/* A batch of the unit, or a part of it: which row of the block is which of its rows. */
 struct ch_written {
   uint64_t batch;
   int64_t first, rows; /* in the block */
   uint8_t *dead;       /* bit i: its row i is not there; NULL: all are */
+  int64_t from;        /* the batch's row that is the first */
+  bool marks;          /* all are what the delete of many rows in row `from` made */
+};
+/* Rows of the unit that a later delete of many rows may mean: lent until the unit is over. */
+struct ch_lent {
+  const struct ArrowSchema *schema;
+  struct ArrowArray rows;
+  uint8_t *dead; /* as above */
 };
 
 struct ch_sink {
@@ -96,13 +107,15 @@ struct ch_sink {
   int *node_column;     /* index in column */
   int n_nodes;
   int version_node, deleted_node; /* whose values are made here; -1: none */
-  int op_source;                  /* index in the input, -1: none */
+  int op_source, range_source;    /* index in the input, -1: none */
   bool learned, lenient, warned;
   bool exactly_once; /* a block that comes twice is known by its token */
 
   int64_t rows; /* of the unit */
   struct ch_written *written;
   int n_written, cap_written;
+  struct ch_lent *lent; /* only where `_range` can be */
+  int n_lent, cap_lent;
   char sealed[2 * CH_NONCE + 1]; /* nonce of the block that was sealed last */
   bool sent;                     /* it may have landed */
   uint64_t version, version_at;  /* of the last row, the position and the lane that it is of */
@@ -115,6 +128,7 @@ struct ch_sink {
 struct ch_answer {
   long http;
   int code; /* of ClickHouse; 0: none */
+  bool too_long;
   struct sql_buf body;
 };
 
@@ -137,7 +151,8 @@ int ch_http_describe(struct ch_sink *s, struct mr_error *err);
 bool ch_url_ok(const char *url);
 /* Sends one request and takes its answer. settings: "&name=value…", or "". body lent. timeout in
  * ms. go_on: finishes what is under way, for a moment, when the runtime wants the call to end.
- * MR_RETRY without an answer; else MR_OK, whatever the answer says: ret is the caller's. */
+ * MR_RETRY without an answer; MR_MORE: binary, and longer than can be kept; else MR_OK, whatever
+ * the answer says: ret is the caller's. */
 struct ch_request {
   const char *query; /* goes into the URL; NULL: it is in the body */
   const char *settings, *what;
@@ -147,6 +162,7 @@ struct ch_request {
   bool go_on;
   bool once; /* libcurl sends again, without a word, what a connection lost that it had used before
               */
+  bool binary; /* the answer is rows: a text in them that looks like an error is none */
 };
 int ch_http(struct ch_sink *s, const struct ch_request *r, struct ch_answer *ret,
             struct mr_error *err);
@@ -180,6 +196,8 @@ int ch_target_compare(struct ch_sink *s, struct mr_error *err);
 /* Appends the statement that makes the table, for the server that is known. */
 int ch_target_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *err);
 bool ch_takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c);
+/* Does the SQL expression name the column? */
+bool ch_mentions(const char *sql, const char *name);
 void ch_target_forget(struct ch_sink *s);
 int ch_column_find(const struct ch_sink *s, const char *name);
 /* What the table's engine says, in words, for check. */
@@ -221,6 +239,69 @@ int ch_send(void *self, const char *token, const void *block, size_t len, struct
 int64_t ch_window(void *self);
 int ch_abort(void *self, const struct mr_unit *u, struct mr_error *err);
 
+/* Appends rows [from, to) of b, but for the columns that are made here. */
+void ch_put_rows(struct ch_sink *s, const struct mr_batch *b, int64_t from, int64_t to,
+                 struct ch_batch *work);
+/* What is made for them: their versions go on, and they are deleted or not. */
+void ch_put_made(struct ch_sink *s, int64_t from, int64_t to, const struct ch_batch *work);
+/* Makes the block's next rows findable by their number: w->first is set, s->rows counts them.
+ * false: no memory. */
+bool ch_remember(struct ch_sink *s, struct ch_written *w);
+
+/* ---- ranges.c */
+/* Is there a delete of many rows in the batch? */
+bool ch_ranges_in(const struct ch_sink *s, const struct mr_batch *b);
+/* Appends the batch: its rows, and for each delete of many rows a mark for every row that it means,
+ * in the table, in the unit so far, and before it in the batch. The nodes are marked (ch_node_mark)
+ * before; on failure they are the caller's to take back. MR_OK: s->rows counts them. */
+int ch_ranges_put(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work,
+                  struct mr_error *err);
+/* Keeps a batch in mind that later deletes may mean; dead: n bits, copied, or NULL. */
+bool ch_ranges_lend(struct ch_sink *s, const struct mr_batch *b, const uint8_t *dead);
+void ch_ranges_clear(struct ch_sink *s);
+
+/* ---- lookup.c */
+/* One column that a delete of many rows may say something of. */
+struct ch_bound {
+  int node; /* -1: the table has no such column */
+  int64_t source;
+  const char *name;
+  struct mr_view value; /* of the batch; null: any, but for the bounds */
+  struct mr_range_columns range;
+};
+/* Deletes of many rows that are looked up together. */
+struct ch_deletes {
+  struct ch_sink *s;
+  const struct mr_batch *b;
+  struct ch_bound *bound;
+  int n_bound;
+  int64_t *row; /* of b; the newer version first, where a column is the version */
+  int64_t n;
+};
+/* Rows of the table that were found: columns of a Native block, in the order of the nodes that
+ * ch_lookup_keeps. Lent. */
+struct ch_found_column {
+  const uint8_t *nulls, *data; /* nulls: a byte for each row, or NULL */
+  size_t len;                  /* bytes of data */
+};
+struct ch_found {
+  int64_t rows;
+  const uint32_t *which; /* of each row: the index in row of the first delete that means it */
+  const struct ch_found_column *column; /* by node; no data: it was not asked for */
+};
+typedef int ch_found_fn(void *out, const struct ch_found *lend, struct mr_error *err);
+/* Finds the rows that deletes [from, to) mean and that are not deleted yet; each: called for some
+ * at a time. MR_MORE: the one of index err->row means more than
+ * CH_FOUND_ROWS; others may have been given. */
+int ch_lookup(const struct ch_deletes *d, int64_t from, int64_t to, ch_found_fn *each, void *out,
+              struct mr_error *err);
+/* Does a mark need the value that the row has in this column: does it say where the row is? */
+bool ch_lookup_keeps(const struct ch_sink *s, int node);
+/* May the values of such a column be copied out of an answer as they stand? */
+bool ch_lookup_copies(const struct ch_type *t);
+/* Does the table order the column as the pipeline does? */
+bool ch_lookup_orders(const struct ch_sink *s, const struct ch_bound *c);
+
 /* ---- discover.c */
 int ch_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);
 int ch_discover(const struct mr_open *o, const char *table, mr_put_fn *put, void *out,
@@ -229,6 +310,8 @@ int ch_ddl(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *
 int ch_type(const struct ArrowSchema *c, mr_put_fn *put, void *out, struct mr_error *err);
 
 /* ---- plugin.c */
+/* MR_BADCONF: rows of these columns mean something that the mode does not do. */
+int ch_input_check(const struct ch_sink *s, const struct ArrowSchema *in, struct mr_error *err);
 int ch_open(const struct mr_open *o, void **self, struct mr_error *err);
 void ch_free(void *self);
 

@@ -361,8 +361,7 @@ static void refuse_values(struct ch_batch *b, struct ch_node *n, const struct mr
   put_zero_values(n, to - from);
 }
 
-/* A null struct: its parts have nothing to say. */
-static void put_empty(struct ch_node *n, int64_t count)
+void ch_node_put_nothing(struct ch_node *n, int64_t count)
 {
   if (n->type->nullable && sql_buf_reserve(&n->nulls, (size_t)count)) {
     memset(n->nulls.p + n->nulls.len, 1, (size_t)count);
@@ -370,7 +369,7 @@ static void put_empty(struct ch_node *n, int64_t count)
   }
   if (n->op == CH_OP_TUPLE) {
     for (int i = 0; i < n->n_child; i++)
-      put_empty(&n->child[i], count);
+      ch_node_put_nothing(&n->child[i], count);
     return;
   }
   put_zero_values(n, count);
@@ -385,7 +384,7 @@ static void put_tuple(struct ch_batch *b, struct ch_node *n, const struct mr_vie
     while (end < to && (v->valid ? mr_view_null(v, end) == null : true))
       end++;
     for (int i = 0; i < n->n_child && null; i++)
-      put_empty(&n->child[i], end - from);
+      ch_node_put_nothing(&n->child[i], end - from); /* the parts of a null have nothing to say */
     if (!null)
       put_parts(b, n, v, from, end, scope);
     from = end;

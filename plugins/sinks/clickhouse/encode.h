@@ -81,6 +81,8 @@ int64_t ch_node_bytes(const struct ch_node *n);
 /* Appends values [from, to). Refused ones go to b->bad, once for each row; zeros stand for them. */
 void ch_node_put(struct ch_batch *b, struct ch_node *n, const struct mr_view *v, int64_t from,
                  int64_t to, const struct ch_scope *scope);
+/* Appends nothing, count times: nulls where they can be, else the type's default. */
+void ch_node_put_nothing(struct ch_node *n, int64_t count);
 /* Hands the gathered bytes to each(), in the order of the format. < 0 of each() ends it. */
 typedef int ch_bytes_fn(void *out, const void *data, size_t len);
 int ch_node_give(const struct ch_node *n, ch_bytes_fn *each, void *out);

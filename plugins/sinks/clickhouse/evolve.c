@@ -133,7 +133,9 @@ int ch_evolve(void *self, const struct ArrowSchema *to, struct mr_error *err)
 {
   struct ch_sink *s = self;
   struct evo_table t = ch_evolve_table(s);
-  int status = ch_server_learn(s, err);
+  int status = ch_input_check(s, to, err);
+  if (status >= 0)
+    status = ch_server_learn(s, err);
   if (status >= 0)
     status = ch_target_columns(s, err);
   if (status >= 0)

@@ -155,7 +155,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *out)
 {
   struct ch_answer *a = out;
   size_t len = size * n;
-  if (len > ANSWER_MAX - a->body.len)
+  a->too_long = len > ANSWER_MAX - a->body.len;
+  if (a->too_long)
     return 0;
   sql_buf_bytes(&a->body, data, len);
   return a->body.failed ? 0 : len;
@@ -281,10 +282,13 @@ int ch_http(struct ch_sink *s, const struct ch_request *r, struct ch_answer *ret
     curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &ret->http);
   sql_buf_done(&url);
   if (result == CURLE_OK) {
-    find_code(ret);
+    if (!r->binary || ret->http != 200)
+      find_code(ret);
     return MR_OK;
   }
   sql_buf_done(&ret->body);
+  if (ret->too_long && r->binary)
+    return MR_MORE;
   return ok ? ch_lost(s, result, r->what, err) : ch_no_memory(err);
 }
 

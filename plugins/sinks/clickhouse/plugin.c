@@ -77,6 +77,16 @@ static int validate(const void *conf, struct mr_error *err)
   return status < 0 ? status : check_names(c, err);
 }
 
+int ch_input_check(const struct ch_sink *s, const struct ArrowSchema *in, struct mr_error *err)
+{
+  if (s->conf->mode == MODE_UPSERT || mr_schema_find(in, MR_RANGE) < 0)
+    return MR_OK;
+  return ch_bad_option(
+      err, "mode",
+      "rows come here that mean deletes of many rows (`_range`), which mode append "
+      "would insert; if that is meant, drop `_range` before: select: {drop: _range}");
+}
+
 static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err)
 {
   const char *why = NULL;
@@ -89,7 +99,9 @@ static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err
     return ch_no_memory(err);
   if (!sql_name_parse(s->conf->table, NAME_MAX_BYTES, &s->table, &why))
     return ch_bad_option(err, "table", "%s", why);
-  int status = ch_http_describe(s, err);
+  int status = o->in ? ch_input_check(s, o->in, err) : MR_OK;
+  if (status >= 0)
+    status = ch_http_describe(s, err);
   if (status < 0)
     return status;
   s->target = ch_quoted_name(s, &s->table);
@@ -103,7 +115,7 @@ int ch_open(const struct mr_open *o, void **self, struct mr_error *err)
     return ch_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->version_node = s->deleted_node = -1;
+  s->op_source = s->range_source = s->version_node = s->deleted_node = -1;
   int status = fill(s, o, err);
   if (status < 0)
     ch_free(s);
@@ -119,6 +131,7 @@ void ch_free(void *self)
     return;
   ch_abort(s, NULL, NULL);
   free(s->written);
+  free(s->lent);
   sql_buf_done(&s->words);
   ch_http_close(s);
   ch_target_forget(s);
@@ -169,6 +182,7 @@ const struct mr_plugin mr_plugin_desc = {
     .validate = validate,
     .check = ch_check,
     .discover = ch_discover,
+    .flags = MR_RANGES,
     .ddl = ch_ddl,
     .type = ch_type,
 };

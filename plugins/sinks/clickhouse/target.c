@@ -162,8 +162,7 @@ static void column_list(const struct mr_list *names, struct sql_buf *sql)
   }
 }
 
-/* Does the expression name the column? */
-static bool mentions(const char *sql, const char *name)
+bool ch_mentions(const char *sql, const char *name)
 {
   size_t n = strlen(name);
   for (const char *p = sql ? strstr(sql, name) : NULL; p && n; p = strstr(p + 1, name)) {
@@ -179,7 +178,7 @@ bool ch_takes_nulls(const struct ch_sink *s, const struct ArrowSchema *c)
 {
   const char *version = s->conf->version;
   return (c->flags & ARROW_FLAG_NULLABLE) && !ch_is_key(s, c->name) &&
-         !(version && !strcmp(c->name, version)) && !mentions(s->conf->partition_by, c->name);
+         !(version && !strcmp(c->name, version)) && !ch_mentions(s->conf->partition_by, c->name);
 }
 
 static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *err)
@@ -262,6 +261,7 @@ static int link_columns(struct ch_sink *s, struct sql_buf *missing)
   for (int i = 0; i < s->n_columns; i++)
     s->column[i].source = -1;
   s->op_source = find_source(s, "_op");
+  s->range_source = find_source(s, MR_RANGE);
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
     int at = ch_column_find(s, name);

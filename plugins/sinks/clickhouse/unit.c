@@ -29,6 +29,7 @@ static void clear(struct ch_sink *s)
     ch_node_clear(&s->node[i]);
   for (int i = 0; i < s->n_written; i++)
     free(s->written[i].dead);
+  ch_ranges_clear(s);
   s->n_written = 0;
   s->rows = 0;
 }
@@ -125,7 +126,7 @@ static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_
   return MR_OK;
 }
 
-static void put_made(struct ch_sink *s, int64_t from, int64_t to, const struct ch_batch *work)
+void ch_put_made(struct ch_sink *s, int64_t from, int64_t to, const struct ch_batch *work)
 {
   for (int64_t i = from; i < to && s->version_node >= 0; i++) {
     s->version++;
@@ -135,8 +136,8 @@ static void put_made(struct ch_sink *s, int64_t from, int64_t to, const struct c
     sql_buf_byte(&s->node[s->deleted_node].data, work->deleted && mr_bit_get(work->deleted, i));
 }
 
-static void put_rows(struct ch_sink *s, const struct mr_batch *b, int64_t from, int64_t to,
-                     struct ch_batch *work)
+void ch_put_rows(struct ch_sink *s, const struct mr_batch *b, int64_t from, int64_t to,
+                 struct ch_batch *work)
 {
   for (int i = 0; i < s->n_nodes; i++) {
     const struct ch_column *c = &s->column[s->node_column[i]];
@@ -151,12 +152,12 @@ static void put_rows(struct ch_sink *s, const struct mr_batch *b, int64_t from, 
 }
 
 /* All rows at once; when some were refused, again without them. Gives the rows that went in. */
-static int64_t put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work)
+static int64_t put_rows(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work)
 {
   int64_t n = b->rows.length, from = 0, rows = 0;
-  put_rows(s, b, 0, n, work);
+  ch_put_rows(s, b, 0, n, work);
   if (!work->n_dead) {
-    put_made(s, 0, n, work);
+    ch_put_made(s, 0, n, work);
     return n;
   }
   for (int i = 0; i < s->n_nodes; i++)
@@ -165,19 +166,16 @@ static int64_t put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_
     int64_t to = from;
     while (to < n && !mr_bit_get(work->dead, to))
       to++;
-    put_rows(s, b, from, to, work);
-    put_made(s, from, to, work);
+    ch_put_rows(s, b, from, to, work);
+    ch_put_made(s, from, to, work);
     rows += to - from;
     from = to + 1;
   }
   return rows;
 }
 
-/* Makes the rows findable by their number in the block. */
-static bool remember(struct ch_sink *s, const struct mr_batch *b, const struct ch_batch *work,
-                     int64_t rows)
+bool ch_remember(struct ch_sink *s, struct ch_written *w)
 {
-  size_t bytes = (size_t)b->rows.length / 8 + 1;
   if (s->n_written == s->cap_written) {
     int cap = s->cap_written ? 2 * s->cap_written : 64;
     struct ch_written *grown = realloc(s->written, (size_t)cap * sizeof *grown);
@@ -186,13 +184,25 @@ static bool remember(struct ch_sink *s, const struct mr_batch *b, const struct c
     s->written = grown;
     s->cap_written = cap;
   }
-  struct ch_written w = {.batch = b->id, .first = s->rows, .rows = rows};
+  w->first = s->rows;
+  s->rows += w->rows;
+  s->written[s->n_written++] = *w;
+  return true;
+}
+
+static bool remember_batch(struct ch_sink *s, const struct mr_batch *b, const struct ch_batch *work,
+                           int64_t rows)
+{
+  size_t bytes = (size_t)b->rows.length / 8 + 1;
+  struct ch_written w = {.batch = b->id, .rows = rows};
   if (work->n_dead && !(w.dead = malloc(bytes)))
     return false;
   if (w.dead)
     memcpy(w.dead, work->dead, bytes);
-  s->written[s->n_written++] = w;
-  return true;
+  bool ok = ch_remember(s, &w);
+  if (!ok)
+    free(w.dead);
+  return ok;
 }
 
 /* The batch and row that a row of the block is. */
@@ -206,10 +216,38 @@ static bool find_row(const struct ch_sink *s, int64_t at, struct mr_error *err)
     for (; w->dead && (k > 0 || mr_bit_get(w->dead, row)); row++)
       k -= !mr_bit_get(w->dead, row);
     err->batch = w->batch;
-    err->row = w->dead ? row : k;
+    err->row = w->dead ? row : w->from + (w->marks ? 0 : k);
     return true;
   }
   return false;
+}
+
+/* The batch goes in, or nothing of it: the caller takes the nodes back. */
+static int put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *work,
+                     const struct refusals *r, struct mr_error *err)
+{
+  int64_t before = s->rows;
+  int n_written = s->n_written, n_lent = s->n_lent, status = MR_OK;
+  bool ranges = ch_ranges_in(s, b);
+  int64_t rows = ranges ? 0 : put_rows(s, b, work);
+  if (ranges)
+    status = ch_ranges_put(s, b, work, err);
+  bool ok = true;
+  for (int i = 0; i < s->n_nodes; i++)
+    ok = ok && !ch_node_failed(&s->node[i]);
+  if (ok && status >= 0 && r->status < 0)
+    status = ch_fail(err, r->status, "", "a rejected row");
+  if (ok && status >= 0 && !ranges)
+    ok = remember_batch(s, b, work, rows);
+  if (ok && status >= 0 && s->range_source >= 0)
+    ok = ch_ranges_lend(s, b, work->n_dead ? work->dead : NULL);
+  if (ok && status >= 0)
+    return MR_OK;
+  s->rows = before;
+  while (s->n_written > n_written)
+    free(s->written[--s->n_written].dead);
+  s->n_lent = n_lent;
+  return status < 0 ? status : ch_no_memory(err);
 }
 
 int ch_write(void *self, const struct mr_batch *b, struct mr_error *err)
@@ -229,18 +267,12 @@ int ch_write(void *self, const struct mr_batch *b, struct mr_error *err)
   work.dead = s->dead;
   for (int i = 0; i < s->n_nodes; i++)
     ch_node_mark(&s->node[i]);
-  bool ok = find_deletes(s, b, &work);
-  int64_t rows = ok ? put_batch(s, b, &work) : 0;
-  for (int i = 0; i < s->n_nodes; i++)
-    ok = ok && !ch_node_failed(&s->node[i]);
-  ok = ok && (r.status < 0 || remember(s, b, &work, rows));
-  if (ok && r.status >= 0) {
-    s->rows += rows;
-    return MR_OK;
-  }
-  for (int i = 0; i < s->n_nodes; i++)
+  if (!find_deletes(s, b, &work))
+    return ch_no_memory(err);
+  status = put_batch(s, b, &work, &r, err);
+  for (int i = 0; i < s->n_nodes && status < 0; i++)
     ch_node_back(&s->node[i]);
-  return ok ? ch_fail(err, r.status, "", "a rejected row") : ch_no_memory(err);
+  return status;
 }
 
 /* ---------------------------------------------------------------- the block */
