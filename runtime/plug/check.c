@@ -114,7 +114,7 @@ static void open_init(struct visit *v, struct mr_host *host, struct mr_open *o,
   mr_host_init(host, v);
   host->lookup = check_lookup;
   *o = (struct mr_open){.size = sizeof *o,
-                        .instances = 1,
+                        .instances = (uint32_t)MAX(v->st->parallel, 1),
                         .host = host,
                         .conf = v->st->conf,
                         .in = in,

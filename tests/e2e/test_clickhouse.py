@@ -7,6 +7,7 @@ import pathlib
 
 import pytest
 
+from changes import bounds, plugins, write
 from pipelines import block, dead_letters, kafka_source
 from servers import trades
 from servers.http_faults import HttpFaults
@@ -173,6 +174,49 @@ def test_changes_become_the_last_row_of_each_key(clickhouse, target, kafka, topi
     assert 0 < len(wanted) < 100
     found = clickhouse.rows("SELECT id, v FROM t FINAL ORDER BY id", target)
     assert [tuple(map(int, row)) for row in found] == wanted
+
+
+CDC = """name: cdc
+sources:
+  - name: in
+    changes: {path: in.jsonl, bounds: at, columns: {k: utf8, at: int64, v: int64}}
+transforms:
+  - name: names
+    select: {set: {written_at: _timestamp}, rename: {at: seq}}
+"""
+UPSERT = "      create: true\n      mode: upsert\n      key: [k, seq]\n      version: written_at\n"
+
+
+def cdc_row(time, k, at, v, op="insert"):
+    return {"k": k, "at": at, "v": v, "_op": op, "_timestamp": time}
+
+
+def cdc_many(time, k, **given):
+    return {"k": k, "_op": "delete", "_range": {"at": bounds(**given) if given else None}, "_timestamp": time}
+
+
+def test_deletes_of_many_rows(clickhouse, target, millrace):
+    """Over many units: rows of earlier ones, of the same, and rows that are newer than the delete."""
+    made = [cdc_row(10 + i, k, i, i) for i in range(20) for k in "ab"]
+    made += [cdc_many(100, "a", lower=3, upper=6, lower_inc=True), cdc_row(101, "a", 4, 44), cdc_many(102, "b"),
+             cdc_row(103, "c", 1, 1), cdc_many(104, "c"), cdc_row(105, "c", 2, 2),
+             cdc_row(300, "d", 1, 1), cdc_row(150, "d", 2, 2), cdc_many(200, "d", lower=0)]
+    write(millrace, made)
+    text = CDC + clickhouse_sink(UPSERT) + "  batch: {rows: 7}\n"
+    env = plugins(millrace)
+    millrace.run(text, env=env).expect(0)
+    query = ("SELECT k, toString(seq), toString(v), toString(toUnixTimestamp64Micro(written_at)) FROM t FINAL"
+             " ORDER BY k, seq")
+    wanted = sorted([["a", str(i), str(i), str(10 + i)] for i in range(20) if not 3 <= i < 6]
+                    + [["a", "4", "44", "101"], ["c", "2", "2", "105"], ["d", "1", "1", "300"]],
+                    key=lambda r: (r[0], int(r[1])))
+    assert clickhouse.rows(query, target) == wanted
+    millrace.env["STATE"] += "-again"  # everything once more: nothing changes
+    millrace.run(text, env=env).expect(0)
+    assert clickhouse.rows(query, target) == wanted
+    several = text.replace("  - name: out\n", "  - name: out\n    parallel: 2\n")
+    result = millrace.command("check", millrace.write("two.yaml", several), env=env).expect(2)
+    assert "leave out `parallel`" in result.err
 
 
 def test_check_and_discover(clickhouse, target, millrace):

@@ -4,6 +4,7 @@
 #include "clickhouse.h"
 #include "common/sql-text.h"
 
+#define QUERY_DELETES 50        /* in one query: servers take long to compile more conditions */
 #define QUERY_BYTES (64u << 10) /* of conditions; a server parses 256 KiB by default */
 #define NOBODY "toUInt32(4294967295)"
 #define WHICH "millrace_which"
@@ -157,7 +158,7 @@ static void put_query(struct sql_buf *sql, const struct ch_deletes *d, int64_t f
   struct sql_buf any = {0}, which = {0};
   const char *deleted = d->s->engine.deleted_column ? d->s->engine.deleted_column : CH_DELETED;
   int64_t i = from;
-  for (; i < *to && any.len < QUERY_BYTES; i++) {
+  for (; i < *to && i - from < QUERY_DELETES && any.len < QUERY_BYTES; i++) {
     sql_buf_str(&any, i > from ? " OR " : "");
     size_t at = any.len;
     put_condition(&any, d, d->row[i]);

@@ -87,6 +87,17 @@ int ch_input_check(const struct ch_sink *s, const struct ArrowSchema *in, struct
       "would insert; if that is meant, drop `_range` before: select: {drop: _range}");
 }
 
+/* A delete of many rows means what every instance has written. */
+static int check_instances(const struct mr_open *o, struct mr_error *err)
+{
+  if (o->instances < 2 || mr_schema_find(o->in, MR_RANGE) < 0)
+    return MR_OK;
+  return ch_bad_option(
+      err, "",
+      "rows come here that mean deletes of many rows (`_range`), also of those that "
+      "other instances have not written yet: leave out `parallel`");
+}
+
 static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err)
 {
   const char *why = NULL;
@@ -100,6 +111,8 @@ static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err
   if (!sql_name_parse(s->conf->table, NAME_MAX_BYTES, &s->table, &why))
     return ch_bad_option(err, "table", "%s", why);
   int status = o->in ? ch_input_check(s, o->in, err) : MR_OK;
+  if (status >= 0 && o->in)
+    status = check_instances(o, err);
   if (status >= 0)
     status = ch_http_describe(s, err);
   if (status < 0)
