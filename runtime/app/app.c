@@ -87,14 +87,15 @@ static char *read_file(const char *path, size_t *ret_len, int *ret_errno)
   return NULL;
 }
 
-static int load(struct mr_app_file *f, const char *file, const char *const *sets, bool guarded)
+static int load(struct mr_app_file *f, const char *file, const char *const *sets, bool guarded,
+                char **ret_why)
 {
   size_t len = 0;
   int error = 0;
   *f = (struct mr_app_file){.problems = mr_problems_new()};
   g_autofree char *text = read_file(file, &len, &error);
   if (!text) {
-    fprintf(stderr, "millrace: %s: %s\n", file, g_strerror(error));
+    *ret_why = g_strdup_printf("millrace: %s: %s\n", file, g_strerror(error));
     return MR_EXIT_USAGE;
   }
   f->registry = mr_app_registry(guarded);
@@ -102,19 +103,33 @@ static int load(struct mr_app_file *f, const char *file, const char *const *sets
   f->spec = mr_spec_read(file, text, len, sets, &f->catalog, f->problems);
   if (f->spec)
     f->checked = mr_checked_new(f->spec, f->problems);
-  g_autofree char *all = mr_problems_text(file, f->problems);
-  fputs(all, stderr);
+  *ret_why = mr_problems_text(file, f->problems);
   return f->problems->len ? MR_EXIT_USAGE : MR_EXIT_OK;
+}
+
+static int load_aloud(struct mr_app_file *f, const char *file, const char *const *sets,
+                      bool guarded)
+{
+  g_autofree char *why = NULL;
+  int code = load(f, file, sets, guarded, &why);
+  fputs(why, stderr);
+  return code;
 }
 
 int mr_app_load(struct mr_app_file *f, const char *file, const char *const *sets)
 {
-  return load(f, file, sets, false);
+  return load_aloud(f, file, sets, false);
+}
+
+int mr_app_load_again(struct mr_app_file *f, const char *file, const char *const *sets,
+                      char **ret_why)
+{
+  return load(f, file, sets, false, ret_why);
 }
 
 int mr_app_inspect(struct mr_app_file *f, const char *file, const char *const *sets)
 {
-  return load(f, file, sets, true);
+  return load_aloud(f, file, sets, true);
 }
 
 void mr_app_unload(struct mr_app_file *f)

@@ -39,6 +39,10 @@ struct mr_app_file {
 /* Reads and checks a file (columns and types too, no server). Prints what is wrong and gives
  * MR_EXIT_USAGE; f is always to be unloaded. */
 int mr_app_load(struct mr_app_file *f, const char *file, const char *const *sets);
+/* The same while a pipeline runs: what is wrong is given in *ret_why (caller frees), not printed.
+ */
+int mr_app_load_again(struct mr_app_file *f, const char *file, const char *const *sets,
+                      char **ret_why);
 /* The same for commands that look at a file instead of running it: modules are guarded, and with
  * problems the parts that are not broken are there to be used. */
 int mr_app_inspect(struct mr_app_file *f, const char *file, const char *const *sets);

@@ -226,6 +226,7 @@ struct mr_pipeline {
   /* result, under lock */
   int failed_status;
   bool failed_unreachable;
+  bool overdue; /* main thread */
   char *failed_text;
   struct mr_event done;
 };

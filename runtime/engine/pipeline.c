@@ -451,12 +451,20 @@ static void set_stop(struct mr_pipeline *p, int stop)
   mr_pipeline_wake(p);
 }
 
-void mr_pipeline_stop(struct mr_pipeline *p)
+void mr_pipeline_drain(struct mr_pipeline *p)
 {
   int64_t none = 0, by = mr_now_us(p->os) + p->spec->settings.shutdown_ms * 1000;
   atomic_compare_exchange_strong_explicit(&p->stop_by_us, &none, by, memory_order_relaxed,
                                           memory_order_relaxed);
-  set_stop(p, mr_stopping(p) == MR_RUN ? MR_DRAIN : MR_ABORT);
+  set_stop(p, MR_DRAIN);
+}
+
+void mr_pipeline_stop(struct mr_pipeline *p)
+{
+  if (mr_stopping(p) == MR_RUN)
+    mr_pipeline_drain(p);
+  else
+    set_stop(p, MR_ABORT);
 }
 
 /* Under the lock. Is there a sink besides this one that goes on? */
@@ -529,6 +537,7 @@ static void watch(struct mr_pipeline *p)
       mr_fail(&err, MR_FATAL,
               "not everything could be committed within settings.shutdown; the rest is read again "
               "at the next start");
+      p->overdue = !p->failed_text;
       mr_pipeline_fail(p, NULL, MR_FATAL, &err);
       continue;
     }
@@ -562,6 +571,11 @@ int mr_pipeline_run(struct mr_pipeline *p)
   if (p->failed_text)
     return p->failed_status < 0 ? p->failed_status : MR_FATAL;
   return mr_stopping(p) == MR_ABORT ? MR_FATAL : MR_OK;
+}
+
+bool mr_pipeline_overdue(const struct mr_pipeline *p)
+{
+  return p->overdue;
 }
 
 const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable)

@@ -57,7 +57,11 @@ struct mr_pipeline *mr_pipeline_new(const struct mr_spec *spec, const struct mr_
 int mr_pipeline_run(struct mr_pipeline *p);
 /* First call: drain; second: abort. Any thread, a signal handler too. */
 void mr_pipeline_stop(struct mr_pipeline *p);
+/* Drain, however often it is called. Any thread, a signal handler too. */
+void mr_pipeline_drain(struct mr_pipeline *p);
 void mr_pipeline_free(struct mr_pipeline *p);
+/* Whether it was aborted because it could not drain within settings.shutdown. */
+bool mr_pipeline_overdue(const struct mr_pipeline *p);
 /* Why it failed ("stage `warehouse`: …"), lent, or NULL; unreachable: a server could not be
  * reached. */
 const char *mr_pipeline_failure(struct mr_pipeline *p, bool *ret_unreachable);
