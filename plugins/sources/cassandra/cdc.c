@@ -13,8 +13,10 @@
 #define POSITION_MS 1000    /* between two batches that only move the position */
 #define NOTE_MS 2000        /* between two notes of how far every sink is */
 #define MARKER_MS 500       /* after so long a write that was answered is behind a marker */
-#define RESHAPE_MS 5000     /* a node's schema follows what it has written of it */
 #define MUTATIONS_MAX 20000 /* read in one go without a row */
+#define SCHEMA_MS 5000      /* how long a node may take to do what its log says it does */
+#define STOP_MS 10000       /* how long an error waits for the rows before it to be durable */
+#define INVALID "0x2200"
 
 int cass_place_cmp(const struct cass_place *a, const struct cass_place *b)
 {
@@ -64,9 +66,9 @@ int cass_log_open(const struct mr_open *o, struct cass_log **ret, struct mr_erro
   cql_conn_init(&l->conn, &l->conf->server, o->host ? o->host->wake_fd : -1, 0);
   cass_follow_init(&l->follow, l->conf->directory,
                    l->conf->read == CASS_READ_DURABLE ? CLOG_DURABLE : CLOG_FAST);
-  int rc = o->instances > 1 ? src_badconf(err, "parallel",
-                                          "a commit log is read in its order: parallel must be 1")
-                            : open_parts(l, o, err);
+  int rc = o->instances > 1
+               ? src_badconf(err, "mode", "a commit log is read in its order: parallel must be 1")
+               : open_parts(l, o, err);
   if (rc < 0)
     cass_log_close(l);
   else
@@ -167,6 +169,25 @@ static void compare_directory(struct cass_log *l)
   free(theirs);
 }
 
+/* A node writes a change of its schema to the log a moment before it goes by it. After a while it
+ * does: what the log says is past. */
+static bool is_early(const struct cass_log *l)
+{
+  return l->reshape && clock_now_ms() - l->reshaped_ms < SCHEMA_MS;
+}
+
+/* Has the node done to the table what its log says? (It may have done more since.) */
+static bool agrees(const struct cass_log *l, const struct cass_table *t)
+{
+  const struct clog_table *logged = cass_log_schema_table(l);
+  uint32_t n = logged ? logged->kind_start[CLOG_COLUMN_KINDS] : 0;
+  bool same = true;
+  for (uint32_t i = 0; same && i < n; i++)
+    same = logged->column[i].gone == (cass_table_find(t, logged->column[i].name) < 0);
+  return same;
+}
+
+/* MR_IDLE: the node is not as far as its log. */
 static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *err)
 {
   struct cass_table t = {0};
@@ -174,12 +195,17 @@ static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *e
   int rc = cql_conn_open(&l->conn, err);
   if (rc >= 0)
     rc = cass_table_read(&l->conn, &l->name, &t, err);
-  if (rc >= 0)
+  if (rc >= 0 && is_early(l) && !agrees(l, &t))
+    rc = MR_IDLE;
+  if (rc == MR_OK)
     rc = cass_changes_table(l->changes, &t, ret_changed, err);
   cass_table_done(&t);
-  if (rc >= 0)
+  if (rc < 0 && is_early(l) &&
+      !strcmp(err->code, INVALID)) /* it is written down, and not in force yet */
+    rc = MR_IDLE;
+  if (rc == MR_OK)
     rc = cass_changes_schema(l->changes, &columns, err);
-  if (rc < 0)
+  if (rc != MR_OK)
     return rc;
   mr_schema_release(&l->columns);
   mr_schema_move(&columns, &l->columns);
@@ -474,26 +500,25 @@ static int give_batch(struct cass_log *l, struct mr_batch *give, struct mr_error
   return MR_OK;
 }
 
-/* Is the node behind what its log says of the table? After a while it is not: what the log says is
- * past. */
-static bool is_behind(struct cass_log *l)
+/* Is the node behind what its log says of the table's types? */
+static bool is_behind(const struct cass_log *l)
 {
   const struct clog_table *t = cass_log_schema_table(l);
-  if (!l->reshaped_ms)
-    l->reshaped_ms = clock_now_ms();
-  return t && !cass_changes_knows(l->changes, t) && clock_now_ms() - l->reshaped_ms < RESHAPE_MS;
+  return t && is_early(l) && !cass_changes_knows(l->changes, t);
 }
 
 /* The table may have other columns. MR_OK: it has none that matter; MR_IDLE: to be asked again. */
 static int reshape(struct cass_log *l, struct mr_error *err)
 {
   bool changed = false;
+  if (!l->reshaped_ms)
+    l->reshaped_ms = clock_now_ms();
   int rc = learn_table(l, &changed, err);
   if (rc == MR_BADCONF && !strcmp(err->option, "table")) { /* dropped: what the log has is given */
     l->host->log(l->host->ctx, MR_WARN, err->msg);
     rc = MR_OK;
   }
-  if (rc < 0)
+  if (rc != MR_OK)
     return rc;
   if (!changed && is_behind(l))
     return MR_IDLE;
@@ -563,6 +588,16 @@ static int stop(struct cass_log *l, int status, const struct mr_error *err)
   return MR_OK;
 }
 
+/* The error, when the sinks hold what came before it: it is not read again and again. */
+static int stopped(const struct cass_log *l, struct mr_error *err)
+{
+  bool held = cass_place_cmp(&l->acked, &l->given) >= 0;
+  if (!held && clock_now_ms() - l->given_ms < STOP_MS)
+    return MR_IDLE;
+  *err = l->stop_error;
+  return l->stopped;
+}
+
 /* One round: a batch, MR_SCHEMA, MR_END, an error, or MR_IDLE; MR_MORE: at once again. */
 static int step(struct cass_log *l, int64_t max_rows, int64_t max_bytes, struct mr_batch *give,
                 struct mr_error *err)
@@ -570,10 +605,8 @@ static int step(struct cass_log *l, int64_t max_rows, int64_t max_bytes, struct 
   bool ended = false;
   if (l->taking)
     return give_batch(l, give, err);
-  if (l->stopped < 0) {
-    *err = l->stop_error;
-    return l->stopped;
-  }
+  if (l->stopped < 0)
+    return stopped(l, err);
   int rc = l->reshape ? reshape(l, err) : MR_OK;
   if (rc != MR_OK)
     return rc;
@@ -635,7 +668,7 @@ int cass_log_seek(struct cass_log *l, uint32_t lane, const struct mr_position *a
   if (!cass_place_read(at, &place))
     return src_fail(err, MR_FATAL, "", "the position that is stored is none of a commit log");
   place.lane = l->lane;
-  l->at = l->given = place;
+  l->at = l->given = l->acked = place;
   l->has_entry = l->taking = false;
   l->events.n = l->event = 0;
   l->stopped = MR_OK;
@@ -657,7 +690,10 @@ int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error
   struct cass_place to;
   for (uint32_t i = 0; i < lend->n; i++) {
     const struct mr_mark *m = &lend->mark[i];
-    if (m->lane != l->lane || !cass_place_read(&m->upto, &to) || !is_to_note(l, &to))
+    if (m->lane != l->lane || !cass_place_read(&m->upto, &to))
+      continue;
+    l->acked = to;
+    if (!is_to_note(l, &to))
       continue;
     l->note.at = m->upto;
     snprintf(l->note.store, sizeof l->note.store, "%s", lend->label ? lend->label : "");

@@ -40,6 +40,7 @@ struct cass_log {
   uint32_t lane;
   bool has_lane;
   struct cass_place at, given; /* behind what was taken in; behind what was given */
+  struct cass_place acked;     /* behind what every sink holds */
   struct mr_position cut;      /* len 0: none */
   struct clog_entry entry;     /* the mutation that is read */
   bool has_entry;              /* it is not done with */
