@@ -6,9 +6,9 @@
 #include "plug/check.h"
 
 /* `_set` is not among them: what makes partial rows makes it unasked. */
-static const char *const system_columns[] = {"_op",       "_key",       "_topic",   "_partition",
-                                             "_offset",   "_timestamp", "_ttl",     "_headers",
-                                             "_position", "_element",   "_original"};
+static const char *const system_columns[] = {"_op",      "_key",       "_topic",   "_partition",
+                                             "_offset",  "_timestamp", "_ttl",     "_expires",
+                                             "_headers", "_position",  "_element", "_original"};
 #define N_SYSTEM G_N_ELEMENTS(system_columns)
 
 struct wants {

@@ -35,7 +35,7 @@ static bool decide_system(struct mask_node *n, const char *name)
 {
   static const char *const safe[] = {"_op",        "_topic",   "_partition", "_offset",
                                      "_timestamp", "_ttl",     "_set",       "_range",
-                                     "_position",  "_element", NULL};
+                                     "_position",  "_element", "_expires",   NULL};
   static const char *const copies[] = {"_key", "_headers", NULL};
   n->why = MASK_BY_SYSTEM;
   if (!strcmp(name, "_original"))
