@@ -53,6 +53,7 @@ struct change_column {
   enum cass_kind kind;
   bool multi;           /* elements are cells of their own */
   bool ordered;         /* values compare as the column's do in Cassandra */
+  bool missing;         /* dropped since: another item stands in its place */
   struct cql_type type; /* as the node has it now */
   int32_t item, time;   /* of the scan's items: the value, its WRITETIME (-1: none) */
 };
@@ -87,7 +88,7 @@ struct plan {
 struct answer {
   uint8_t **body;
   size_t *len, n;
-  bool done;
+  bool done, checked; /* checked: it is not older than the event */
 };
 struct change_item { /* an event that waits */
   struct clog_event event;
@@ -149,6 +150,7 @@ struct cass_changes {
   /* change.c */
   struct change_item *item;
   size_t n_item, cap_item;
+  int64_t pushed_ms; /* when the last item came that has to be read */
   struct seen seen;
   struct mutation {
     bool known;
@@ -166,7 +168,8 @@ uint64_t change_partition(const struct clog_bytes *key, uint32_t n);
 
 /* ---- change-table.c */
 void change_table_done(struct change_table *t);
-/* Prepares a statement when it is not. */
+/* Prepares a statement when it is not. Columns that were dropped since are left out from then on.
+ */
 int change_prepare(struct cass_changes *s, enum statement which, struct mr_error *err);
 /* Index into col of a column that an event names; -1: rows do not have it. */
 int32_t change_column(struct cass_changes *s, const struct clog_event *e,
@@ -181,6 +184,9 @@ bool change_writes(struct cass_changes *s, const struct clog_event *e);
 /* Rows of an event, of which s->write has what it writes. answer: NULL where nothing was read. */
 int change_rows(struct cass_changes *s, const struct clog_event *e, const struct cass_place *at,
                 const struct plan *plan, const struct answer *answer, struct mr_error *err);
+
+/* Does the answer show what was there before the event? A node writes its log first. */
+bool change_is_stale(struct cass_changes *s, const struct change_item *item);
 
 /* ---- change-read.c */
 /* Gets the answers that items wait for. */

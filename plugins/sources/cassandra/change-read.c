@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading rows back by their keys: many requests are on their way at a time. */
+#include <poll.h>
 #include "change-in.h"
+#include "common/clock.h"
 #include "common/src-error.h"
 
 enum { QUERY_VALUES = 1, QUERY_PAGE = 4, QUERY_STATE = 8 };
 #define IN_FLIGHT 128      /* requests */
 #define FLIGHT_BYTES 65536 /* of requests: what a socket takes while the node answers others */
+#define SETTLE_MS 10       /* a node does what it has written to the log a moment later */
+#define STALE_MS 2000      /* for so long it is asked again where it has not */
 #define PREPARES_MAX 3     /* in a row that a node forgets at once */
 
 void answer_done(struct answer *a)
@@ -211,15 +215,53 @@ static int read_partition(struct cass_changes *s, struct change_item *item, stru
   return rc;
 }
 
-int change_read(struct cass_changes *s, struct mr_error *err)
+static int read_all_rows(struct cass_changes *s, struct mr_error *err)
 {
   bool forgotten = true;
-  int rc = cql_conn_open(s->conn, err);
+  int rc = MR_OK;
   for (int i = 0; rc >= 0 && forgotten && i < PREPARES_MAX; i++)
     rc = read_rows(s, &forgotten, err);
-  if (rc >= 0 && forgotten)
-    rc = src_fail(err, MR_RETRY, "", "the node does not keep a prepared statement%s",
+  if (rc < 0 || !forgotten)
+    return rc;
+  return src_fail(err, MR_RETRY, "", "the node does not keep a prepared statement%s",
                   s->conn->where);
+}
+
+/* Takes back the answers that are older than their events. */
+static bool drop_stale(struct cass_changes *s)
+{
+  bool any = false;
+  for (size_t i = 0; i < s->n_item; i++) {
+    struct change_item *item = &s->item[i];
+    bool row = item->plan.need == NEED_ELEMENTS || item->plan.need == NEED_ROW;
+    if (!row || !item->answer.done || item->answer.checked)
+      continue;
+    item->answer.checked = !change_is_stale(s, item);
+    any |= !item->answer.checked;
+    if (!item->answer.checked)
+      answer_done(&item->answer);
+  }
+  return any;
+}
+
+static void pause_until(int64_t until_ms)
+{
+  int64_t left = until_ms - clock_now_ms();
+  if (left > 0)
+    poll(NULL, 0, (int)left);
+}
+
+int change_read(struct cass_changes *s, struct mr_error *err)
+{
+  int64_t until = s->pushed_ms + STALE_MS;
+  int rc = cql_conn_open(s->conn, err);
+  pause_until(s->pushed_ms + SETTLE_MS);
+  if (rc >= 0)
+    rc = read_all_rows(s, err);
+  while (rc >= 0 && clock_now_ms() < until && drop_stale(s)) {
+    pause_until(clock_now_ms() + SETTLE_MS);
+    rc = read_all_rows(s, err);
+  }
   for (size_t i = 0; rc >= 0 && i < s->n_item; i++)
     if (s->item[i].plan.need == NEED_PARTITION && !s->item[i].answer.done)
       rc = read_partition(s, &s->item[i], err);

@@ -258,7 +258,7 @@ static int64_t cell_time(const struct clog_bytes *c)
 /* The WRITETIME of a column; of a collection a list of them, with nulls: the newest. */
 static int64_t time_of(const struct stored *st, const struct change_column *c)
 {
-  if (c->time < 0)
+  if (c->time < 0 || c->missing)
     return CLOG_NEVER;
   const struct clog_bytes *cell = &st->cell[c->time];
   if (st->types[c->time].type.kind != CQL_LIST)
@@ -300,7 +300,7 @@ static bool stored_writes(struct cass_changes *s, const struct stored *st, int64
   for (size_t i = 0; i < s->t.n_col; i++) {
     const struct change_column *c = &s->t.col[i];
     const struct clog_bytes *v = is_value(c) ? &st->cell[c->item] : NULL;
-    if (!v || (v->len < 0 && !nulls))
+    if (!v || c->missing || (v->len < 0 && !nulls))
       continue;
     struct write *w = change_push(s, (int32_t)i);
     if (!w)
@@ -355,7 +355,7 @@ static bool is_row(const struct cass_changes *s, const struct stored *st)
   if (!s->is_static)
     return !s->t.n_clustering || st->cell[s->t.n_key].len >= 0;
   for (size_t i = 0; i < s->t.n_col && !any; i++)
-    any = is_value(&s->t.col[i]) && st->cell[s->t.col[i].item].len >= 0;
+    any = is_value(&s->t.col[i]) && !s->t.col[i].missing && st->cell[s->t.col[i].item].len >= 0;
   return any;
 }
 
@@ -434,7 +434,7 @@ static void fill_elements(struct cass_changes *s, const struct stored *st)
 {
   for (size_t i = 0; i < s->n_write; i++) {
     struct write *w = &s->write[i];
-    if (!w->stored)
+    if (!w->stored || s->t.col[w->column].missing)
       continue;
     int32_t item = s->t.col[w->column].item;
     w->value = st->cell[item];
@@ -475,6 +475,40 @@ static int give_read(struct cass_changes *s, const struct clog_event *e, const s
   }
   cql_columns_done(&rows.columns);
   return rc;
+}
+
+/* Was a column written before what the event does to it? A deletion takes what is as old. */
+static bool is_older(const struct cass_changes *s, const struct stored *st,
+                     const struct clog_event *e)
+{
+  bool older = false;
+  for (size_t i = 0; e->op == CLOG_DELETE_ROW && !older && i < s->t.n_col; i++) {
+    int64_t time = time_of(st, &s->t.col[i]);
+    older = !s->t.col[i].multi && time != CLOG_NEVER && time <= e->timestamp;
+  }
+  for (size_t i = 0; !older && i < s->n_write; i++) {
+    const struct write *w = &s->write[i];
+    if (w->column < 0 || s->t.col[w->column].multi)
+      continue;
+    int64_t time = time_of(st, &s->t.col[w->column]);
+    older = time != CLOG_NEVER && (time < w->time || (time == w->time && !w->live));
+  }
+  return older;
+}
+
+bool change_is_stale(struct cass_changes *s, const struct change_item *item)
+{
+  struct mr_error err = {.size = sizeof err};
+  struct cql_rows rows;
+  struct stored st;
+  if (open_answer(s, &item->answer, 0, &rows, &err) < 0)
+    return false; /* to be told where it is used */
+  s->n_write = 0;
+  bool stale = next_stored(s, &rows, &st) &&
+               (item->event.op == CLOG_DELETE_ROW || change_writes(s, &item->event)) &&
+               is_older(s, &st, &item->event);
+  cql_columns_done(&rows.columns);
+  return stale;
 }
 
 /* A partition that was read: all of it is deleted, and what there is written anew. */

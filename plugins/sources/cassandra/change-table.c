@@ -113,8 +113,14 @@ static int add_columns(const struct cass_changes *s, const struct cass_table *fr
 
 /* ---- statements */
 
-static void add_item(struct change_table *t, struct sql_buf *b, const char *name, bool time)
+static void add_item(struct change_table *t, struct sql_buf *b, const struct change_column *c,
+                     bool time)
 {
+  const char *name = c->name;
+  if (c->missing) { /* what stands for it is not looked at, and keeps the others in their places */
+    name = t->col[t->key[0]].name;
+    time = false;
+  }
   if (t->n_items++)
     sql_buf_str(b, ", ");
   if (time)
@@ -135,17 +141,17 @@ static void add_items(const struct cass_changes *s, struct change_table *t, stru
   for (uint32_t i = 0; i < t->n_key + t->n_clustering; i++) {
     struct change_column *c = &t->col[i < t->n_key ? t->key[i] : t->clustering[i - t->n_key]];
     c->item = t->n_items;
-    add_item(t, b, c->name, false);
+    add_item(t, b, c, false);
   }
   for (size_t i = 0; i < t->n_col; i++)
     if (!is_key(t->col[i].kind)) {
       t->col[i].item = t->n_items;
-      add_item(t, b, t->col[i].name, false);
+      add_item(t, b, &t->col[i], false);
     }
   for (size_t i = 0; i < t->n_col; i++)
     if (!is_key(t->col[i].kind) && (!t->col[i].multi || has_element_times(s))) {
       t->col[i].time = t->n_items;
-      add_item(t, b, t->col[i].name, true);
+      add_item(t, b, &t->col[i], true);
     }
 }
 
@@ -172,19 +178,48 @@ static int make_statements(const struct cass_changes *s, struct change_table *t,
                            struct mr_error *err)
 {
   struct sql_buf b = {0};
+  t->n_items = 0;
   add_items(s, t, &b);
+  free(t->items);
   t->items = b.failed ? NULL : strdup(sql_buf_text(&b));
   sql_buf_done(&b);
   bool ok = t->items != NULL;
-  for (int i = 0; ok && i < STATEMENTS; i++)
+  for (int i = 0; ok && i < STATEMENTS; i++) {
+    free(t->statement[i].cql);
+    cql_prepared_done(&t->statement[i].prepared);
     ok = (t->statement[i].cql = statement(s, t, (enum statement)i)) != NULL;
+  }
   return ok ? MR_OK : src_no_memory(err);
+}
+
+/* Looks which columns are gone. The log will tell, too, but only behind the events at hand. */
+static int find_missing(struct cass_changes *s, struct mr_error *err)
+{
+  struct cass_table now = {0};
+  bool found = false;
+  int rc = cass_table_read(s->conn, s->name, &now, err);
+  for (size_t i = 0; rc >= 0 && i < s->t.n_col; i++) {
+    struct change_column *c = &s->t.col[i];
+    bool gone = cass_table_find(&now, c->name) < 0;
+    found |= gone && !c->missing;
+    c->missing |= gone;
+  }
+  cass_table_done(&now);
+  if (rc < 0)
+    return rc;
+  return found ? make_statements(s, &s->t, err)
+               : src_fail(err, MR_RETRY, CODE_INVALID,
+                          "the node does not go by its own schema tables yet%s", s->conn->where);
 }
 
 int change_prepare(struct cass_changes *s, enum statement which, struct mr_error *err)
 {
   struct change_statement *st = &s->t.statement[which];
-  return st->prepared.id ? MR_OK : cql_conn_prepare(s->conn, st->cql, &st->prepared, err);
+  int rc = st->prepared.id ? MR_OK : cql_conn_prepare(s->conn, st->cql, &st->prepared, err);
+  if (rc != MR_BADCONF || strcmp(err->code, CODE_INVALID))
+    return rc;
+  rc = find_missing(s, err);
+  return rc < 0 ? rc : cql_conn_prepare(s->conn, st->cql, &st->prepared, err);
 }
 
 static int learn_types(struct change_table *t, struct mr_error *err)

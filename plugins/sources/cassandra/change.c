@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Events on their way to rows: which have to be read from the node, and the queue behind those. */
 #include "change-in.h"
+#include "common/clock.h"
 #include "common/src-error.h"
 
 #define SIGN (UINT64_C(1) << 63)
@@ -347,6 +348,8 @@ static bool push_item(struct cass_changes *s, const struct clog_event *e,
   if (!item->memory)
     return false;
   copy_event(&item->event, s->t.n_key, item->memory);
+  if (plan->need != NEED_NOTHING)
+    s->pushed_ms = clock_now_ms();
   s->n_item++;
   s->bytes += (int64_t)(size + sizeof *item);
   return true;

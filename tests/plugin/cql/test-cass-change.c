@@ -604,6 +604,50 @@ static void test_again(void)
   tear_down(&f);
 }
 
+/* A node that has not done yet what it has written to its log is asked again. */
+static void test_stale(void)
+{
+  struct fixture f;
+  set_up(&f, "_timestamp");
+  begin(&f, CLOG_UPDATE, 42, 6, "y");
+  cell(&f, "v", CLOG_UNSET, 42, nothing, nothing);
+  add(&f);
+  answer_rows(&f, 0, types, 1, "00000001 00000006 79 ~ 00000003 ~ 0000000000000029");
+  answer_rows(&f, 0, types, 0, "");
+  taken(&f, "1|6|y|~|~|" KEY "|~|delete|42\n");
+  tear_down(&f);
+}
+
+/* A column was dropped behind the events at hand: another item stands in its place. */
+static void test_dropped(void)
+{
+  static const char *const columns[] = {TEXT, TEXT, INT, TEXT, NULL}, *const without[] = {
+                                                                          INT, INT, TEXT, INT,
+                                                                          INT, INT, LONG, NULL};
+  struct fixture f;
+  set_up(&f, "_timestamp");
+  begin(&f, CLOG_UPDATE, 43, 7, "z");
+  set_v(&f, 43, 3);
+  cell(&f, "l", CLOG_SET, 43, a_path(&f, 3), an_int(&f, 9));
+  add(&f);
+  delete_row(&f, 40, 8, "w");
+  answer_error(&f, 0, CQL_UNPREPARED, "unknown");
+  answer_error(&f, 1, CQL_UNPREPARED, "unknown");
+  answer_error(&f, 1, 0x2200, "Undefined column name l");
+  answer_rows(&f, 1, columns, 4,
+              "61 706172746974696f6e5f6b6579 00000000 696e74 "
+              "63 636c7573746572696e67 00000000 696e74 "
+              "64 636c7573746572696e67 00000001 74657874 "
+              "76 726567756c6172 ffffffff 696e74");
+  answer_prepared(&f, without);
+  answer_rows(&f, 0, without, 1,
+              "00000001 00000007 7a 00000001 00000003 00000001 000000000000002b");
+  answer_rows(&f, 1, without, 0, "");
+  taken(&f, "1|7|z|~|3|" ALL "|~|update|43\n"
+            "1|8|w|~|~|" KEY "|~|delete|44\n");
+  tear_down(&f);
+}
+
 static void test_scanned(void)
 {
   struct fixture f;
@@ -695,6 +739,8 @@ int main(int argc, char **argv)
   g_test_add_func("/cass-change/whole", test_whole);
   g_test_add_func("/cass-change/refused", test_refused);
   g_test_add_func("/cass-change/again", test_again);
+  g_test_add_func("/cass-change/stale", test_stale);
+  g_test_add_func("/cass-change/dropped", test_dropped);
   g_test_add_func("/cass-change/scanned", test_scanned);
   g_test_add_func("/cass-change/reset", test_reset);
   g_test_add_func("/cass-change/place", test_place);
