@@ -117,6 +117,13 @@ static void end_old_session(struct pg_sink *s)
   sql_buf_done(&sql);
 }
 
+/* Statements run once a unit: to compile them takes longer than to run them. Servers before 11
+ * have no such setting. */
+static const char session_sql[] =
+    "SET statement_timeout = 0; SET client_min_messages = warning; SET timezone = 'UTC';"
+    " SET bytea_output = 'hex'; SET datestyle = 'ISO';"
+    " SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'";
+
 static int prepare_session(struct pg_sink *s, struct mr_error *err)
 {
   learn_server(s);
@@ -124,10 +131,8 @@ static int prepare_session(struct pg_sink *s, struct mr_error *err)
     return pg_fail(err, MR_RETRY, "08006", "connect: connection lost%s", s->where);
   if (!s->genuine)
     return MR_OK;
-  int status = pg_run(s,
-                      "SET statement_timeout = 0; SET client_min_messages = warning;"
-                      " SET timezone = 'UTC'; SET bytea_output = 'hex'; SET datestyle = 'ISO'",
-                      "SET", s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
+  int status =
+      pg_run(s, session_sql, "SET", s->conf->statement_timeout_ms, PG_GIVE_UP, NULL, NULL, err);
   if (status >= 0)
     end_old_session(s);
   return s->pg ? status : MR_RETRY;

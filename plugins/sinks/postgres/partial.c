@@ -19,8 +19,7 @@ static bool is_key(const struct pg_sink *s, int field)
 
 int pg_set_words(const struct pg_sink *s)
 {
-  bool bits = s->partial && !s->versioned; /* else millrace_written says it */
-  return bits ? (s->n_fields + PG_SET_BITS - 1) / PG_SET_BITS : 0;
+  return s->partial ? (s->n_fields + PG_SET_BITS - 1) / PG_SET_BITS : 0;
 }
 
 void pg_set_columns(const struct pg_sink *s, const char *before, const char *after,
@@ -140,8 +139,7 @@ int pg_partial_learn(struct pg_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- statements */
 
-/* "(s.word >> 5 & 1) = 1": does the staged row write the field? */
-static void put_bit(struct sql_buf *sql, const char *row, int field)
+void pg_set_bit(const char *row, int field, struct sql_buf *sql)
 {
   sql_buf_fmt(sql, "((%s." PG_STAGE_SET "%d >> %d) & 1) = 1", row, field / PG_SET_BITS,
               field % PG_SET_BITS);
@@ -158,7 +156,7 @@ static int assignments(const struct pg_sink *s, const char *row, const char *oth
     sql_buf_str(sql, n++ ? ", " : "");
     sql_ident(sql, name_of(s, f));
     sql_buf_str(sql, " = CASE WHEN ");
-    put_bit(sql, row, f);
+    pg_set_bit(row, f, sql);
     sql_buf_fmt(sql, " THEN %s.", row);
     sql_ident(sql, name_of(s, f));
     sql_buf_fmt(sql, " ELSE %s.", other);
@@ -195,7 +193,7 @@ static void numbered(const struct pg_sink *s, const char *neighbour, const char 
   sql_buf_fmt(sql, " ORDER BY %s)) o", order);
 }
 
-static void join(struct pg_sink *s, struct sql_buf *sql)
+void pg_set_join(struct pg_sink *s, struct sql_buf *sql)
 {
   int n = assignments(s, "b", "a", sql);
   for (int w = 0; w < pg_set_words(s); w++)
@@ -272,7 +270,7 @@ static void put_new(const struct pg_sink *s, int field, struct sql_buf *sql)
   bool chosen = fallback && !is_key(s, field);
   if (chosen) {
     sql_buf_str(sql, "CASE WHEN ");
-    put_bit(sql, "d", field);
+    pg_set_bit("d", field, sql);
     sql_buf_str(sql, " THEN ");
   }
   sql_buf_str(sql, "d.");
@@ -300,7 +298,7 @@ int pg_partial_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *er
 {
   int status = delete_rows(s, sql, err);
   if (status >= 0)
-    status = pg_fold(s, join, PG_STAGE_NUMBER, sql, err);
+    status = pg_fold(s, pg_set_join, PG_STAGE_NUMBER, sql, err);
   if (status >= 0)
     status = update_rows(s, sql, err);
   return status < 0 ? status : insert_rows(s, sql, err);

@@ -331,6 +331,8 @@ void pg_set_fill(const struct pg_sink *s, const struct mr_batch *b, uint8_t *wor
 bool pg_set_mask(struct pg_sink *s, const struct mr_batch *b);
 /* Does a row write the field? */
 bool pg_set_has(const struct pg_sink *s, const struct mr_batch *b, int field, int64_t row);
+/* Appends "(row.word >> 5 & 1) = 1": does the staged row write the field? */
+void pg_set_bit(const char *row, int field, struct sql_buf *sql);
 /* Reads the defaults. MR_BADCONF: a server that cannot tell them. */
 int pg_partial_learn(struct pg_sink *s, struct mr_error *err);
 /* Takes what is staged to the target. */
@@ -338,6 +340,7 @@ int pg_partial_merge(struct pg_sink *s, struct sql_buf *sql, struct mr_error *er
 /* Appends what an UPDATE sets in staged row b to make it what a and b, a later one, are together.
  */
 typedef void pg_join_fn(struct pg_sink *s, struct sql_buf *sql);
+void pg_set_join(struct pg_sink *s, struct sql_buf *sql); /* for rows whose order is theirs */
 /* Makes one staged row of each key's rows, which come in this order. */
 int pg_fold(struct pg_sink *s, pg_join_fn *set, const char *order, struct sql_buf *sql,
             struct mr_error *err);

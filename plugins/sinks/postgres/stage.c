@@ -205,6 +205,14 @@ static void range_masks(struct pg_sink *s, const struct looks *l, int64_t n, uin
   }
 }
 
+/* With versions a delete takes its place among the writes of its key, and writes nothing. */
+static void clear_sets(uint8_t *words, int64_t sets, const uint8_t *deleted, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t w = 0; w < sets && mr_bit_get(deleted, i); w++)
+      memset(words + (w * n + i) * 8, 0, 8);
+}
+
 int pg_stage_fill(struct pg_sink *s, const struct mr_batch *b, int *ret_fields,
                   struct mr_error *err)
 {
@@ -219,6 +227,8 @@ int pg_stage_fill(struct pg_sink *s, const struct mr_batch *b, int *ret_fields,
   look(s, b, &l);
   number_rows(s, &l, n, s->made, deleted);
   pg_set_fill(s, b, set);
+  if (s->versioned && s->has_delete)
+    clear_sets(set, sets, deleted, n);
   add_numbers(s, &k, s->made, n, looked ? sound_rows(s, b, &l, sound) : NULL);
   add_bits(s, &k, deleted, n);
   for (int w = 0; w < sets; w++)

@@ -321,16 +321,27 @@ static void put_newer(struct pg_sink *s, const char *row, struct sql_buf *sql)
   sql_buf_fmt(sql, s->partial ? " AND %s." PG_STAGE_MERGED " IS NULL)" : ")", row);
 }
 
+/* Does the row write the column? One that is proposed has not the staging table's bits. */
+static void put_writes(struct pg_sink *s, const char *row, bool proposed, int field,
+                       struct sql_buf *sql)
+{
+  if (s->partial && !proposed)
+    pg_set_bit(row, field, sql);
+  else
+    put_has(s, row, name_of(s, field), sql);
+}
+
 /* Does the row's write of the column win over what is stored? */
-static void put_wins(struct pg_sink *s, const char *row, bool proposed, const char *column,
+static void put_wins(struct pg_sink *s, const char *row, bool proposed, int field,
                      struct sql_buf *sql)
 {
+  const char *column = name_of(s, field);
   bool some = s->partial || s->has_delete; /* writes some columns, or none */
   if (some) {
-    put_has(s, row, column, sql);
+    put_writes(s, row, proposed, field, sql);
     sql_buf_str(sql, " AND (");
   }
-  if (proposed && s->partial) /* has not the staging table's columns */
+  if (proposed && s->partial)
     sql_buf_str(sql, "t." PG_WRITTEN " IS NULL");
   else
     put_newer(s, row, sql);
@@ -352,7 +363,7 @@ static void assign(struct pg_sink *s, const char *row, bool proposed, int field,
   const char *name = name_of(s, field);
   sql_ident(sql, name);
   sql_buf_str(sql, " = CASE WHEN ");
-  put_wins(s, row, proposed, name, sql);
+  put_wins(s, row, proposed, field, sql);
   sql_buf_fmt(sql, " THEN %s.", row);
   sql_ident(sql, name);
   if (s->has_delete) {
@@ -408,20 +419,12 @@ static int take_deleted(struct pg_sink *s, struct sql_buf *sql, struct mr_error 
   return pg_statement(s, sql, "take the deleted rows of", err);
 }
 
-/* Sets b, a later row, to what a and b make together. */
+/* Sets b, a later row, to what a and b make together. A delete, a, writes nothing. */
 static void join(struct pg_sink *s, struct sql_buf *sql)
 {
-  for (int f = 0; f < s->n_fields; f++) {
-    if (is_key(s, f))
-      continue;
-    sql_ident(sql, name_of(s, f));
-    sql_buf_str(sql, " = CASE WHEN ");
-    put_has(s, "b", name_of(s, f), sql);
-    sql_buf_str(sql, " THEN b.");
-    sql_ident(sql, name_of(s, f));
-    sql_buf_str(sql, " ELSE a.");
-    sql_ident(sql, name_of(s, f));
-    sql_buf_str(sql, " END, ");
+  if (s->partial) {
+    pg_set_join(s, sql);
+    sql_buf_str(sql, ", ");
   }
   sql_buf_str(sql,
               PG_WRITTEN " = a." PG_WRITTEN " || b." PG_WRITTEN ", " PG_STAGE_MERGED " = true");
@@ -471,7 +474,7 @@ static void put_new(struct pg_sink *s, int field, struct sql_buf *sql)
   bool sure = is_key(s, field) || !s->partial;
   if (!sure) {
     sql_buf_str(sql, "CASE WHEN ");
-    put_has(s, "d", name_of(s, field), sql);
+    pg_set_bit("d", field, sql);
     sql_buf_str(sql, " THEN ");
   }
   sql_buf_str(sql, "d.");
