@@ -429,3 +429,57 @@ def test_another_state_does_not_go_back(log, millrace):
     assert "with another state" in millrace.run(text, env=elsewhere).expect(1).text
     millrace.run(text, "--new-state", env=elsewhere).expect(0)
     assert ids(millrace) == [*range(20), *range(20)]
+
+
+# ---------------------------------------------------------------- rows that are there, then changes
+
+VERSIONED = """transforms:
+  - name: shape
+    select: {set: {written_at: _timestamp}}
+"""
+
+
+def versioned(text):
+    return text + VERSIONED + sink("t", "id", "      version: written_at\n") + ENDING
+
+
+def test_snapshot_then_log_has_no_gap(cassandra, table, millrace, database):
+    cassandra.cql_many(f"INSERT INTO {table} (id, v, n) VALUES (?, ?, ?)", [(i, f"v{i}", i) for i in range(3000)])
+    text = versioned(live(cassandra, table, "      page: 50\n").replace("mode: cdc", "mode: snapshot+cdc"))
+    running = millrace.start(text)
+    for i in range(0, 500):
+        key = i * 7 % 3300
+        cassandra.cql(f"UPDATE {table} SET n = %s WHERE id = %s", -i, key)
+        if i % 5 == 0:
+            cassandra.cql(f"DELETE FROM {table} WHERE id = %s", key + 1)
+        if i == 250:
+            running.wait_for(lambda: database.count("t") > 0, LONG, "the first rows")
+            running.kill()
+            running = millrace.start(text, log="again.log")
+    want = sorted(cassandra.cql(f"SELECT id, v, n FROM {table}"))
+    wait_equal(running, lambda: stored(database, "t", "id, v, n"), want)
+    running.terminate().expect(0)
+
+
+def test_the_same_changes_from_two_replicas_have_one_effect(cassandra, table, millrace, database, tmp_path):
+    """Two nodes' logs hold the same mutations; each has a pipeline, both write one table."""
+    for i in range(30):
+        cassandra.cql(f"INSERT INTO {table} (id, v, n) VALUES ({i}, 'v{i}', {i})")
+    cassandra.cql(f"UPDATE {table} SET n = -1 WHERE id = 3")
+    cassandra.cql(f"DELETE FROM {table} WHERE id = 4")
+    cassandra.cql(f"UPDATE {table} SET n = 44 WHERE id = 4")
+    table_id = cassandra.table_id(*table.split("."))
+    row = wait_until(lambda: (found := mutations(cassandra.cdc_raw, table_id)) and len(found) == 33 and found,
+                     LONG, "the changes in the log", 0.05)
+    want = sorted(cassandra.cql(f"SELECT id, v, n FROM {table}"))
+    for name, order in [("one", row), ("two", row)]:
+        raw = Directory(tmp_path / name)
+        raw.write(1, order[:16], order[16:], idx="live")
+        text = source(cassandra, table, raw.folder, name=name, history=f"history-{name}")
+        millrace.run(versioned(text), env={"STATE": str(tmp_path / f"state-{name}")}).expect(0)
+        assert stored(database, "t", "id, v, n") == want
+    half = Directory(tmp_path / "late")  # a node that was away has hints of old writes behind newer ones
+    half.write(1, row[20:], row[:20], idx="live")
+    text = source(cassandra, table, half.folder, name="late", history="history-late")
+    millrace.run(versioned(text), env={"STATE": str(tmp_path / "state-late")}).expect(0)
+    assert stored(database, "t", "id, v, n") == want

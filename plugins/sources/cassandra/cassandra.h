@@ -98,6 +98,11 @@ struct cass_select {
 int cass_select_init(struct cass_select *s, const struct cass_conf *conf,
                      const struct sql_name *name, const struct cass_table *t, bool timestamp,
                      struct mr_error *err);
+/* The statement of a scan whose rows change.h makes of these items; nothing is `given`. */
+struct cass_scan_items;
+int cass_select_changes(struct cass_select *s, const struct cass_scan_items *items,
+                        const struct sql_name *name, const struct cass_table *t,
+                        struct mr_error *err);
 void cass_select_done(struct cass_select *s);
 /* The columns that it gives (no system columns), for types as the node prepared them.
  * MR_BADCONF with the option: a declared column of a type that values do not fit. */
@@ -124,6 +129,8 @@ struct cass_cell {
 };
 struct cass_source {
   const struct cass_conf *conf;
+  struct cass_changes *changes; /* of snapshot+cdc: rows are made by it; else NULL. Lent */
+  int64_t floor;                /* for cass_changes_reset */
   const struct mr_host *host;
   uint32_t instance, instances;
   struct sql_name name;
@@ -152,6 +159,10 @@ int cass_seek(void *self, uint32_t lane, const struct mr_position *at, struct mr
 void cass_done(struct cass_source *s);
 /* Connects, describes the table, prepares the statement, knows the columns. */
 int cass_learn(struct cass_source *s, struct mr_error *err);
+
+/* ---- cdc.c */
+/* The rows that wait in it, none too: cass_changes_take whose MR_IDLE is a batch without rows. */
+int cass_changes_give(struct cass_changes *c, struct ArrowArray *give, struct mr_error *err);
 
 /* ---- discover.c */
 int cass_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);

@@ -216,7 +216,8 @@ static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *e
 static int first_place(struct cass_log *l, int state, struct cass_place *ret, struct mr_error *err)
 {
   *ret = (struct cass_place){.deleted = CLOG_NEVER};
-  if (state == MR_LANE_LATER || l->conf->start == CASS_START_EARLIEST)
+  bool scanned = l->conf->mode == CASS_SNAPSHOT_CDC; /* what is there now comes from the table */
+  if (state == MR_LANE_LATER || (!scanned && l->conf->start == CASS_START_EARLIEST))
     return MR_OK;
   int rc = cass_follow_end(&l->follow, &ret->segment, &ret->position, err);
   if (ret->segment == INT64_MIN)
@@ -482,14 +483,25 @@ static bool empty_rows(const struct ArrowSchema *schema, struct ArrowArray *give
   return ok;
 }
 
+int cass_changes_give(struct cass_changes *c, struct ArrowArray *give, struct mr_error *err)
+{
+  struct ArrowSchema schema;
+  int rc = cass_changes_take(c, give, err);
+  if (rc != MR_IDLE)
+    return rc;
+  if ((rc = cass_changes_schema(c, &schema, err)) < 0)
+    return rc;
+  bool ok = empty_rows(&schema, give);
+  mr_schema_release(&schema);
+  return ok ? MR_OK : src_no_memory(err);
+}
+
 /* Gives what was gathered, rows or only a position. */
 static int give_batch(struct cass_log *l, struct mr_batch *give, struct mr_error *err)
 {
-  int rc = cass_changes_take(l->changes, &give->rows, err);
+  int rc = cass_changes_give(l->changes, &give->rows, err);
   if (rc < 0)
     return rc;
-  if (rc == MR_IDLE && !empty_rows(&l->columns, &give->rows))
-    return src_no_memory(err);
   l->taking = false;
   l->at.deleted = cass_changes_deleted(l->changes);
   l->given = l->at;
@@ -566,7 +578,7 @@ static bool is_moved(const struct cass_log *l, bool ended)
   return ended || l->at.segment != l->given.segment || clock_now_ms() - l->given_ms >= POSITION_MS;
 }
 
-static int tick(struct cass_log *l, struct mr_error *err)
+int cass_log_idle(struct cass_log *l, struct mr_error *err)
 {
   int64_t now = clock_now_ms();
   if (now - l->ticked_ms < TICK_MS)
@@ -634,7 +646,7 @@ int cass_log_read(struct cass_log *l, int64_t max_rows, int64_t max_bytes, int32
   if (max_rows <= 0)
     return MR_IDLE;
   for (;;) {
-    int rc = tick(l, err);
+    int rc = cass_log_idle(l, err);
     if (rc >= 0)
       rc = step(l, max_rows, max_bytes > 0 ? max_bytes : 1, give, err);
     bool late = clock_now_ms() >= until;

@@ -101,6 +101,8 @@ int cass_log_cut(struct cass_log *l, uint32_t lane, const struct mr_position *at
 int cass_log_seek(struct cass_log *l, uint32_t lane, const struct mr_position *at,
                   struct mr_error *err);
 int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error *err);
+/* What has to be done while nothing is read. */
+int cass_log_idle(struct cass_log *l, struct mr_error *err);
 /* Asks the node and looks at the directory: what `check` says. */
 int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err);
 

@@ -10,7 +10,7 @@
     .name = name_, .type = type_, .offset = offsetof(struct cass_conf, field_), __VA_ARGS__ \
   }
 
-static const char *const modes[] = {"snapshot", "cdc", NULL};
+static const char *const modes[] = {"snapshot", "cdc", "snapshot+cdc", NULL};
 static const char *const rows_choices[] = {"regular", "static", NULL};
 static const char *const partial_choices[] = {"keep", "read_back", NULL};
 static const char *const read_choices[] = {"fast", "durable", NULL};
@@ -23,7 +23,7 @@ static const struct mr_opt options[] = {
     OPT(table, "table", MR_TEXT, .flags = MR_REQUIRED, .doc = "Table to read, as KEYSPACE.TABLE"),
     OPT(mode, "mode", MR_CHOICE, .choices = modes, .dflt = "snapshot",
         .doc = "snapshot: the rows that are there, read once; cdc: the changes, from the node's "
-               "commit log"),
+               "commit log; snapshot+cdc: both, with no gap between them"),
     OPT(columns, "columns", MR_COLUMNS,
         .doc = "Columns to read and their types; left out: all of the table"),
     OPT(writetime, "writetime", MR_TEXT, .flags = MR_MANY,
@@ -122,11 +122,14 @@ int cass_init(struct cass_source *s, const struct mr_open *o, struct mr_error *e
   return rc;
 }
 
-/* ---- an instance: a scan, or a reader of the log */
+/* ---- an instance: a scan, a reader of the log, or both */
 
+/* Of both the log's first position is durable before the scan begins, and the log is read when the
+ * scan has ended: what was written meanwhile comes twice, with one write time. */
 struct instance {
   struct cass_source *scan;
   struct cass_log *log;
+  bool scanned;
 };
 
 static void close_(void *self)
@@ -154,14 +157,27 @@ static int open_scan(const struct mr_open *o, struct cass_source **ret, struct m
   return rc;
 }
 
+static int open_both(const struct mr_open *o, struct instance *i, struct mr_error *err)
+{
+  int rc = cass_log_open(o, &i->log, err);
+  if (rc >= 0 && !(i->scan = malloc(sizeof *i->scan)))
+    rc = src_no_memory(err);
+  if (rc >= 0)
+    rc = cass_init(i->scan, o, err);
+  if (rc >= 0)
+    i->scan->changes = i->log->changes;
+  return rc;
+}
+
 static int open_(const struct mr_open *o, void **self, struct mr_error *err)
 {
   const struct cass_conf *conf = o->conf;
   struct instance *i = calloc(1, sizeof *i);
   if (!i)
     return src_no_memory(err);
-  int rc =
-      conf->mode == CASS_SNAPSHOT ? open_scan(o, &i->scan, err) : cass_log_open(o, &i->log, err);
+  int rc = conf->mode == CASS_SNAPSHOT ? open_scan(o, &i->scan, err)
+           : conf->mode == CASS_CDC    ? cass_log_open(o, &i->log, err)
+                                       : open_both(o, i, err);
   if (rc < 0)
     close_(i);
   else
@@ -191,28 +207,43 @@ static int schema_(void *self, struct ArrowSchema *give, struct mr_error *err)
 static int start_(void *self, struct mr_error *err)
 {
   struct instance *i = self;
-  return i->log ? cass_log_start(i->log, err) : cass_start(i->scan, err);
+  int rc = i->log ? cass_log_start(i->log, err) : MR_OK;
+  if (rc < 0 || !i->scan)
+    return rc;
+  if (i->log)
+    i->scan->floor = i->log->at.deleted;
+  return cass_start(i->scan, err);
 }
 
 static int read_(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
                  struct mr_batch *give, struct mr_error *err)
 {
   struct instance *i = self;
-  if (i->log)
-    return cass_log_read(i->log, max_rows, max_bytes, timeout_ms, give, err);
-  return cass_read(i->scan, max_rows, max_bytes, timeout_ms, give, err);
+  int rc = MR_OK;
+  if (i->scan && !i->scanned) {
+    rc = i->log ? cass_log_idle(i->log, err) : MR_OK;
+    if (rc >= 0)
+      rc = cass_read(i->scan, max_rows, max_bytes, timeout_ms, give, err);
+    i->scanned = i->log && rc == MR_END;
+    if (!i->scanned)
+      return rc;
+  }
+  return cass_log_read(i->log, max_rows, max_bytes, timeout_ms, give, err);
 }
 
 static int cut_(void *self, uint32_t lane, const struct mr_position *at)
 {
   struct instance *i = self;
-  return i->log ? cass_log_cut(i->log, lane, at) : cass_cut(i->scan, lane, at);
+  int rc = i->log ? cass_log_cut(i->log, lane, at) : MR_OK;
+  return i->scan && rc >= 0 ? cass_cut(i->scan, lane, at) : rc;
 }
 
 static int seek_(void *self, uint32_t lane, const struct mr_position *at, struct mr_error *err)
 {
   struct instance *i = self;
-  return i->log ? cass_log_seek(i->log, lane, at, err) : cass_seek(i->scan, lane, at, err);
+  int rc = i->log ? cass_log_seek(i->log, lane, at, err) : MR_OK;
+  i->scanned = false; /* ranges that have ended stay so */
+  return i->scan && rc >= 0 ? cass_seek(i->scan, lane, at, err) : rc;
 }
 
 static int ack_(void *self, const struct mr_unit *lend, struct mr_error *err)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Ranges of tokens, read page by page. */
-#include "cassandra.h"
+#include "change.h"
 #include "common/clock.h"
 #include "common/cql-value.h"
 #include "common/src-error.h"
@@ -50,6 +50,16 @@ static int check_partitioner(const struct cass_source *s, struct mr_error *err)
                   s->conn.partitioner, wanted, s->conn.where);
 }
 
+static int make_select(struct cass_source *s, const struct cass_table *t, struct mr_error *err)
+{
+  if (s->changes) {
+    struct cass_scan_items items = cass_changes_scan(s->changes);
+    return cass_select_changes(&s->select, &items, &s->name, t, err);
+  }
+  return cass_select_init(&s->select, s->conf, &s->name, t,
+                          src_system_wants(&s->system, SRC_TIMESTAMP), err);
+}
+
 int cass_learn(struct cass_source *s, struct mr_error *err)
 {
   struct cass_table t = {0};
@@ -60,8 +70,7 @@ int cass_learn(struct cass_source *s, struct mr_error *err)
   if (rc >= 0)
     rc = cass_table_read(&s->conn, &s->name, &t, err);
   if (rc >= 0 && !s->select.cql)
-    rc = cass_select_init(&s->select, s->conf, &s->name, &t,
-                          src_system_wants(&s->system, SRC_TIMESTAMP), err);
+    rc = make_select(s, &t, err);
   cass_table_done(&t);
   if (rc >= 0)
     rc = prepare(s, err);
@@ -309,6 +318,8 @@ static void forget_rows(struct cass_source *s, int64_t n)
   for (size_t i = 0; i < s->select.given; i++)
     mr_column_truncate(&s->column[i], n);
   src_system_truncate(&s->system, n);
+  if (s->changes && !n)
+    cass_changes_reset(s->changes, s->floor);
 }
 
 static int reject(struct cass_source *s, size_t column, const char *why, struct mr_error *err)
@@ -348,9 +359,21 @@ static int64_t write_time(const struct cass_source *s)
   return latest;
 }
 
-/* Appends the current row as row n; 0: it was refused, 1: it is there. */
+/* The current row, by the write times of its columns as several. */
+static int add_changes(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_error *err)
+{
+  const struct cass_lane *l = &s->lane[s->at];
+  struct mr_position at = cass_mark_position(&l->at);
+  int rc = cass_changes_scanned(s->changes, s->types.item + 1, s->cell + 1, l->lane, &at, err);
+  *bytes = cass_changes_bytes(s->changes);
+  return rc < 0 ? rc : (int)(cass_changes_rows(s->changes) - n);
+}
+
+/* Appends the current row as row n; 0: it was refused; else how many it has become. */
 static int add_row(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_error *err)
 {
+  if (s->changes)
+    return add_changes(s, n, bytes, err);
   const char *why = "";
   size_t i = 0;
   int rc = MR_OK;
@@ -406,8 +429,11 @@ static int fill(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int6
 static int give_rows(struct cass_source *s, int64_t n, struct mr_batch *give, struct mr_error *err)
 {
   struct ArrowArray rows;
-  if (!mr_rows_finish(s->column, (int64_t)s->select.given, n, &rows) ||
-      !src_system_join(&s->system, &rows, &give->rows))
+  int rc = s->changes ? cass_changes_give(s->changes, &give->rows, err) : MR_OK;
+  if (rc < 0)
+    return rc;
+  if (!s->changes && (!mr_rows_finish(s->column, (int64_t)s->select.given, n, &rows) ||
+                      !src_system_join(&s->system, &rows, &give->rows)))
     return src_no_memory(err);
   give->lane = s->lane[s->at].lane;
   give->upto = cass_mark_position(&s->lane[s->at].at);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The statement of a scan, and the columns that its rows become. */
 #include "cassandra.h"
+#include "change.h"
 #include "common/src-error.h"
 
 void cass_select_done(struct cass_select *s)
@@ -122,12 +123,28 @@ static void put_token(struct sql_buf *b, const struct cass_table *t)
   sql_buf_byte(b, ')');
 }
 
-static char *statement(const struct cass_select *s, const struct sql_name *name,
-                       const struct cass_table *t)
+/* items: what stands behind the token. */
+static char *statement(const char *items, const struct sql_name *name, const struct cass_table *t)
 {
   struct sql_buf b = {0};
   sql_buf_str(&b, "SELECT ");
   put_token(&b, t);
+  sql_buf_fmt(&b, "%s FROM ", items);
+  sql_name_quoted(&b, name);
+  sql_buf_str(&b, " WHERE ");
+  put_token(&b, t);
+  sql_buf_str(&b, " >= ? AND ");
+  put_token(&b, t);
+  sql_buf_str(&b, " <= ?");
+  char *cql = b.failed ? NULL : strdup(sql_buf_text(&b));
+  sql_buf_done(&b);
+  return cql;
+}
+
+static char *scan_statement(const struct cass_select *s, const struct sql_name *name,
+                            const struct cass_table *t)
+{
+  struct sql_buf b = {0};
   for (size_t i = 0; i < s->n; i++) {
     enum cass_use use = s->item[i].use;
     bool plain = use == CASS_USE_VALUE || use == CASS_USE_MARK;
@@ -136,14 +153,7 @@ static char *statement(const struct cass_select *s, const struct sql_name *name,
     if (!plain)
       sql_buf_byte(&b, ')');
   }
-  sql_buf_str(&b, " FROM ");
-  sql_name_quoted(&b, name);
-  sql_buf_str(&b, " WHERE ");
-  put_token(&b, t);
-  sql_buf_str(&b, " >= ? AND ");
-  put_token(&b, t);
-  sql_buf_str(&b, " <= ?");
-  char *cql = b.failed ? NULL : strdup(sql_buf_text(&b));
+  char *cql = b.failed ? NULL : statement(sql_buf_text(&b), name, t);
   sql_buf_done(&b);
   return cql;
 }
@@ -159,11 +169,30 @@ int cass_select_init(struct cass_select *s, const struct cass_conf *conf,
   if (rc >= 0)
     rc = add_times(s, &conf->ttl, CASS_USE_TTL, conf, t, err);
   s->given = s->n;
-  if (rc >= 0 && (!add_hidden(s, t, timestamp) || !(s->cql = statement(s, name, t))))
+  if (rc >= 0 && (!add_hidden(s, t, timestamp) || !(s->cql = scan_statement(s, name, t))))
     rc = src_no_memory(err);
   if (rc < 0)
     cass_select_done(s);
   return rc;
+}
+
+int cass_select_changes(struct cass_select *s, const struct cass_scan_items *items,
+                        const struct sql_name *name, const struct cass_table *t,
+                        struct mr_error *err)
+{
+  struct sql_buf b = {0};
+  memset(s, 0, sizeof *s);
+  bool ok = true;
+  for (int32_t i = 0; ok && i < items->n; i++) {
+    ok = add_item(s, CASS_USE_MARK, "");
+    if (ok)
+      s->item[i].marks = i >= items->key && i < items->key + items->clustering;
+  }
+  s->clustered = items->clustering > 0;
+  sql_buf_fmt(&b, ", %s", items->cql);
+  ok = ok && !b.failed && (s->cql = statement(sql_buf_text(&b), name, t));
+  sql_buf_done(&b);
+  return ok ? MR_OK : src_no_memory(err);
 }
 
 /* ---- columns */
