@@ -68,7 +68,7 @@ struct mr_written {
 
 /* A row that is on its way to the dead letters: counts when the call (sink: the unit) succeeds. */
 struct mr_letter {
-  char *stage, *sink, *source, *lane, *code, *message, *column, *row_json;
+  char *stage, *sink, *source, *lane, *code, *message, *column, *row_json, *change_json;
   bool has_position;
   struct mr_position position;
   int64_t element, row; /* row: in its batch */

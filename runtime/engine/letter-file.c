@@ -14,15 +14,17 @@ enum {
   L_UPTO,
   L_ELEMENT,
   L_ROW,
+  L_CHANGE,
   L_ORIGINAL,
   L_BASE64,
   L_N
 };
 static const struct {
   const char *name, *format;
-} fields[L_N] = {{"kind", "u"},    {"stage", "u"}, {"sink", "u"},     {"source", "u"},
-                 {"lane", "u"},    {"run", "L"},   {"position", "u"}, {"upto", "u"},
-                 {"element", "l"}, {"row", "u"},   {"original", "u"}, {"original_base64", "u"}};
+} fields[L_N] = {{"kind", "u"},           {"stage", "u"}, {"sink", "u"},     {"source", "u"},
+                 {"lane", "u"},           {"run", "L"},   {"position", "u"}, {"upto", "u"},
+                 {"element", "l"},        {"row", "u"},   {"change", "u"},   {"original", "u"},
+                 {"original_base64", "u"}};
 
 struct range { /* of a mark: positions from <= p < upto */
   struct mr_position from, upto;
@@ -41,6 +43,7 @@ static void entry_free(void *p)
   g_free(l->source);
   g_free(l->lane);
   g_free(l->row);
+  g_free(l->change);
   if (l->original)
     g_bytes_unref(l->original);
   g_free(l);
@@ -123,6 +126,7 @@ static void add_letter(struct read *r, int64_t i)
   l->source = text_of(r, L_SOURCE, i);
   l->lane = text_of(r, L_LANE, i);
   l->row = text_of(r, L_ROW, i);
+  l->change = text_of(r, L_CHANGE, i);
   l->run = (uint64_t)mr_view_int(&r->v[L_RUN], i);
   l->has_position = position_of(position, &l->position);
   l->element = mr_view_null(&r->v[L_ELEMENT], i) ? -1 : mr_view_int(&r->v[L_ELEMENT], i);
@@ -195,7 +199,8 @@ static bool fields_init(struct ArrowSchema *s)
   bool ok = mr_schema_struct(s);
   for (int i = 0; ok && i < L_N; i++)
     ok = mr_schema_field(s, fields[i].name, fields[i].format, true);
-  return ok && mr_schema_set_meta(s->children[L_ROW], MR_META_EXTENSION, "arrow.json");
+  return ok && mr_schema_set_meta(s->children[L_ROW], MR_META_EXTENSION, "arrow.json") &&
+         mr_schema_set_meta(s->children[L_CHANGE], MR_META_EXTENSION, "arrow.json");
 }
 
 struct mr_letter_file *mr_letter_file_read(const char *path, struct mr_error *err)

@@ -33,17 +33,18 @@ enum {
   C_MESSAGE,
   C_COLUMN,
   C_ROW,
+  C_CHANGE,
   C_ORIGINAL,
   C_BASE64,
   C_N
 };
 static const struct {
   const char *name, *format;
-} columns[C_N] = {
-    {"kind", "u"},     {"time", "tsu:UTC"},     {"pipeline", "u"}, {"stage", "u"},    {"sink", "u"},
-    {"source", "u"},   {"lane", "u"},           {"run", "L"},      {"position", "u"}, {"upto", "u"},
-    {"element", "l"},  {"code", "u"},           {"message", "u"},  {"column", "u"},   {"row", "u"},
-    {"original", "u"}, {"original_base64", "u"}};
+} columns[C_N] = {{"kind", "u"},     {"time", "tsu:UTC"},     {"pipeline", "u"}, {"stage", "u"},
+                  {"sink", "u"},     {"source", "u"},         {"lane", "u"},     {"run", "L"},
+                  {"position", "u"}, {"upto", "u"},           {"element", "l"},  {"code", "u"},
+                  {"message", "u"},  {"column", "u"},         {"row", "u"},      {"change", "u"},
+                  {"original", "u"}, {"original_base64", "u"}};
 
 void mr_letter_free(void *p)
 {
@@ -58,6 +59,7 @@ void mr_letter_free(void *p)
   g_free(l->message);
   g_free(l->column);
   g_free(l->row_json);
+  g_free(l->change_json);
   if (l->original)
     g_bytes_unref(l->original);
   g_free(l);
@@ -123,6 +125,32 @@ static char *row_json(const struct mr_batch *b, int64_t row)
   return json;
 }
 
+/* What the row means, of a stream of changes: system columns, without their `_`. */
+static char *change_json(const struct mr_batch *b, int64_t row)
+{
+  static const char *const names[] = {"_op", "_timestamp", "_ttl", "_expires", "_range"};
+  struct ArrowArray *kid[G_N_ELEMENTS(names)];
+  struct ArrowSchema schema = {0};
+  struct mr_batch part = *b;
+  bool ok = mr_schema_find(b->schema, "_op") >= 0 && mr_schema_struct(&schema);
+  part.schema = &schema;
+  part.rows.children = kid;
+  part.rows.n_children = 0;
+  for (gsize i = 0; ok && i < G_N_ELEMENTS(names); i++) {
+    struct ArrowSchema c = {0};
+    int64_t at = mr_schema_find(b->schema, names[i]);
+    if (at < 0)
+      continue;
+    ok = mr_schema_copy(b->schema->children[at], &c) && mr_schema_rename(&c, names[i] + 1) &&
+         mr_schema_add(&schema, &c);
+    mr_schema_release(&c);
+    kid[part.rows.n_children++] = b->rows.children[at];
+  }
+  char *json = ok ? row_json(&part, row) : NULL;
+  mr_schema_release(&schema);
+  return json;
+}
+
 static bool system_view(const struct mr_batch *b, const char *name, struct mr_view *v)
 {
   int64_t i = mr_schema_find(b->schema, name);
@@ -179,8 +207,10 @@ struct mr_letter *mr_letter_new(struct mr_stage *s, const struct mr_batch *b, in
   l->batch = b->id;
   mr_trace_refused(s, b, row, l->code);
   fill_origin(l, s, b, row);
-  if (originals_kept(s) || mr_stage_masked(s) || s->p->dry)
+  if (originals_kept(s) || mr_stage_masked(s) || s->p->dry) {
     l->row_json = row_json(b, row);
+    l->change_json = change_json(b, row);
+  }
   return l;
 }
 
@@ -259,6 +289,7 @@ static void put_letter(struct mr_letters *ls, struct mr_column *c, const struct 
   put_text(&c[C_MESSAGE], l->message);
   put_text(&c[C_COLUMN], l->column);
   put_text(&c[C_ROW], l->row_json);
+  put_text(&c[C_CHANGE], l->change_json);
   put_original(c, l);
 }
 
@@ -438,7 +469,8 @@ struct mr_letters *mr_letters_new(struct mr_pipeline *p, struct mr_error *err)
   for (int i = 0; i < C_N; i++)
     if (!mr_schema_field(&ls->schema, columns[i].name, columns[i].format, true))
       g_error("out of memory");
-  if (!mr_schema_set_meta(ls->schema.children[C_ROW], MR_META_EXTENSION, "arrow.json"))
+  if (!mr_schema_set_meta(ls->schema.children[C_ROW], MR_META_EXTENSION, "arrow.json") ||
+      !mr_schema_set_meta(ls->schema.children[C_CHANGE], MR_META_EXTENSION, "arrow.json"))
     g_error("out of memory");
   mr_stage_init(&ls->stage, p, p->spec->dead_letter, 0, 0, 1);
   ls->stage.open.in = &ls->schema;

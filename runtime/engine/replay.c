@@ -155,6 +155,9 @@ struct build {
   struct ArrowSchema columns;  /* that the decoder gives */
   struct ArrowSchema declared; /* that it is told to give; lives as long as it */
   struct mr_column *col;       /* one for each column of the group's schema */
+  struct mr_decoder *changes;  /* of what the letters say that their rows mean; NULL: nothing */
+  struct ArrowSchema meaning;  /* its columns: system columns without their `_` */
+  struct ArrowArray change;    /* of one letter */
   int64_t n;
 };
 
@@ -180,6 +183,74 @@ static int decode(struct build *b, const struct mr_letter_entry *l, struct Arrow
   if (st == MR_IDLE)
     return mr_fail_code(err, MR_REJECT, MR_CODE_SHAPE, "no columns are known");
   return st;
+}
+
+/* ---- what a row means */
+
+static bool any_change(const struct mr_replay_group *g)
+{
+  for (guint i = 0; i < g->letters->len; i++)
+    if (((struct mr_letter_entry *)g->letters->pdata[i])->change)
+      return true;
+  return false;
+}
+
+/* What letters say of rows whose columns are not known. */
+static const struct {
+  const char *name, *format;
+} meanings[] = {{"_op", "u"}, {"_timestamp", "tsu:UTC"}, {"_ttl", "i"}, {"_expires", "tsu:UTC"}};
+
+/* The system columns of `known`; where they are not known, those of meanings, and whether there is
+ * a `_range`. */
+static bool meaning_columns(struct build *b, const struct ArrowSchema *known)
+{
+  bool ok = mr_schema_struct(&b->meaning);
+  for (int64_t i = 0; ok && known && i < known->n_children; i++) {
+    struct ArrowSchema c = {0};
+    if (mr_schema_is_system(known->children[i]))
+      ok = mr_schema_copy(known->children[i], &c) && mr_schema_rename(&c, c.name + 1) &&
+           mr_schema_add(&b->meaning, &c);
+    mr_schema_release(&c);
+  }
+  for (gsize i = 0; ok && !known && i < G_N_ELEMENTS(meanings); i++)
+    ok = mr_schema_field(&b->meaning, meanings[i].name + 1, meanings[i].format, true);
+  if (known || !ok)
+    return ok;
+  return mr_schema_field(&b->meaning, "range", "u", true) &&
+         mr_schema_set_meta(b->meaning.children[G_N_ELEMENTS(meanings)], MR_META_EXTENSION,
+                            "arrow.json");
+}
+
+static int open_changes(struct build *b, const struct ArrowSchema *known, struct mr_error *err)
+{
+  if (!b->g->by_row || !any_change(b->g))
+    return MR_OK;
+  if (!meaning_columns(b, known))
+    return mr_fail(err, MR_FATAL, "out of memory");
+  const struct mr_json_conf conf = {.columns = &b->meaning, .quoted_numbers = true};
+  const struct mr_format format = {mr_format_find("json"), &conf};
+  return mr_decoder_new(&format, &b->changes, err);
+}
+
+/* MR_REJECT: the letter cannot be read, or means what only known columns can tell. */
+static int decode_change(struct build *b, bool known, const struct mr_letter_entry *l,
+                         struct mr_error *err)
+{
+  struct mr_view v;
+  mr_array_release(&b->change);
+  if (!b->changes || !l->change)
+    return MR_OK;
+  int st = mr_decode(b->changes, l->change, strlen(l->change), err);
+  if (st >= 0)
+    st = mr_decoded(b->changes, &b->change, err);
+  if (st < 0 || known || !b->change.release)
+    return st < 0 ? st : MR_OK;
+  mr_view_column(&v, &b->meaning, &b->change, G_N_ELEMENTS(meanings));
+  if (mr_view_null(&v, 0))
+    return MR_OK;
+  return mr_fail_code(err, MR_REJECT, MR_CODE_SHAPE,
+                      "it is a delete of many rows, whose columns `check` does not know: declare "
+                      "`columns`");
 }
 
 /* Everything once: what a format learns from its data is known afterwards. */
@@ -247,15 +318,25 @@ static bool set_schema(struct build *b, const struct ArrowSchema *known)
   struct ArrowSchema *s = &b->g->schema;
   if (known)
     return mr_schema_copy(known, s);
-  return mr_schema_copy(&b->columns, s) && mr_schema_field(s, "_position", "L", true) &&
-         mr_schema_field(s, "_element", "I", true) && mr_schema_field(s, "_original", "z", true);
+  bool ok = mr_schema_copy(&b->columns, s) && mr_schema_field(s, "_position", "L", true) &&
+            mr_schema_field(s, "_element", "I", true) && mr_schema_field(s, "_original", "z", true);
+  for (gsize i = 0; ok && b->changes && i < G_N_ELEMENTS(meanings); i++)
+    ok = mr_schema_field(s, meanings[i].name, meanings[i].format, true);
+  return ok;
 }
 
 /* A value that the letter itself knows; what it does not know is null. */
-static bool put_system(struct mr_column *c, const char *name, const struct mr_letter_entry *l,
-                       int64_t element)
+static bool put_system(struct build *b, struct mr_column *c, const struct ArrowSchema *s,
+                       const struct mr_letter_entry *l, int64_t element)
 {
+  const char *name = s->name;
+  int64_t at = b->change.release && *name == '_' ? mr_schema_find(&b->meaning, name + 1) : -1;
+  struct mr_view v;
   gsize len;
+  if (at >= 0)
+    mr_view_column(&v, &b->meaning, &b->change, at);
+  if (at >= 0 && !mr_view_null(&v, 0) && mr_type_equal(b->meaning.children[at], s))
+    return mr_column_append(c, &v, 0);
   if (!strcmp(name, "_position"))
     return mr_column_int(c, l->line);
   if (!strcmp(name, "_element"))
@@ -296,7 +377,7 @@ static bool put_row(struct build *b, const struct ArrowArray *rows, int64_t row,
     else if (from >= 0 && mr_type_equal(b->columns.children[from], s->children[i]))
       ok = mr_column_append(&b->col[i], &v, row);
     else
-      ok = put_system(&b->col[i], s->children[i]->name, l, l->element >= 0 ? l->element : row);
+      ok = put_system(b, &b->col[i], s->children[i], l, l->element >= 0 ? l->element : row);
   }
   b->n += ok;
   return ok;
@@ -338,7 +419,9 @@ static int add_entry(const struct maker *m, struct build *b, const struct mr_let
   struct mr_given_entry e = {.position = (uint64_t)l->line, .from = b->n};
   struct mr_error bad = MR_ERROR_INIT;
   struct ArrowArray rows = {0};
-  int st = decode(b, l, &rows, &bad);
+  int st = decode_change(b, known_schema(m, b->g) != NULL, l, &bad);
+  if (st >= 0)
+    st = decode(b, l, &rows, &bad);
   if (st >= 0) {
     st = put_rows(b, &rows, l, &bad);
     mr_array_release(&rows);
@@ -376,6 +459,8 @@ static int fill(const struct maker *m, struct build *b, struct mr_error *err)
   const struct ArrowSchema *known = known_schema(m, b->g);
   int st = open_decoder(m, b, known, err);
   if (st >= 0)
+    st = open_changes(b, known, err);
+  if (st >= 0)
     st = learn(b, err);
   if (st >= 0 && !set_schema(b, known))
     st = mr_fail(err, MR_FATAL, "out of memory");
@@ -402,6 +487,9 @@ static int make_group(const struct maker *m, struct mr_replay_group *g, struct m
     mr_column_done(&b.col[i]);
   g_free(b.col);
   mr_decoder_free(b.d);
+  mr_decoder_free(b.changes);
+  mr_schema_release(&b.meaning);
+  mr_array_release(&b.change);
   mr_schema_release(&b.columns);
   mr_schema_release(&b.declared);
   mr_replay_graph(g, m->spec, source_of(g));

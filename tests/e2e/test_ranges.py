@@ -6,7 +6,7 @@ import json
 import pytest
 
 from changes import bounds, plugins, write
-from pipelines import ENDING
+from pipelines import ENDING, dead_letters
 
 COLUMNS = "{k: utf8, at: int64, v: int64}"
 
@@ -24,7 +24,7 @@ def pipeline(rest, source=""):
     return f"""name: changes
 sources:
   - name: in
-    changes: {{path: in.jsonl, bounds: at, columns: {COLUMNS}{source}}}
+    changes: {{path: in.jsonl, columns: {COLUMNS}{source if "bounds" in source else source + ", bounds: at"}}}
 {rest}{ENDING}"""
 
 
@@ -77,3 +77,46 @@ sinks:
     assert sorted(lines(millrace, "rest.jsonl"), key=str) == sorted(
         [seen("b", 2, 1, "insert"), seen("b", 3, None, "insert"), *both,
          seen("no", None, None, "delete", {"at": None})], key=str)
+
+
+LETTERS = """transforms:
+  - name: numbers
+    select: {set: {n: %s, op: _op, written: _timestamp}%s}
+sinks:
+  - name: out
+    %s
+dead_letter:
+  originals: keep
+  file: {path: rejected.jsonl}
+"""
+TIME = 1700000000000001
+REFUSED = [row("x", 1, 9), {**row("x", 2, None, "delete"), "_timestamp": TIME}, many("x", lower=3)]
+
+
+def replayed(millrace, code, late="", rename="", sink="file: {path: out.jsonl}"):
+    """Rows that a stage refuses, sent again through a file in which it does not."""
+    env = plugins(millrace)
+    millrace.run(pipeline(LETTERS % ("CAST(k AS int64)", rename, sink), late), env=env).expect(4)
+    changes = [letter["change"] for letter in dead_letters(millrace)]
+    right = millrace.write("right.yaml", pipeline(LETTERS % ("7", rename, sink), late))
+    millrace.command("replay", right, "rejected.jsonl", env=env).expect(code)
+    return changes
+
+
+@pytest.mark.parametrize("late", ["", ", late: true"])
+def test_a_replayed_letter_means_what_its_row_meant(millrace, late):
+    """Also where only the data tells the columns."""
+    write(millrace, [row("1", 1, 1), *REFUSED[:2 if late else 3]])
+    bounds_, rename = (", bounds: []", "") if late else ("", ", rename: {_range: range}")
+    changes = replayed(millrace, 0, late + bounds_, rename)
+    assert [c["op"] for c in changes] == ["insert", "delete", "delete"][:len(changes)]
+    sent = [(r["at"], r["op"], r.get("range"), r["written"]) for r in lines(millrace, "out.jsonl")[1:]]
+    assert sent == [(1, "insert", None, None), (2, "delete", None, "2023-11-14T22:13:20.000001Z"),
+                    (None, "delete", REFUSED[2]["_range"], None)][:2 if late else 3]
+
+
+def test_bounds_of_columns_that_nobody_knows_are_not_replayed(millrace):
+    write(millrace, [row("1", 1, 1), *REFUSED])
+    changes = replayed(millrace, 4, ", late: true", sink="null: {}")
+    assert changes[2]["range"] == REFUSED[2]["_range"]
+    assert "declare `columns`" in dead_letters(millrace)[3]["message"]
