@@ -13,7 +13,6 @@ import org.apache.cassandra.db.Mutation;
 import org.apache.cassandra.db.commitlog.CommitLogDescriptor;
 import org.apache.cassandra.db.commitlog.CommitLogReadHandler;
 import org.apache.cassandra.db.commitlog.CommitLogReader;
-import org.apache.cassandra.dht.Murmur3Partitioner;
 import org.apache.cassandra.io.util.File;
 import org.apache.cassandra.schema.KeyspaceMetadata;
 import org.apache.cassandra.schema.KeyspaceParams;
@@ -43,8 +42,7 @@ public class CommitLogFloor implements CommitLogReadHandler {
   }
 
   static void loadSchema(Path cql, String keyspace) throws Exception {
-    DatabaseDescriptor.clientInitialization(false);
-    DatabaseDescriptor.setPartitionerUnsafe(Murmur3Partitioner.instance);
+    DatabaseDescriptor.toolInitialization();
     Schema.instance.transform(SchemaTransformations.addKeyspace(
         KeyspaceMetadata.create(keyspace, KeyspaceParams.simple(1), Tables.none()), true));
     for (String statement : Files.readString(cql).split(";\n"))

@@ -115,17 +115,18 @@ class Reader:
         self.log.close()
 
 
-def java_command(folder, segment, schema, keyspace):
+def java_command(folder, node_folder, segment, schema, keyspace):
     (folder / "logback.xml").write_text(cassandra.LOGBACK.format(level="OFF"))
     return [require_tool("java"), "-Xms1g", "-Xmx1g", "-Xmn700m", "-XX:+UseSerialGC", *cassandra.java_flags(),
             f"-Dlogback.configurationFile=file://{folder}/logback.xml", f"-Dcassandra.storagedir={folder}",
-            "-cp", f"{cassandra.jars()}/*", TREE / "bench" / "CommitLogFloor.java", segment, schema, keyspace]
+            f"-Dcassandra.config=file://{node_folder}/cassandra.yaml", "-cp", f"{cassandra.jars()}/*", TREE / "bench" / "CommitLogFloor.java", segment, schema, keyspace]
 
 
 @contextlib.contextmanager
-def readers(folder, segment, schema, keyspace):
+def readers(folder, node_folder, segment, schema, keyspace):
+    """Both; the node's folder has the configuration that its own reader wants."""
     ours = Reader([TREE / "build" / "bench" / "commitlog-reader", segment, schema, keyspace], folder / "ours.log")
-    theirs = Reader(java_command(folder, segment, schema, keyspace), folder / "java.log")
+    theirs = Reader(java_command(folder, node_folder, segment, schema, keyspace), folder / "java.log")
     try:
         yield {"cassandra": theirs, "millrace": ours}
     finally:
@@ -155,13 +156,13 @@ def cpu_ratio(samples):
     return statistics.median(c.cpu / m.cpu for c, m in zip(samples["cassandra"], samples["millrace"]))
 
 
-def bench_commitlog(folder, options, say):
+def bench_commitlog(folder, options, say, _rounds_of):
     settings = {"commitlog_segment_size": f"{SEGMENT_MIB}MiB", "commitlog_total_space": "1024MiB"}
     with cassandra.Cassandra(folder / "node", settings=settings, heap="1g") as node:
         node.create_keyspace(KEYSPACE)
         segment, _ = full_segment(node, Workload(node, KEYSPACE), folder, say)
         schema = write_schema(node, KEYSPACE, folder / "schema.cql")
-    with readers(folder, segment, schema, KEYSPACE) as pair:
+    with readers(folder, node.folder, segment, schema, KEYSPACE) as pair:
         samples, found = compare(pair, options.rounds, WARM_UP, say)
     print(f"\nCommit log segment of {SEGMENT_MIB} MiB, {found['mutations']} mutations, {found['events']} events, "
           f"{found['cells']} cells; rows are mutations\n{measure.table(samples, 'cassandra')}\n"

@@ -75,6 +75,6 @@ def bench_clickhouse(bench, options, rounds_of):
     bench.make_topic()
     with ClickHouse18(bench.folder / "clickhouse") as server:
         bench.servers.append(server)
-        samples = rounds_of(bench, Inserts(bench, server).candidates(), options.rounds)
+        samples = rounds_of(Inserts(bench, server).candidates(), options.rounds)
     print(f"\nKafka -> ClickHouse 18.16, {bench.rows} trades, against clickhouse-client with a file"
           f" in Native\n{measure.table(samples, 'client')}")

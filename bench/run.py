@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """./dev bench [null|postgres|postgres-key|peers|clickhouse|starrocks|first-row|lag|upsert|timescale|insert|
-commitlog|memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
+commitlog|cassandra-latency|
+cassandra-snapshot|memory|all] [--rows N] [--rounds N] [--starts N] [--keys N]: candidates take turns round by round;
 ratios are to the floor of the same round."""
 
 import argparse
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import time
 
+import cassandra_latency
+import cassandra_snapshot
 import commitlog
 import connect
 import into_clickhouse
@@ -152,7 +155,7 @@ class Bench:
         return around.into(Sample(rows, result.seconds, result.cpu_seconds, result.max_rss))
 
     def rounds(self, candidates, rounds):
-        return rounds_of(self, candidates, rounds)
+        return rounds_of(candidates, rounds)
 
     def floor(self, topic="trades"):
         around, result = self.run_process([FLOOR, self.kafka.brokers, topic])
@@ -222,7 +225,7 @@ class Bench:
         return about >= rows * 0.9 and self.sql("SELECT count(*) FROM trades")[0][0] >= rows
 
 
-def rounds_of(bench, candidates, rounds):
+def rounds_of(candidates, rounds):
     """Runs every candidate once in each round, each round in another order."""
     samples, names = {name: [] for name in candidates}, list(candidates)
     for number in range(rounds):
@@ -230,13 +233,13 @@ def rounds_of(bench, candidates, rounds):
         for name in names[turn:] + names[:turn]:
             sample = candidates[name]()
             samples[name].append(sample)
-            bench.say(f"round {number + 1}/{rounds} {name}: {sample.rate / 1e3:.0f} k rows/s")
+            say(f"round {number + 1}/{rounds} {name}: {sample.rate / 1e3:.0f} k rows/s")
     return samples
 
 
 def bench_null(bench, options):
     bench.make_topic()
-    samples = rounds_of(bench, {
+    samples = rounds_of({
         "floor": bench.floor,
         "millrace": lambda: bench.run_pipeline(NULL_SINK),
     }, options.rounds)
@@ -256,7 +259,7 @@ def postgres_candidates(bench, key, path):
 def bench_postgres(bench, options, key=False):
     bench.make_topic()
     path = bench.make_copy_file()
-    samples = rounds_of(bench, postgres_candidates(bench, key, path), options.rounds)
+    samples = rounds_of(postgres_candidates(bench, key, path), options.rounds)
     title = "with a primary key" if key else "no key"
     print(f"\nKafka -> PostgreSQL append, {title}, {bench.rows} trades,"
           f" against \\copy binary\n{measure.table(samples, 'copy')}")
@@ -272,7 +275,7 @@ def bench_peers(bench, options):
     bench.kafka.create_topic("enveloped", PARTITIONS)
     bench.kafka.produce("enveloped", ({"value": value, "partition": i % PARTITIONS}
                                       for i, value in enumerate(connect.enveloped(few))))
-    samples = rounds_of(bench, {
+    samples = rounds_of({
         "script": lambda: bench.into_table(bench.script, False),
         "connect": lambda: bench.into_table(lambda: bench.kafka_connect(few), False, few),
         "millrace": lambda: bench.into_table(
@@ -332,7 +335,9 @@ BENCHES = {"null": bench_null, "postgres": bench_postgres, "postgres-key": bench
            "first-row": bench_first_row, "lag": lag.bench_lag,
            "upsert": upsert.bench_upsert, "timescale": upsert.bench_timescale,
            "insert": upsert.bench_insert}
-ALONE = {"commitlog": commitlog.bench_commitlog}  # no Kafka, no PostgreSQL
+ALONE = {"commitlog": commitlog.bench_commitlog,  # those that start their own servers
+         "cassandra-latency": cassandra_latency.bench_latency,
+         "cassandra-snapshot": cassandra_snapshot.bench_snapshot}
 ROWS_OF = {"upsert": upsert.ROWS, "timescale": upsert.ROWS, "insert": upsert.INSERTED}
 
 
@@ -347,7 +352,7 @@ def run(name, options):
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         os.chmod(folder, 0o755)
         if name in ALONE:
-            ALONE[name](pathlib.Path(folder), options, say)
+            ALONE[name](pathlib.Path(folder), options, say, rounds_of)
             return 0
         with Bench(folder, options.rows or ROWS_OF.get(name, ROWS)) as bench:
             BENCHES[name](bench, options)
@@ -362,6 +367,7 @@ def main():
     parser.add_argument("--starts", type=int, default=50)
     parser.add_argument("--rate", type=int, default=1000, help="events a second, of lag")
     parser.add_argument("--seconds", type=int, default=60, help="of lag")
+    parser.add_argument("--writes", type=int, default=300, help="of cassandra-latency")
     parser.add_argument("--keys", type=int, default=upsert.ROWS)
     parser.add_argument("--only", type=lambda names: names.split(","),
                         help="candidates of upsert and timescale")

@@ -90,7 +90,7 @@ def bench_starrocks(bench, options, rounds_of):
         server.create(f"CREATE TABLE db.trades ({columns}) DUPLICATE KEY (trade_id)")
         for form in ("json", "csv"):
             loads = Loads(bench, server, form)
-            samples = rounds_of(bench, {"curl": loads.curl, "floor": bench.floor,
+            samples = rounds_of({"curl": loads.curl, "floor": bench.floor,
                                         "millrace": loads.millrace}, options.rounds)
             shutil.rmtree(loads.folder)
             print(f"\nKafka -> StarRocks (a server that discards), {bench.rows} trades, "
