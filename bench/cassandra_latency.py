@@ -24,6 +24,7 @@ sources:
       directory: {cdc_raw}
       history: {history}
       consistency: one
+      start: latest
       delete: {delete}
 transforms:
   - name: stamped
@@ -63,8 +64,12 @@ class Path:
             self.connection.execute("SELECT 1 FROM latency WHERE id = %s", (i,)).fetchone())
 
     def warm_up(self):
-        self.node.session().execute(self.insert, (-1, "first"))
-        self.running.wait_for(lambda: self.is_there(-1), 120, "the first row")
+        """Writes until the pipeline has begun to follow the log and has made its table."""
+        def step():
+            self.node.session().execute(self.insert, (-1, "first"))
+            time.sleep(PAUSE_S)
+            return self.is_there(-1)
+        self.running.wait_for(step, 120, "the first row")
 
     def one(self, i):
         """Seconds from before the write until the row is seen."""

@@ -11,6 +11,8 @@ import statistics
 import subprocess
 import uuid
 
+import yaml
+
 import measure
 from servers import cassandra
 from servers.process import require_tool
@@ -115,18 +117,28 @@ class Reader:
         self.log.close()
 
 
-def java_command(folder, node_folder, segment, schema, keyspace):
+CONFIGURATION = {  # as much of cassandra.yaml as its reader wants to see
+    "cluster_name": "bench", "partitioner": "org.apache.cassandra.dht.Murmur3Partitioner",
+    "commitlog_sync": "periodic", "commitlog_sync_period": "10000ms", "endpoint_snitch": "SimpleSnitch",
+    "seed_provider": [{"class_name": "org.apache.cassandra.locator.SimpleSeedProvider",
+                       "parameters": [{"seeds": "127.0.0.1"}]}],
+}
+FOLDERS = "commitlog_directory", "saved_caches_directory", "hints_directory", "cdc_raw_directory"
+
+
+def java_command(folder, segment, schema, keyspace):
+    conf = {**CONFIGURATION, "data_file_directories": [f"{folder}/java"], **{f: f"{folder}/{f}" for f in FOLDERS}}
+    (folder / "java.yaml").write_text(yaml.safe_dump(conf))
     (folder / "logback.xml").write_text(cassandra.LOGBACK.format(level="OFF"))
     return [require_tool("java"), "-Xms1g", "-Xmx1g", "-Xmn700m", "-XX:+UseSerialGC", *cassandra.java_flags(),
             f"-Dlogback.configurationFile=file://{folder}/logback.xml", f"-Dcassandra.storagedir={folder}",
-            f"-Dcassandra.config=file://{node_folder}/cassandra.yaml", "-cp", f"{cassandra.jars()}/*", TREE / "bench" / "CommitLogFloor.java", segment, schema, keyspace]
+            f"-Dcassandra.config=file://{folder}/java.yaml", "-cp", f"{cassandra.jars()}/*", TREE / "bench" / "CommitLogFloor.java", segment, schema, keyspace]
 
 
 @contextlib.contextmanager
-def readers(folder, node_folder, segment, schema, keyspace):
-    """Both; the node's folder has the configuration that its own reader wants."""
+def readers(folder, segment, schema, keyspace):
     ours = Reader([TREE / "build" / "bench" / "commitlog-reader", segment, schema, keyspace], folder / "ours.log")
-    theirs = Reader(java_command(folder, node_folder, segment, schema, keyspace), folder / "java.log")
+    theirs = Reader(java_command(folder, segment, schema, keyspace), folder / "java.log")
     try:
         yield {"cassandra": theirs, "millrace": ours}
     finally:
@@ -162,7 +174,7 @@ def bench_commitlog(folder, options, say, _rounds_of):
         node.create_keyspace(KEYSPACE)
         segment, _ = full_segment(node, Workload(node, KEYSPACE), folder, say)
         schema = write_schema(node, KEYSPACE, folder / "schema.cql")
-    with readers(folder, node.folder, segment, schema, KEYSPACE) as pair:
+    with readers(folder, segment, schema, KEYSPACE) as pair:
         samples, found = compare(pair, options.rounds, WARM_UP, say)
     print(f"\nCommit log segment of {SEGMENT_MIB} MiB, {found['mutations']} mutations, {found['events']} events, "
           f"{found['cells']} cells; rows are mutations\n{measure.table(samples, 'cassandra')}\n"

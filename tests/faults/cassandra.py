@@ -35,6 +35,7 @@ sources:
       directory: {cdc_raw}
       history: {folder}/history
       consistency: one
+      delete: {delete}
   - name: items
     cassandra:
       hosts: 127.0.0.1:{port}
@@ -43,6 +44,7 @@ sources:
       directory: {cdc_raw}
       history: {folder}/history
       consistency: one
+      delete: {delete}
 transforms:
   - name: stamped
     input: items
@@ -158,7 +160,7 @@ class Writer(threading.Thread):
 class World:
     """A keyspace of the node, a database, a pipeline between them, and the writer."""
 
-    def __init__(self, node, postgres, folder, events, seed):
+    def __init__(self, node, postgres, folder, events, seed, delete):
         self.node, self.postgres = node, postgres
         self.name = f"kills{os.getpid()}_{time.monotonic_ns()}"
         folder = pathlib.Path(folder) / self.name
@@ -168,7 +170,8 @@ class World:
         node.create_keyspace(self.name)
         for table in TABLES:
             node.cql(table.format(self.name))
-        self.text = PIPELINE.format(keyspace=self.name, port=node.port, cdc_raw=node.cdc_raw, folder=folder, url=url)
+        self.text = PIPELINE.format(keyspace=self.name, port=node.port, cdc_raw=node.cdc_raw, folder=folder, url=url,
+                                    delete=str(delete).lower())
         self.program = Millrace(folder / "millrace")
         self.statements = Statements(self.name, events, seed)
         self.writer = Writer(node, self.statements)
@@ -214,11 +217,11 @@ class World:
         return tuple(map(sum, zip(self.journal(), self.items())))
 
 
-def run(node, postgres, folder, kills, node_kills, events, seed):
-    """The node must be one that may be killed where node_kills > 0."""
+def run(node, postgres, folder, kills, node_kills, events, seed, delete=True):
+    """The node must be one that may be killed where node_kills > 0, and whose segments may go unless `delete` is False."""
     begun, chance = time.monotonic(), random.Random(seed)
     crashes = set(chance.sample(range(kills), node_kills))
-    with World(node, postgres, folder, events, seed) as world:
+    with World(node, postgres, folder, events, seed, delete) as world:
         world.writer.start()
         done = ended = 0
         while done < kills or world.writer.left():
