@@ -8,7 +8,6 @@ import pytest
 from faults import (backends, cassandra as following, clickhouse as into_clickhouse, common, kills, memory, outage, starrocks,
                     starrocks_answers)
 from servers import trades
-from servers.cassandra import Cassandra
 from servers.http_faults import FAULTS
 
 SEED = random.SystemRandom().randrange(10 ** 6)
@@ -51,11 +50,6 @@ def test_spoiled_answers_of_starrocks(tmp_path, answer):
 
 def test_kills_of_a_pipeline_that_follows_cassandra(cassandra, postgres, tmp_path):
     check(following.run(cassandra, postgres, tmp_path, 3, 0, 500, SEED, delete=False))
-
-
-def test_kills_of_a_node_that_is_followed(postgres, tmp_path):
-    with Cassandra(tmp_path / "node") as node:
-        check(following.run(node, postgres, tmp_path, 1, 1, 300, SEED))
 
 
 @pytest.mark.parametrize("mode", ["append", "upsert"])
