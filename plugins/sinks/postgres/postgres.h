@@ -79,6 +79,7 @@ struct pg_sent {
 struct pg_range {
   int key;      /* index in the option */
   uint32_t oid; /* type */
+  bool ordered; /* the table orders its values as the rows do */
   struct pg_field bound[2];
   uint8_t *bits[4]; /* for a batch: which values count */
   int64_t bits_cap[4];
@@ -126,19 +127,20 @@ struct pg_sink {
   int n_range;
   bool use_temp, use_conflict; /* upsert: what the server can do */
 
-  bool changed;     /* the table has not the types that were learnt */
-  bool in_unit;     /* begin was called */
-  bool in_tx;       /* BEGIN was sent */
-  bool copying;     /* COPY is open */
-  bool careful;     /* flush was called lately: a savepoint before each stretch */
-  bool deferred;    /* COMMIT found a bad row: constraints are checked at once until it is found */
-  bool savepoint;   /* the stretch has one */
-  bool flushed;     /* this unit had a flush */
-  bool staged;      /* the staging table exists on this connection */
-  bool dirty;       /* the staging table has rows of the stretch */
-  bool has_delete;  /* one of them is a delete */
-  bool has_range;   /* one of them is a delete of many rows */
-  int64_t sequence; /* of staged rows */
+  bool changed;      /* the table has not the types that were learnt */
+  bool in_unit;      /* begin was called */
+  bool in_tx;        /* BEGIN was sent */
+  bool copying;      /* COPY is open */
+  bool careful;      /* flush was called lately: a savepoint before each stretch */
+  bool deferred;     /* COMMIT found a bad row: constraints are checked at once until it is found */
+  bool savepoint;    /* the stretch has one */
+  bool flushed;      /* this unit had a flush */
+  bool staged;       /* the staging table exists on this connection */
+  bool dirty;        /* the staging table has rows of the stretch */
+  bool has_delete;   /* one of them is a delete */
+  bool has_range;    /* one of them is a delete of many rows */
+  bool kept_deletes; /* with versions: deletes of this unit that its later parts must know */
+  int64_t sequence;  /* of staged rows */
   struct sql_buf out, words; /* words: what the row that is rejected is told */
   struct pg_sent *sent;
   int n_sent, cap_sent;
@@ -395,7 +397,7 @@ int pg_range_fill(struct pg_sink *s, const struct mr_batch *b, int *k, struct mr
 /* Does the staged deletes to staged rows, then to the target. */
 int pg_range_stage(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
 int pg_range_target(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
-/* After a part of a unit: what COMMIT would do to their table. */
+/* After a part of a unit: what COMMIT would do to their table, unless later parts need them. */
 int pg_range_empty(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err);
 
 /* ---- discover.c */

@@ -56,6 +56,8 @@ int pg_range_prepare(struct pg_sink *s, struct sql_buf *sql, struct mr_error *er
   sql_buf_str(sql, "DROP TABLE IF EXISTS pg_temp." RANGES "; CREATE TEMPORARY TABLE " RANGES
                    " ON COMMIT DELETE ROWS AS SELECT ");
   columns(s, sql);
+  if (s->range_source < 0)
+    sql_buf_str(sql, ", CAST(NULL AS bigint) AS " PG_STAGE_RANGE);
   sql_buf_str(sql, " FROM " PG_STAGE " WHERE 1 = 0");
   return pg_statement(s, sql, "CREATE TEMPORARY TABLE for", err);
 }
@@ -95,23 +97,15 @@ static bool has_order(const struct pg_type *t)
          t->oid != PG_XML;
 }
 
-static int plan_key(struct pg_sink *s, int key, const struct ArrowSchema *bounds,
-                    struct mr_error *err)
+static void plan_key(struct pg_sink *s, int key, const struct ArrowSchema *bounds)
 {
   struct pg_type type = s->column[pg_column_find(s, key_name(s, key))].type;
-  struct pg_range *r = &s->range[s->n_range];
+  struct pg_range *r = &s->range[s->n_range++];
   type.not_null = false;
-  *r = (struct pg_range){.key = key, .oid = type.oid};
-  if (!has_order(&type))
-    return refuse(err, "key",
-                  "deletes of many rows (_range) may bound key column %s, and its type"
-                  " in %s is not ordered as the rows' values are%s",
-                  key_name(s, key), s->shown, s->where);
-  s->n_range++;
+  *r = (struct pg_range){.key = key, .oid = type.oid, .ordered = has_order(&type)};
   for (int b = 0; b < 2; b++)
     if (!pg_field_plan(bounds->children[b], &type, &r->bound[b]))
       pg_field_unfit(bounds->children[b], &type, &r->bound[b]);
-  return MR_OK;
 }
 
 int pg_range_plan(struct pg_sink *s, struct mr_error *err)
@@ -132,13 +126,12 @@ int pg_range_plan(struct pg_sink *s, struct mr_error *err)
   if (!mr_range_valid(range))
     return refuse(err, "table", "_range is not a struct of bounds");
   s->range = calloc(s->conf->key.n, sizeof *s->range);
-  int status = s->range ? MR_OK : pg_no_memory(err);
-  for (size_t k = 0; status >= 0 && k < s->conf->key.n; k++) {
+  for (size_t k = 0; s->range && k < s->conf->key.n; k++) {
     int64_t at = mr_schema_find(range, key_name(s, (int)k));
     if (at >= 0)
-      status = plan_key(s, (int)k, range->children[at], err);
+      plan_key(s, (int)k, range->children[at]);
   }
-  return status;
+  return s->range ? MR_OK : pg_no_memory(err);
 }
 
 /* ---------------------------------------------------------------- a batch */
@@ -222,7 +215,8 @@ static void fits(const struct pg_sink *s, int64_t mask, const char *row, struct 
     sql_ident(sql, key_name(s, (int)k));
   }
   for (int r = 0; r < s->n_range; r++)
-    within(s, &s->range[r], row, sql);
+    if (s->range[r].ordered)
+      within(s, &s->range[r], row, sql);
 }
 
 static int move(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
@@ -232,6 +226,30 @@ static int move(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
   columns(s, sql);
   sql_buf_str(sql, " FROM m");
   return pg_statement(s, sql, "stage deletes of many rows of", err);
+}
+
+/* With versions a unit that is merged in parts must know in each what was deleted in those before;
+ * so deletes of one row, too, become such that name all key columns. */
+static int keep_deletes(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  int64_t all = (INT64_C(1) << s->conf->key.n) - 1;
+  if (!s->versioned || !s->flushed || !s->has_delete)
+    return MR_OK;
+  s->kept_deletes = true;
+  sql_buf_str(sql, "INSERT INTO " RANGES " (");
+  pg_keys(s, sql, "", NULL);
+  sql_buf_str(sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_VERSION ", " PG_STAGE_RANGE ") SELECT ");
+  pg_keys(s, sql, "", NULL);
+  sql_buf_fmt(sql,
+              ", " PG_STAGE_NUMBER ", " PG_STAGE_VERSION ", %lld FROM " PG_STAGE
+              " WHERE " PG_STAGE_DELETED,
+              (long long)all);
+  return pg_statement(s, sql, "stage deletes of", err);
+}
+
+static bool has_deletes(const struct pg_sink *s)
+{
+  return s->has_range || s->kept_deletes;
 }
 
 typedef int each_mask_fn(struct pg_sink *s, int64_t mask, struct sql_buf *sql,
@@ -260,10 +278,11 @@ static int take_staged(struct pg_sink *s, int64_t mask, struct sql_buf *sql, str
 
 int pg_range_stage(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  if (!s->has_range)
-    return MR_OK;
-  int status = move(s, sql, err);
-  return status < 0 ? status : each_mask(s, take_staged, sql, err);
+  int status = s->has_range ? move(s, sql, err) : MR_OK;
+  if (status >= 0)
+    status = keep_deletes(s, sql, err);
+  s->kept_deletes |= s->versioned && s->flushed && s->has_range;
+  return status < 0 || !has_deletes(s) ? status : each_mask(s, take_staged, sql, err);
 }
 
 static int take_stored(struct pg_sink *s, int64_t mask, struct sql_buf *sql, struct mr_error *err)
@@ -305,7 +324,7 @@ static int clear_stored(struct pg_sink *s, int64_t mask, struct sql_buf *sql, st
 
 int pg_range_target(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  if (!s->has_range)
+  if (!has_deletes(s))
     return MR_OK;
   int status = each_mask(s, take_stored, sql, err);
   return status < 0 || !s->versioned ? status : each_mask(s, clear_stored, sql, err);
@@ -313,7 +332,7 @@ int pg_range_target(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err
 
 int pg_range_empty(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  if (!s->has_range || !s->flushed)
+  if (!s->has_range || !s->flushed || s->versioned)
     return MR_OK;
   sql_buf_str(sql, "TRUNCATE " RANGES);
   return pg_statement(s, sql, "empty the staging table of", err);

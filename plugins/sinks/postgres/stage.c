@@ -7,6 +7,8 @@
 static const struct pg_fault no_key = {"23502", "the row does not write its key"};
 static const struct pg_fault null_key = {"23502", "null in a column that is NOT NULL"};
 static const struct pg_fault range_of_null = {"23502", "a delete of many rows with a key of null"};
+static const struct pg_fault range_unordered = {
+    "0A000", "the delete bounds a column that the table orders in another way"};
 static const struct pg_fault range_without_delete = {"22023", "_range in a row that is no delete"};
 
 /* What is looked at in each row of a batch. */
@@ -52,7 +54,7 @@ int pg_stage_prepare(struct pg_sink *s, struct mr_error *err)
     return MR_OK;
   create_sql(s, &sql);
   int status = pg_statement(s, &sql, "CREATE TEMPORARY TABLE for", err);
-  if (status >= 0 && s->range_source >= 0)
+  if (status >= 0 && (s->range_source >= 0 || s->versioned))
     status = pg_range_prepare(s, &sql, err);
   sql_buf_done(&sql);
   s->staged = status >= 0;
@@ -103,6 +105,15 @@ static bool names_key(const struct looks *l, size_t k, int64_t i)
   return l->range[k].column.kind != MR_K_STRUCT || !mr_view_null(&l->key[k]->v, i);
 }
 
+/* Does a delete of many rows bound key column k, whose bounds the server would read otherwise? */
+static bool bounds_unordered(const struct pg_sink *s, const struct looks *l, size_t k, int64_t i)
+{
+  for (int r = 0; r < s->n_range; r++)
+    if (s->range[r].key == (int)k && !s->range[r].ordered)
+      return mr_range_bounds(&l->range[k], i);
+  return false;
+}
+
 /* NULL: the row can be staged. Only for rows that may have `_range`: else the encoder sees null in
  * a key. *ret_key: of which key column. */
 static const struct pg_fault *key_fault(const struct pg_sink *s, const struct looks *l, int64_t i,
@@ -116,6 +127,8 @@ static const struct pg_fault *key_fault(const struct pg_sink *s, const struct lo
   for (size_t k = 0; k < s->conf->key.n; k++) {
     bool written = many ? names_key(l, k, i) : mr_set_has(&l->set[k], i);
     *ret_key = k;
+    if (many && bounds_unordered(s, l, k, i))
+      return &range_unordered;
     if (!mr_view_null(&l->key[k]->v, i) || (many && !written))
       continue;
     return many ? &range_of_null : written ? &null_key : &no_key;

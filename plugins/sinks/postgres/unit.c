@@ -199,7 +199,7 @@ int pg_begin(void *self, const struct mr_unit *u, struct mr_error *err)
     return status == MR_REJECT ? MR_FATAL : status;
   forget_sent(s);
   s->in_unit = true;
-  s->flushed = s->isolated = false;
+  s->flushed = s->isolated = s->kept_deletes = false;
   return MR_OK;
 }
 

@@ -3,12 +3,13 @@
 
 import itertools
 import random
+import threading
 
 import pyarrow as pa
 import pytest
 
 import versions
-from abi import BADCONF, Failure, SinkUnderTest
+from abi import BADCONF, REJECT, RETRY, UNSURE, Failure, SinkUnderTest
 
 TABLE = ('CREATE TABLE t (k bigint, c1 integer, c2 text COLLATE "en-x-icu", a bigint, b text,'
          " n integer NOT NULL DEFAULT 7, at timestamptz, millrace_written jsonb,"
@@ -231,6 +232,108 @@ def test_rows_that_cannot_be_meant_are_refused(db):
     assert db.value("SELECT count(*) FROM t WHERE a = 5") == 1
 
 
+def test_bounds_of_what_the_table_orders_otherwise_are_refused(db):
+    db.sql("CREATE TYPE size AS ENUM ('small', 'large')")
+    db.sql("CREATE TABLE t (k bigint, s size, PRIMARY KEY (k, s))")
+    db.sql("INSERT INTO t VALUES (1, 'small'), (1, 'large'), (2, 'small')")
+    schema = pa.schema([("k", pa.int64()), ("s", pa.string()), ("_op", pa.string()),
+                        ("_range", pa.struct([("s", versions.bounds(pa.string()))]))])
+    change = {"_op": "delete", "v": 1}
+    s = write(db, {**change, "k": 1, "_range": {"s": span("a", "m")}},
+              {**change, "k": 2, "_range": {"s": None}}, {**change, "k": 1, "s": "small"},
+              schema=schema, version=None, key=["k", "s"])
+    assert [(r[1], r[2], r[4]) for r in s.rejects] == [(0, "0A000", "s")]
+    assert db.sql("SELECT k, s::text FROM t") == [(1, "large")]
+
+
+# ---------------------------------------------------------------- faults
+
+def outcomes(db, changes, spoil):
+    """Units through a sink whose calls spoil(call, unit) may break; what broke is done again."""
+    codes = []
+    with sink(db, **VERSION) as s:
+        s.found({"0": 0})
+        at = 0
+        for number, batches in enumerate(versions.cut(3, changes)):
+            count = sum(len(b) for b in batches)
+            unit = s.unit({"0": (at, at + count, 1, count)}, number + 1)
+            for attempt in range(20):
+                try:
+                    s.begin(unit)
+                    for batch in batches:
+                        s.write(versions.rows(batch))
+                        spoil(s, number, attempt)
+                    s.commit(unit)
+                    break
+                except Failure as f:
+                    codes.append(f.status)
+                    assert f.status in (RETRY, UNSURE), f
+                    if f.status == UNSURE and s.reread(unit)["0"][0] == at + count:
+                        break
+                    s.abort(unit)
+            else:
+                raise AssertionError(f"20 tries: {codes[-5:]}")
+            at += count
+    return codes
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_backend_that_is_killed_in_the_middle_changes_nothing(db, seed):
+    db.sql(TABLE)
+    changes, model, r = versions.changes(seed, 300), versions.Model(), random.Random(seed)
+
+    def spoil(_, number, attempt):
+        if attempt == 0 and r.random() < 0.6:
+            for pid in db.backends():
+                db.sql("SELECT pg_terminate_backend(%s, 60000)", pid)
+    codes = outcomes(db, changes, spoil)
+    for unit in versions.cut(3, changes):
+        model.unit([c for batch in unit for c in batch])
+    assert content(db) == model.table() and len(codes) > 2
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_a_bad_row_is_found_and_the_others_land(db, seed):
+    """Rows that the server refuses: each batch answers for itself, deletes of many rows too."""
+    db.sql(TABLE.replace("a bigint", "a bigint CHECK (a <> 13)"))
+    changes, model = versions.changes(seed, 120), versions.Model()
+    bad = [{**row(1000 + i, a=13), "k": 9} for i in range(3)]
+    with sink(db, **VERSION) as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 123, 1, 123)})
+        data = [versions.rows(b) for b in (changes[:50] + bad[:2], changes[50:] + bad[2:])]
+        s.begin(unit)
+        with pytest.raises(Failure) as caught:
+            [s.write(d) for d in data]
+            s.commit(unit)
+        assert caught.value.status == REJECT and caught.value.unit_lost
+        s.abort(unit)
+        s.begin(unit)
+        [s.write(d) for d in data]
+        s.commit(unit)
+        assert sorted((r[1], r[2]) for r in s.rejects) == [(50, "23514"), (51, "23514"), (70, "23514")]
+    model.unit(changes)
+    assert content(db) == model.table()
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("whole", [False, True])
+def test_order_does_not_matter_in_a_unit_that_is_flushed(db, seed, whole):
+    db.sql(TABLE)
+    schema = versions.WHOLE if whole else versions.SCHEMA
+    changes, model = versions.changes(seed, 120, whole=whole), versions.Model()
+    with sink(db, schema, **VERSION) as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 120, 1, 120)})
+        s.begin(unit)
+        for i in range(0, 120, 20):
+            s.write(versions.rows(changes[i:i + 20], schema))
+            s.flush()
+        s.commit(unit)
+    model.unit(changes)
+    assert content(db) == model.table()
+
+
 # ---------------------------------------------------------------- what is refused at start
 
 def refused(db, schema=versions.SCHEMA, **options):
@@ -263,3 +366,82 @@ def test_evolve_adds_the_helper_column(db):
 def test_options_that_make_no_sense(db, options, word):
     db.sql(TABLE)
     assert word in refused(db, **options).msg
+
+
+# ---------------------------------------------------------------- several writers, TimescaleDB
+
+class Reader(threading.Thread):
+    """A pipeline that brings the changes in its own order; what is transient is done again."""
+
+    def __init__(self, db, number, changes, early):
+        super().__init__()
+        self.db, self.number, self.failure, self.retries = db, number, None, 0
+        changes = list(changes)
+        r = random.Random(number)
+        # old ones late: so that what the log has in order comes near to it, as on replicas
+        changes.sort(key=lambda c: c["v"] + r.randrange(early))
+        self.units = versions.cut(number, changes)
+
+    def run(self):
+        try:
+            with sink(self.db, pipeline=f"r{self.number}", **VERSION) as s:
+                s.found({"0": 0})
+                at = 0
+                for batches in self.units:
+                    at = self.unit(s, batches, at)
+        except Exception as e:  # shown by the test
+            self.failure = e
+
+    def unit(self, s, batches, at):
+        count = sum(len(b) for b in batches)
+        unit = s.unit({"0": (at, at + count, 1, count)}, at + 1)
+        for _ in range(100):
+            try:
+                s.begin(unit)
+                for batch in batches:
+                    s.write(versions.rows(batch))
+                s.commit(unit)
+                return at + count
+            except Failure as f:
+                assert f.status == RETRY, f
+                self.retries += 1
+                s.abort(unit)
+        raise AssertionError("100 tries")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_replicas_that_bring_the_same_changes_have_one_effect(db, seed):
+    db.sql(TABLE)
+    changes, model = versions.changes(seed, 600, keys=3), versions.Model()
+    for number in range(2):
+        readers = [Reader(db, 2 * number + i, changes, 80 if number == 0 else 1) for i in range(2)]
+        [r.start() for r in readers]
+        for r in readers:
+            r.join(300)
+            assert not r.is_alive(), "stuck"
+            assert r.failure is None, r.failure
+    model.unit(changes)
+    assert content(db) == model.table() and model.rows
+
+
+def test_a_hypertable(ts):
+    schema = pa.schema([versions.SCHEMA.field(n) for n in ("k", "_op", "a", "b", "at", "_set")]
+                       + [pa.field("day", pa.timestamp("us", "UTC"))])
+    r = random.Random(1)
+    made = [{**c, "k": r.randrange(4), "day": versions.at(r.randrange(5) * 86400 * 10 ** 6)}
+            for c in versions.changes(1, 200, keys=4) if "c2" in c and "c1" in c]
+    model = {}
+    options = {"key": ["k", "day"], "create": "true", "hypertable": {"time": "day", "chunk": "1d"}}
+    with sink(ts, schema, **VERSION, **options) as s:
+        player = versions.Player(s, schema)
+        player.unit([made[:60], made[60:]])
+        assert not s.rejects
+    for c in sorted(made, key=lambda c: c["v"]):
+        key = c["k"], c["day"]
+        if c["_op"] == "delete":
+            model.pop(key, None)
+        else:
+            model.setdefault(key, {}).update(c)
+    assert ts.value("SELECT count(*) FROM show_chunks('t')") == 5
+    assert sorted(ts.sql("SELECT k, day, a, b, at FROM t")) == sorted(
+        (*key, m.get("a"), m.get("b"), versions.at(m["v"])) for key, m in model.items())
