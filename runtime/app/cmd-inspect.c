@@ -248,18 +248,26 @@ static int print_all(const GPtrArray *all, const char *name, bool json)
 /* ---- commit logs */
 
 struct commitlog {
-  char **files, **schemas; /* NULL: none */
+  char **files, **schemas, *node, *user; /* NULL: none */
   gboolean system;
 };
+
+static void put_option(GPtrArray *out, const char *name, char *value)
+{
+  if (!value)
+    return;
+  g_ptr_array_add(out, (char *)name);
+  g_ptr_array_add(out, value);
+}
 
 static GPtrArray *commitlog_arguments(const struct commitlog *c, char *tool)
 {
   GPtrArray *out = g_ptr_array_new();
   g_ptr_array_add(out, tool);
-  for (char **schema = c->schemas; schema && *schema; schema++) {
-    g_ptr_array_add(out, "--schema");
-    g_ptr_array_add(out, *schema);
-  }
+  for (char **schema = c->schemas; schema && *schema; schema++)
+    put_option(out, "--schema", *schema);
+  put_option(out, "--node", c->node);
+  put_option(out, "--user", c->user);
   if (c->system)
     g_ptr_array_add(out, "--system");
   g_ptr_array_add(out, "--");
@@ -308,6 +316,10 @@ int mr_cmd_inspect(int argc, char **argv)
        "FILE"},
       {"schema", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &c.schemas,
        "with --commitlog: what DESCRIBE … WITH INTERNALS printed", "FILE"},
+      {"node", 0, 0, G_OPTION_ARG_STRING, &c.node,
+       "with --commitlog: a node that is asked for its tables", "HOST[:PORT]"},
+      {"user", 0, 0, G_OPTION_ARG_STRING, &c.user,
+       "with --node: user name; the password is the environment's CASSANDRA_PASSWORD", "NAME"},
       {"system", 0, 0, G_OPTION_ARG_NONE, &c.system, "with --commitlog: system keyspaces too",
        NULL},
       {NULL}};
@@ -315,13 +327,16 @@ int mr_cmd_inspect(int argc, char **argv)
                                     "Lists the plugins, or shows one plugin's options.", entries);
   if (!name)
     return MR_EXIT_USAGE;
-  bool wrong = c.files ? json || name[0] : c.schemas || c.system;
+  bool wrong = c.files ? json || name[0] : c.schemas || c.system || c.node || c.user;
   if (wrong)
-    fputs(c.files ? "millrace: inspect --commitlog takes neither a plugin nor --json\n"
-                  : "millrace: inspect: --schema and --system belong to --commitlog\n",
+    fputs(c.files
+              ? "millrace: inspect --commitlog takes neither a plugin nor --json\n"
+              : "millrace: inspect: --schema, --node, --user and --system belong to --commitlog\n",
           stderr);
   int code = wrong ? MR_EXIT_USAGE : c.files ? read_commitlog(&c) : inspect_plugins(name, json);
   g_strfreev(c.files);
   g_strfreev(c.schemas);
+  g_free(c.node);
+  g_free(c.user);
   return code;
 }

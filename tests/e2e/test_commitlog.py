@@ -106,6 +106,8 @@ def test_a_schema_file_reads_what_the_log_alone_does_not(cassandra, keyspace, re
     assert [e["op"] for e in events(bare)] == ["unknown"] and "does not have" in bare.err
     known = inspect(millrace, "--commitlog", alone, "--schema", tmp_path / "schema.cql")
     assert known.code == 0
+    asked = inspect(millrace, "--commitlog", alone, "--node", f"127.0.0.1:{cassandra.port}")
+    assert asked.code == 0 and asked.out == known.out
     [got] = events(known)
     assert {**got, "position": 0} == {**json.loads(json.dumps(want[-1], default=str)), "position": 0}
 
@@ -156,6 +158,8 @@ def test_wrong_use_is_told(millrace, tmp_path):
     schema = inspect(millrace, "--commitlog", tmp_path, "--schema", tmp_path / "schema.cql")
     assert schema.code == 2 and "line 2" in schema.err and "WITH INTERNALS" in schema.err
     assert inspect(millrace, "--schema", "x").code == 2
+    away = inspect(millrace, "--commitlog", tmp_path, "--node", "127.0.0.1:1")
+    assert away.code == 3 and "127.0.0.1:1" in away.err
     assert inspect(millrace, "kafka", "--commitlog", "x").code == 2
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* commitlog [--schema FILE]… [--system] FILE…: the mutations of commit log segments as JSON lines.
- * `millrace inspect --commitlog` runs it; damage goes to standard error. */
+/* commitlog [--schema FILE]… [--node HOST [--user NAME]] [--system] FILE…: the mutations of commit
+ * log segments as JSON lines. `millrace inspect --commitlog` runs it; damage goes to standard
+ * error. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -8,16 +9,23 @@
 #include <sys/stat.h>
 #include "common/clog-cql.h"
 #include "common/clog-system.h"
+#include "node.h"
 #include "print.h"
 
-enum { EXIT_OK = 0, EXIT_DAMAGED = 1, EXIT_WRONG = 2 }; /* as millrace itself */
+enum {
+  EXIT_OK = 0,
+  EXIT_DAMAGED = 1,
+  EXIT_WRONG = 2,
+  EXIT_UNREACHABLE = 3
+}; /* as millrace itself */
 
 struct reading {
   struct clog_schema *schema;
   struct clog_decoder *decoder;
   struct sql_buf line;
   bool system, damaged, stopped;
-  long unknown; /* mutations */
+  const char *node, *user; /* NULL: none */
+  long unknown;            /* mutations */
 };
 
 static void complain(struct reading *r, const struct mr_error *err)
@@ -153,17 +161,29 @@ static bool read_schema(struct reading *r, const char *path)
   return status >= 0;
 }
 
+static bool ask_node(struct reading *r)
+{
+  struct mr_error err = {.size = sizeof err, .row = -1};
+  bool ok = !r->node || node_schema(r->schema, r->node, r->user, &err) >= 0;
+  if (!ok)
+    fprintf(stderr, "millrace: %s\n", err.msg);
+  return ok;
+}
+
 static int usage(void)
 {
-  fputs("usage: commitlog [--schema FILE]… [--system] FILE…\n", stderr);
+  fputs("usage: commitlog [--schema FILE]… [--node HOST [--user NAME]] [--system] FILE…\n", stderr);
   return EXIT_WRONG;
 }
 
 /* false: wrong usage. Tables are asked for as they become known, so --system is read first. */
 static bool read_options(struct reading *r, int argc, char **argv, bool schemas, bool *ret_ok)
 {
-  static const struct option options[] = {
-      {"schema", required_argument, NULL, 's'}, {"system", no_argument, NULL, 'y'}, {0}};
+  static const struct option options[] = {{"schema", required_argument, NULL, 's'},
+                                          {"system", no_argument, NULL, 'y'},
+                                          {"node", required_argument, NULL, 'n'},
+                                          {"user", required_argument, NULL, 'u'},
+                                          {0}};
   *ret_ok = true;
   optind = 1;
   for (int c; (c = getopt_long(argc, argv, "", options, NULL)) >= 0;) {
@@ -171,6 +191,10 @@ static bool read_options(struct reading *r, int argc, char **argv, bool schemas,
       return false;
     if (c == 'y')
       r->system = true;
+    if (c == 'n')
+      r->node = optarg;
+    if (c == 'u')
+      r->user = optarg;
     if (c == 's' && schemas && *ret_ok)
       *ret_ok = read_schema(r, optarg);
   }
@@ -183,6 +207,8 @@ static int read_all(struct reading *r, int argc, char **argv)
   read_options(r, argc, argv, true, &ok);
   if (!ok)
     return EXIT_WRONG;
+  if (!ask_node(r))
+    return EXIT_UNREACHABLE;
   for (int i = optind; i < argc && !r->stopped; i++)
     read_path(r, argv[i]);
   if (r->unknown)
