@@ -35,9 +35,11 @@ static inline uint64_t cql_be64(const uint8_t *p)
   return be64toh(v);
 }
 
+/* p may be NULL where n is 0. */
 static inline struct cql_read cql_read_of(const void *p, size_t n)
 {
-  return (struct cql_read){(const uint8_t *)p, (const uint8_t *)p + n, false};
+  const uint8_t *at = n ? (const uint8_t *)p : (const uint8_t *)"";
+  return (struct cql_read){at, at + n, false};
 }
 static inline size_t cql_read_left(const struct cql_read *r)
 {

@@ -457,9 +457,16 @@ static int whole(struct scan *s, one_fn *one, int depth, struct cql_type *ret)
   return rc;
 }
 
+/* text may be NULL where n is 0: what was to be read was not there. */
+static struct scan scan_of(const char *text, size_t n, struct mr_error *err)
+{
+  const char *p = n ? text : "";
+  return (struct scan){.p = p, .end = p + n, .err = err};
+}
+
 int cql_type_class(const char *text, size_t n, struct cql_type *ret, struct mr_error *err)
 {
-  struct scan s = {.p = text, .end = text + n, .err = err};
+  struct scan s = scan_of(text, n, err);
   return whole(&s, class_type, 0, ret);
 }
 
@@ -523,7 +530,9 @@ static int text_type(struct scan *s, int depth, struct cql_type *ret)
 int cql_type_text(const char *text, size_t n, cql_udt_fn *udt, void *ctx, int depth,
                   struct cql_type *ret, struct mr_error *err)
 {
-  struct scan s = {.p = text, .end = text + n, .err = err, .udt = udt, .ctx = ctx};
+  struct scan s = scan_of(text, n, err);
+  s.udt = udt;
+  s.ctx = ctx;
   return whole(&s, text_type, depth, ret);
 }
 
