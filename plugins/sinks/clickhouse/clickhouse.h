@@ -20,7 +20,7 @@
 #define CH_DELETED "_is_deleted"
 #define CH_UNIT_ROWS 1000000 /* a block of more than max_insert_block_size could be split */
 #define CH_UNIT_BYTES (256ll << 20)
-#define CH_FOUND_ROWS 4000000 /* that one delete of many rows may mean */
+#define CH_FOUND_ROWS 2000000 /* that one delete of many rows may mean */
 #define CH_NONCE 16           /* bytes that make a block's token unlike every other */
 
 enum { MODE_APPEND, MODE_UPSERT };
@@ -78,7 +78,8 @@ struct ch_written {
 struct ch_lent {
   const struct ArrowSchema *schema;
   struct ArrowArray rows;
-  uint8_t *dead; /* as above */
+  uint8_t *dead;  /* as above */
+  uint32_t *hash; /* of each row's first key column; NULL: nobody has asked yet */
 };
 
 struct ch_sink {

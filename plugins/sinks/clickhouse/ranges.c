@@ -10,9 +10,10 @@
 struct put {
   struct ch_deletes d;
   struct ch_batch *work;
-  int newest;       /* the node of the column that is the version; -1: versions are made here */
-  uint64_t version; /* of the marks that are put now */
-  bool ok;          /* memory */
+  int newest;          /* the node of the column that is the version; -1: versions are made here */
+  uint64_t version;    /* of the marks that are put now */
+  struct ch_lent here; /* the batch itself */
+  bool ok;             /* memory */
 };
 
 bool ch_ranges_in(const struct ch_sink *s, const struct mr_batch *b)
@@ -40,7 +41,7 @@ bool ch_ranges_lend(struct ch_sink *s, const struct mr_batch *b, const uint8_t *
     s->lent = grown;
     s->cap_lent = cap;
   }
-  struct ch_lent l = {b->schema, b->rows, dead ? malloc(bytes) : NULL};
+  struct ch_lent l = {b->schema, b->rows, dead ? malloc(bytes) : NULL, NULL};
   if (dead && !l.dead)
     return false;
   if (dead)
@@ -51,8 +52,10 @@ bool ch_ranges_lend(struct ch_sink *s, const struct mr_batch *b, const uint8_t *
 
 void ch_ranges_clear(struct ch_sink *s)
 {
-  for (int i = 0; i < s->n_lent; i++)
+  for (int i = 0; i < s->n_lent; i++) {
     free(s->lent[i].dead);
+    free(s->lent[i].hash);
+  }
   s->n_lent = 0;
 }
 
@@ -245,6 +248,38 @@ static bool means(const struct put *p, int64_t row, const struct mr_view *v, int
   return true;
 }
 
+/* FNV-1a. Values that compare equal have the same; floating point is left to the comparison. */
+static uint32_t hash_value(const struct mr_view *v, int64_t i)
+{
+  uint32_t h = 2166136261u;
+  uint8_t bit;
+  int64_t len = v->width;
+  const uint8_t *p = &bit;
+  if (mr_view_null(v, i) || v->kind == MR_K_FLOAT32 || v->kind == MR_K_FLOAT64)
+    return 0;
+  if (v->kind == MR_K_TEXT || v->kind == MR_K_BINARY) {
+    p = (const uint8_t *)mr_view_bytes(v, i, &len);
+  } else if (v->kind == MR_K_BOOL) {
+    bit = mr_view_bool(v, i);
+    len = 1;
+  } else {
+    p = mr_view_fixed(v, i);
+  }
+  for (int64_t k = 0; k < len; k++)
+    h = (h ^ p[k]) * 16777619u;
+  return h;
+}
+
+/* Hashes of the first key column, so that most rows need no look: made once for a batch. */
+static const uint32_t *hashes(struct ch_lent *l, const struct mr_view *v)
+{
+  if (l->hash || !(l->hash = malloc((size_t)l->rows.length * sizeof *l->hash + 1)))
+    return l->hash;
+  for (int64_t j = 0; j < l->rows.length; j++)
+    l->hash[j] = hash_value(v, j);
+  return l->hash;
+}
+
 /* ---------------------------------------------------------------- marks */
 
 /* The version of a mark: the delete's. */
@@ -281,10 +316,13 @@ static void put_mark(struct put *p, int64_t row, const struct ArrowSchema *schem
 }
 
 /* Marks those of the first n rows that the delete means. Gives their number. */
-static int64_t mark_rows(struct put *p, int64_t row, const struct ch_lent *l, int64_t n)
+static int64_t mark_rows(struct put *p, int64_t row, struct ch_lent *l, int64_t n)
 {
   struct mr_range_columns range;
   struct mr_view *v = calloc((size_t)p->d.n_bound, sizeof *v);
+  const struct ch_bound *first = p->d.bound;
+  const uint32_t *hash = NULL;
+  uint32_t wanted = 0;
   int64_t found = 0;
   if (!v) {
     p->ok = false;
@@ -293,8 +331,13 @@ static int64_t mark_rows(struct put *p, int64_t row, const struct ch_lent *l, in
   for (int k = 0; k < p->d.n_bound; k++)
     mr_view_column(&v[k], l->schema, &l->rows, p->d.bound[k].source);
   mr_range_view(&range, l->schema, &l->rows, "");
+  if (!mr_view_null(&first->value, row)) {
+    wanted = hash_value(&first->value, row);
+    hash = hashes(l, v);
+  }
   for (int64_t j = 0; j < n; j++)
-    if (!(l->dead && mr_bit_get(l->dead, j)) && !mr_range_has(&range, j) && means(p, row, v, j)) {
+    if (!(hash && hash[j] != wanted) && !(l->dead && mr_bit_get(l->dead, j)) &&
+        !mr_range_has(&range, j) && means(p, row, v, j)) {
       put_mark(p, row, l->schema, &l->rows, j);
       found++;
     }
@@ -305,12 +348,11 @@ static int64_t mark_rows(struct put *p, int64_t row, const struct ch_lent *l, in
 static void mark_unit(struct put *p, int64_t row)
 {
   struct ch_sink *s = p->d.s;
-  const struct ch_lent here = {p->d.b->schema, p->d.b->rows, p->work->dead};
   int64_t found = 0;
   p->version = ++s->version;
   for (int i = 0; i < s->n_lent; i++)
     found += mark_rows(p, row, &s->lent[i], s->lent[i].rows.length);
-  found += mark_rows(p, row, &here, row);
+  found += mark_rows(p, row, &p->here, row);
   p->ok = p->ok &&
           (!found ||
            ch_remember(s, &(struct ch_written){
@@ -421,6 +463,7 @@ int ch_ranges_put(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *
 {
   struct put p = {.d = {.s = s, .b = b}, .work = work, .newest = -1, .ok = true};
   int n_written = s->n_written, status = learn(&p) ? MR_OK : ch_no_memory(err);
+  p.here = (struct ch_lent){b->schema, b->rows, work->dead, NULL};
   int64_t rows = s->rows;
   if (status >= 0)
     check_rows(&p);
@@ -442,5 +485,6 @@ int ch_ranges_put(struct ch_sink *s, const struct mr_batch *b, struct ch_batch *
     back(s, n_written, rows);
   free(p.d.bound);
   free(p.d.row);
+  free(p.here.hash);
   return status;
 }

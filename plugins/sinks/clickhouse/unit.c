@@ -246,7 +246,8 @@ static int put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_batc
   s->rows = before;
   while (s->n_written > n_written)
     free(s->written[--s->n_written].dead);
-  s->n_lent = n_lent;
+  while (s->n_lent > n_lent)
+    free(s->lent[--s->n_lent].dead);
   return status < 0 ? status : ch_no_memory(err);
 }
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import ranges
-from abi import BADCONF, FENCED, batch
+from abi import BADCONF, REJECT, batch
 from ranges import bounds
 from test_clickhouse_sink import WINDOW, fails, started
 
@@ -68,7 +68,7 @@ def cut(random_, items):
 def test_random_changes(either, seed):
     """Units of several batches; versions are made of positions."""
     random_ = random.Random(seed)
-    changes = list(ranges.random_changes(seed, 250, pick, lambda i: {"v": f"v{i}"}))
+    changes = list(ranges.random_changes(seed, 150, pick, lambda i: {"v": f"v{i}"}))
     batches, upto = list(cut(random_, changes)), 10
     with sink(either) as s:
         for some in cut(random_, batches):
@@ -84,7 +84,7 @@ def test_random_changes_with_a_version(either, seed):
     random_ = random.Random(seed)
 
     changes = []
-    for c in ranges.random_changes(seed, 250, pick, lambda i: {"v": f"v{i}", "ver": i}):
+    for c in ranges.random_changes(seed, 150, pick, lambda i: {"v": f"v{i}", "ver": i}):
         late = c.get("_range") is not None and random_.random() < 0.5
         changes.append({**c, "ver": max(0, c["ver"] - random_.randrange(60))} if late else c)
     batches = list(cut(random_, changes))
@@ -199,3 +199,24 @@ def test_a_unit_of_many_deletes(db):
         unit(s, SCHEMA, 1, [{"k": f"k{i}", "at": day(0), "n": i % 7, "v": "x", "_op": "insert"} for i in range(120)])
         unit(s, SCHEMA, 2, [{"k": f"k{i}", "_op": "delete", "_range": {}} for i in range(0, 120, 2)])
     assert db.value("SELECT count() FROM t FINAL") == "60"
+
+
+def test_a_delete_of_too_many_rows_is_refused_alone(db):
+    with sink(db) as s:
+        unit(s, SCHEMA, 1, [{"k": "small", "at": day(0), "n": 1, "v": "x", "_op": "insert"}])
+        db.query("INSERT INTO t SELECT 'large', toDate(0), number, 'x', 1, 0 FROM numbers(2000001)")
+        unit(s, SCHEMA, 2, [{"k": k, "_op": "delete", "_range": {}} for k in ("none", "large", "small")])
+        assert [(row, code) for _, row, code, *_ in s.rejects] == [(1, "54000")]
+    assert db.rows("SELECT k, toString(count()) FROM t FINAL GROUP BY k") == [["large", "2000001"]]
+
+
+def test_a_mark_that_the_table_refuses_is_its_deletes_fault(db):
+    db.query("CREATE TABLE t (k String, at Date32, n Int32, v String, ver UInt64, gone UInt8, CONSTRAINT c CHECK v != '') "
+             "ENGINE = ReplacingMergeTree(ver, gone) ORDER BY (k, at, n) " + WINDOW)
+    with sink(db, create=False) as s:
+        unit(s, SCHEMA, 1, [{"k": "a", "at": day(i), "n": 1, "v": "x", "_op": "insert"} for i in range(3)])
+        failure = fails(REJECT, unit, s, SCHEMA, 5, [
+            {"k": "b", "at": day(1), "n": 1, "v": "x", "_op": "insert"}, {"k": "c", "_op": "delete", "_range": {}},
+            {"k": "a", "_op": "delete", "_range": {"at": bounds(day(1))}}])
+        assert (failure.batch, failure.row) == (2, 2)
+    assert db.value("SELECT count() FROM t FINAL") == "3"
