@@ -93,7 +93,18 @@ static void put_latency(struct mr_json_out *w, const char *key, const struct mr_
   mr_json_out_close(w, '{');
 }
 
-static void put_sink(struct mr_json_out *w, const struct mr_stage_stats *s)
+static void put_lane(void *out, const char *source, const char *name, const char *position)
+{
+  struct mr_json_out *w = out;
+  mr_json_out_open(w, NULL, '{');
+  mr_json_out_text(w, "source", source);
+  mr_json_out_text(w, "lane", name);
+  mr_json_out_text(w, "position", position);
+  mr_json_out_close(w, '{');
+}
+
+static void put_sink(struct mr_json_out *w, struct mr_status_http *h,
+                     const struct mr_stage_stats *s, size_t i)
 {
   put_seconds(w, "lag_seconds", s->lag_us);
   mr_json_out_int(w, "backlog_rows", s->backlog_rows);
@@ -101,6 +112,9 @@ static void put_sink(struct mr_json_out *w, const struct mr_stage_stats *s)
   put_latency(w, "latency_seconds", &s->latency);
   if (s->event_latency.rows)
     put_latency(w, "event_latency_seconds", &s->event_latency);
+  mr_json_out_open(w, "lanes", '[');
+  mr_pipeline_lanes(h->p, i, put_lane, w);
+  mr_json_out_close(w, '[');
 }
 
 static void put_error(void *out, const char *kind, const char *code, int64_t n)
@@ -137,7 +151,7 @@ static void put_stage(struct mr_json_out *w, struct mr_status_http *h,
   mr_json_out_real(w, "busy_seconds", (double)s->busy_us / 1e6);
   mr_json_out_real(w, "stall_seconds", (double)s->stall_us / 1e6);
   if (s->kind == MR_STAGE_SINK)
-    put_sink(w, s);
+    put_sink(w, h, s, i);
   if (has_watermark(s)) {
     mr_json_out_real(w, "watermark_seconds", (double)s->watermark_us / 1e6);
     mr_json_out_int(w, "late_rows", s->late_rows);

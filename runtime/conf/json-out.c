@@ -82,6 +82,12 @@ char *mr_real_text(char buf[MR_REAL_TEXT], double value)
   return buf;
 }
 
+void mr_json_out_raw(struct mr_json_out *w, const char *key, const char *json)
+{
+  begin(w, key);
+  g_string_append(w->text, json);
+}
+
 void mr_json_out_real(struct mr_json_out *w, const char *key, double value)
 {
   char buf[MR_REAL_TEXT];

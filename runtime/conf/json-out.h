@@ -21,6 +21,8 @@ void mr_json_out_close(struct mr_json_out *w, char bracket);
 void mr_json_out_text(struct mr_json_out *w, const char *key,
                       const char *value); /* value NULL: null */
 void mr_json_out_int(struct mr_json_out *w, const char *key, int64_t value);
+/* A number, or other JSON, as it stands. */
+void mr_json_out_raw(struct mr_json_out *w, const char *key, const char *json);
 void mr_json_out_real(struct mr_json_out *w, const char *key, double value);
 /* The shortest decimal text that reads back as value, which is finite; in buf, which it returns. */
 char *mr_real_text(char buf[MR_REAL_TEXT], double value);

@@ -90,6 +90,12 @@ void mr_pipeline_metrics(struct mr_pipeline *p, size_t i, mr_metric_fn *metric, 
 /* The same of errors: name is their kind (unreachable, transient, refused, failed), lane their code
  * or "". */
 void mr_pipeline_errors(struct mr_pipeline *p, size_t i, mr_metric_fn *error, void *out);
+/* The lanes of a sink and how far they are durable in it; position: as text. i as in
+ * mr_pipeline_stats. Any thread. */
+void mr_pipeline_lanes(struct mr_pipeline *p, size_t i,
+                       void (*lane)(void *out, const char *source, const char *name,
+                                    const char *position),
+                       void *out);
 struct mr_lookup_info; /* lookup.h */
 /* Calls each() for every lookup of the file. Any thread. */
 void mr_pipeline_lookups(struct mr_pipeline *p,

@@ -3,6 +3,7 @@
  * on their way into each sink. */
 #include "engine/engine.h"
 
+#define POSITION_TEXT 130
 #define MAX_ERRORS 64 /* kinds and codes of one stage; more are counted as "other" */
 
 void mr_stage_error(struct mr_stage *s, const char *kind, const char *code)
@@ -50,6 +51,24 @@ void mr_pipeline_errors(struct mr_pipeline *p, size_t i, mr_metric_fn *error, vo
 {
   pthread_mutex_lock(&p->lock);
   each_pair(((struct mr_stage *)p->stages->pdata[i])->errors, error, out);
+  pthread_mutex_unlock(&p->lock);
+}
+
+void mr_pipeline_lanes(struct mr_pipeline *p, size_t i,
+                       void (*lane)(void *out, const char *source, const char *name,
+                                    const char *position),
+                       void *out)
+{
+  pthread_mutex_lock(&p->lock);
+  const struct mr_stage *s = p->stages->pdata[i];
+  for (guint k = 0; k < s->snk.lanes->len; k++) {
+    const struct mr_sink_lane *sl = s->snk.lanes->pdata[k];
+    char at[POSITION_TEXT];
+    if (!sl->owned || !sl->has_row)
+      continue;
+    mr_position_text(&sl->stored, at, sizeof at);
+    lane(out, sl->lane->source->spec->name, sl->lane->name, at);
+  }
   pthread_mutex_unlock(&p->lock);
 }
 

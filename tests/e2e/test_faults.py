@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from faults import (backends, cassandra as following, clickhouse as into_clickhouse, common, kills, memory, outage, starrocks,
-                    starrocks_answers)
+from faults import (backends, cassandra as following, clickhouse as into_clickhouse, common, kills, memory, network, outage,
+                    starrocks, starrocks_answers)
 from servers import trades
 from servers.http_faults import FAULTS
 
@@ -91,3 +91,16 @@ def test_the_comparison_finds_what_is_lost_doubled_or_changed():
     changed = [(*wanted[0][:-1], 0), *wanted[1:]]
     assert common.compare_rows(changed, wanted) == (0, 0, 1)
     assert common.compare_rows([*wanted, trades.row(77)], wanted) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("how", network.HOW)
+@pytest.mark.parametrize("side", network.SIDES)
+def test_a_network_that_is_cut(where, side, how):
+    outcome, _ = network.run(*where, side, how, 1, 1000)
+    check(outcome)
+
+
+@pytest.mark.parametrize("how", network.HOW)
+def test_a_network_that_is_cut_in_the_middle_of_a_scan(cassandra, postgres, tmp_path, how):
+    outcome, _ = network.run_cassandra(cassandra, postgres, tmp_path, how, 1)
+    check(outcome)

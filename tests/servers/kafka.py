@@ -9,6 +9,7 @@ import uuid
 
 from . import maven
 from .process import Process, ServerError, free_port, require_tool, wait_until
+from .proxy import Proxy
 
 COORDINATES = ("org.apache.kafka:kafka_2.13:3.9.1", "org.slf4j:slf4j-simple:1.7.36")
 
@@ -16,9 +17,9 @@ PROPERTIES = """process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},PROXIED://127.0.0.1:{front}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 auto.create.topics.enable=false
@@ -36,7 +37,8 @@ log.message.timestamp.before.max.ms=9223372036854775807
 
 
 class Kafka:
-    """A broker; `brokers` is its address. Use as a context manager or call stop()."""
+    """A broker; `brokers` is its address, `proxied` that through `proxy`, by which a client finds no other.
+    Use as a context manager or call stop()."""
 
     def __init__(self, folder, *, heap="512m", fast_start=True, rebalance_delay_ms=100):
         self.folder = pathlib.Path(folder)
@@ -45,11 +47,13 @@ class Kafka:
         self.flags = ["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"] if fast_start else []
         self.port = free_port()
         self.brokers = f"127.0.0.1:{self.port}"
+        self.proxy = Proxy("127.0.0.1", free_port())
+        self.proxied = f"127.0.0.1:{self.proxy.port}"
         self.process = None
         self._admin = None
         self.properties = self.folder / "server.properties"
         self.properties.write_text(PROPERTIES.format(
-            port=self.port, controller=free_port(), data=self.folder / "data",
+            port=self.port, behind=self.proxy.target[1], front=self.proxy.port, controller=free_port(), data=self.folder / "data",
             rebalance_delay_ms=rebalance_delay_ms))
         self._format()
         self.start()
@@ -59,6 +63,7 @@ class Kafka:
 
     def __exit__(self, *_):
         self.stop()
+        self.proxy.stop()
 
     def _java(self, main, *args, heap="256m"):
         jars = maven.libraries("kafka-3.9.1", *COORDINATES)
