@@ -16,10 +16,11 @@ UTC = dt.timezone.utc
 
 def test_random_statements_end_as_select_shows_them(cassandra, postgres, database, tmp_path, keyspace):
     seed = random.randrange(10 ** 6)
+    partial = random.Random(seed).choice(cassandra_replay.PARTIALS)
     found, rows = cassandra_replay.replay(cassandra, database.url, database.sql, tmp_path, f"{keyspace}x",
-                                          seed, 60)
+                                          seed, 60, kills=1, partials=[partial])
     cassandra.drop_keyspace(f"{keyspace}x")
-    assert not found and rows > 5, (seed, found[:3])
+    assert not found and rows > 5, (seed, partial, found[:3])
 
 
 class Table:

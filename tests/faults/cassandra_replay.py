@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random CQL statements on live Cassandra nodes, one for each form of the commit log; pipelines follow the
 log into PostgreSQL while they run, each table's rows and its static columns, with `partial: keep` and with
-`read_back`; then every table is compared with SELECT.
+`read_back`, and are killed (-9) now and then; in the end every table is compared with SELECT.
 usage: ./dev faults cassandra-replay [--n SEEDS] [--statements N] [--form NAME]"""
 
 import argparse
@@ -126,9 +126,9 @@ def pipeline(node, url, keyspace, every, partial, history, schema):
 class Follower:
     """One pipeline with its own schema of the database."""
 
-    def __init__(self, node, postgres_url, sql, folder, keyspace, every, partial, binary=None):
+    def __init__(self, node, postgres_url, sql, folder, keyspace, every, partial):
         self.schema, self.sql, self.streams = f"{keyspace}_{partial}", sql, every
-        self.program = Millrace(folder / partial, binary=binary)
+        self.program = Millrace(folder / partial)
         sql(f"CREATE SCHEMA {self.schema}")
         self.text = pipeline(node, postgres_url, keyspace, every, partial, folder / "history", self.schema)
         self.running = None
@@ -136,10 +136,13 @@ class Follower:
     def start(self):
         self.running = self.program.start(self.text)
 
+    def kill(self):
+        self.running.kill()
+        self.start()
+
     def finish(self):
         """What the log has by now has arrived when this returns."""
-        if self.running:
-            self.running.terminate(60).expect(0, REFUSED)
+        self.running.terminate(60).expect(0, REFUSED)
         self.program.run(self.text, timeout=300).expect(0, REFUSED)
 
     def differences(self, rows):
@@ -173,20 +176,24 @@ def send(node, statements, n):
     return refused
 
 
-def replay(node, url, sql, folder, keyspace, seed, n, binary=None):
-    """Differences of one seed."""
-    print(f"seed {seed}: {n} statements", flush=True)
+def replay(node, url, sql, folder, keyspace, seed, n, kills=4, partials=PARTIALS):
+    """Differences of one seed, and how many rows there are in the end."""
+    print(f"seed {seed}: {n} statements, {' and '.join(partials)}", flush=True)
     statements = Statements(keyspace, node_version(node), seed, int(time.time() * 1e6))
     every = [s for t in tables(statements) for s in streams(t)]
     node.create_keyspace(keyspace)
     for statement in statements.schema():
         node.cql(statement)
     (folder / "history").mkdir(parents=True)
-    followers = [Follower(node, url, sql, folder, keyspace, every, p, binary) for p in PARTIALS]
+    followers = [Follower(node, url, sql, folder, keyspace, every, p) for p in partials]
     try:
         for f in followers:
             f.start()
-        refused = send(node, statements, n)
+        refused = send(node, statements, n // (kills + 1))
+        for _ in range(kills):
+            for f in followers:
+                f.kill()
+            refused += send(node, statements, n // (kills + 1))
         for f in followers:
             f.finish()
         rows = {t.name: selected(node, keyspace, t) for t in statements.tables}

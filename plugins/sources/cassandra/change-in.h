@@ -47,6 +47,8 @@ struct box {
  * for 2 * (clustering columns) + 1. Returns how many. */
 size_t range_boxes(const struct clog_event *e, struct box *ret);
 
+#define PATIENCE_MS 1000
+
 /* ---- the object */
 struct change_column {
   char *name;
@@ -88,7 +90,7 @@ struct plan {
 struct answer {
   uint8_t **body;
   size_t *len, n;
-  bool done, checked; /* checked: it is not older than the event */
+  bool done, confirmed;
 };
 struct change_item { /* an event that waits */
   struct clog_event event;
@@ -150,7 +152,8 @@ struct cass_changes {
   /* change.c */
   struct change_item *item;
   size_t n_item, cap_item;
-  int64_t pushed_ms; /* when the last item came that has to be read */
+  int64_t pushed_ms;   /* when the last item came that has to be read */
+  int64_t patience_ms; /* for so long the node is asked again for what does not show the event */
   struct seen seen;
   struct mutation {
     bool known;
@@ -178,6 +181,9 @@ int32_t change_column(struct cass_changes *s, const struct clog_event *e,
 /* ---- change-write.c */
 /* One more write, of null; NULL: no memory. */
 struct write *change_push(struct cass_changes *s, int32_t column);
+/* Does a stored collection or user type (len < 0: null) show what a cell did to it? */
+bool change_has_element(const struct clog_cell *c, const struct cql_type *t,
+                        const struct clog_bytes *value);
 /* What an event writes, into s->write. false: no memory. */
 bool change_writes(struct cass_changes *s, const struct clog_event *e);
 /* ---- change-row.c */
@@ -185,8 +191,9 @@ bool change_writes(struct cass_changes *s, const struct clog_event *e);
 int change_rows(struct cass_changes *s, const struct clog_event *e, const struct cass_place *at,
                 const struct plan *plan, const struct answer *answer, struct mr_error *err);
 
-/* Does the answer show what was there before the event? A node writes its log first. */
-bool change_is_stale(struct cass_changes *s, const struct change_item *item);
+/* Does the answer show what the event did? If not, the node has not done yet what it has written to
+ * its log, or something later has undone it. */
+bool change_is_confirmed(struct cass_changes *s, const struct change_item *item);
 
 /* ---- change-read.c */
 /* Gets the answers that items wait for. */

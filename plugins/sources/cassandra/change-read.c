@@ -9,7 +9,7 @@ enum { QUERY_VALUES = 1, QUERY_PAGE = 4, QUERY_STATE = 8 };
 #define IN_FLIGHT 128      /* requests */
 #define FLIGHT_BYTES 65536 /* of requests: what a socket takes while the node answers others */
 #define SETTLE_MS 10       /* a node does what it has written to the log a moment later */
-#define STALE_MS 2000      /* for so long it is asked again where it has not */
+#define PARTITION_MS 300   /* the same where the answer is not looked at */
 #define PREPARES_MAX 3     /* in a row that a node forgets at once */
 
 void answer_done(struct answer *a)
@@ -176,6 +176,13 @@ static int read_rows(struct cass_changes *s, bool *ret_forgotten, struct mr_erro
 
 /* ---- partitions */
 
+static void pause_until(int64_t until_ms)
+{
+  int64_t left = until_ms - clock_now_ms();
+  if (left > 0)
+    poll(NULL, 0, (int)left);
+}
+
 static int read_page(struct cass_changes *s, struct change_item *item, struct sql_buf *paging,
                      struct mr_error *err)
 {
@@ -205,6 +212,7 @@ static int read_partition(struct cass_changes *s, struct change_item *item, stru
 {
   struct sql_buf paging = {0};
   answer_done(&item->answer);
+  pause_until(s->pushed_ms + PARTITION_MS);
   int rc = change_prepare(s, STATEMENT_PARTITION, err);
   do {
     if (rc >= 0)
@@ -227,39 +235,34 @@ static int read_all_rows(struct cass_changes *s, struct mr_error *err)
                   s->conn->where);
 }
 
-/* Takes back the answers that are older than their events. */
-static bool drop_stale(struct cass_changes *s)
+/* Takes back the answers that do not show their events. */
+static bool drop_unconfirmed(struct cass_changes *s)
 {
   bool any = false;
   for (size_t i = 0; i < s->n_item; i++) {
     struct change_item *item = &s->item[i];
     bool row = item->plan.need == NEED_ELEMENTS || item->plan.need == NEED_ROW;
-    if (!row || !item->answer.done || item->answer.checked)
+    if (!row || item->answer.confirmed)
       continue;
-    item->answer.checked = !change_is_stale(s, item);
-    any |= !item->answer.checked;
-    if (!item->answer.checked)
-      answer_done(&item->answer);
+    if (change_is_confirmed(s, item)) {
+      item->answer.confirmed = true;
+      continue;
+    }
+    answer_done(&item->answer);
+    any = true;
   }
   return any;
 }
 
-static void pause_until(int64_t until_ms)
-{
-  int64_t left = until_ms - clock_now_ms();
-  if (left > 0)
-    poll(NULL, 0, (int)left);
-}
-
 int change_read(struct cass_changes *s, struct mr_error *err)
 {
-  int64_t until = s->pushed_ms + STALE_MS;
+  int64_t until = s->pushed_ms + s->patience_ms, pause = SETTLE_MS;
   int rc = cql_conn_open(s->conn, err);
   pause_until(s->pushed_ms + SETTLE_MS);
   if (rc >= 0)
     rc = read_all_rows(s, err);
-  while (rc >= 0 && clock_now_ms() < until && drop_stale(s)) {
-    pause_until(clock_now_ms() + SETTLE_MS);
+  for (; rc >= 0 && clock_now_ms() < until && drop_unconfirmed(s); pause *= 2) {
+    pause_until(clock_now_ms() + pause);
     rc = read_all_rows(s, err);
   }
   for (size_t i = 0; rc >= 0 && i < s->n_item; i++)

@@ -477,38 +477,71 @@ static int give_read(struct cass_changes *s, const struct clog_event *e, const s
   return rc;
 }
 
-/* Was a column written before what the event does to it? A deletion takes what is as old. */
-static bool is_older(const struct cass_changes *s, const struct stored *st,
-                     const struct clog_event *e)
+/* Are the columns as old as the deletion gone? A row of its key alone tells nothing. */
+static bool shows_deletion(const struct cass_changes *s, const struct stored *st, int64_t deleted)
 {
-  bool older = false;
-  for (size_t i = 0; e->op == CLOG_DELETE_ROW && !older && i < s->t.n_col; i++) {
-    int64_t time = time_of(st, &s->t.col[i]);
-    older = !s->t.col[i].multi && time != CLOG_NEVER && time <= e->timestamp;
+  bool any = false, older = false;
+  for (size_t i = 0; i < s->t.n_col; i++) {
+    int64_t time = s->t.col[i].multi ? CLOG_NEVER : time_of(st, &s->t.col[i]);
+    any |= time != CLOG_NEVER;
+    older |= time != CLOG_NEVER && time <= deleted;
   }
-  for (size_t i = 0; !older && i < s->n_write; i++) {
-    const struct write *w = &s->write[i];
-    if (w->column < 0 || s->t.col[w->column].multi)
-      continue;
-    int64_t time = time_of(st, &s->t.col[w->column]);
-    older = time != CLOG_NEVER && (time < w->time || (time == w->time && !w->live));
-  }
-  return older;
+  return any && !older;
 }
 
-bool change_is_stale(struct cass_changes *s, const struct change_item *item)
+static bool shows_writes(const struct cass_changes *s, const struct stored *st)
 {
+  bool shows = true;
+  for (size_t i = 0; shows && i < s->n_write; i++) {
+    const struct write *w = &s->write[i];
+    const struct change_column *c = w->column < 0 ? NULL : &s->t.col[w->column];
+    if (!c || c->multi || c->missing)
+      continue;
+    int64_t time = time_of(st, c);
+    shows = w->live ? time >= w->time : time == CLOG_NEVER || time > w->time;
+  }
+  return shows;
+}
+
+static bool shows_elements(struct cass_changes *s, const struct stored *st,
+                           const struct clog_event *e)
+{
+  bool shows = true;
+  for (uint32_t i = 0; shows && i < e->n_cells; i++) {
+    const struct clog_cell *c = &e->cell[i];
+    int32_t column = c->column->multi ? change_column(s, e, c->column) : -1;
+    if (column >= 0 && !s->t.col[column].missing)
+      shows = change_has_element(c, &s->t.col[column].type, &st->cell[s->t.col[column].item]);
+  }
+  return shows;
+}
+
+/* Does the event leave a row behind? */
+static bool makes_row(const struct cass_changes *s, const struct clog_event *e)
+{
+  bool live = e->op == CLOG_INSERT;
+  for (size_t i = 0; e->op == CLOG_UPDATE && !live && i < s->n_write; i++)
+    live = s->write[i].live;
+  return live;
+}
+
+bool change_is_confirmed(struct cass_changes *s, const struct change_item *item)
+{
+  const struct clog_event *e = &item->event;
   struct mr_error err = {.size = sizeof err};
   struct cql_rows rows;
   struct stored st;
-  if (open_answer(s, &item->answer, 0, &rows, &err) < 0)
-    return false; /* to be told where it is used */
-  s->n_write = 0;
-  bool stale = next_stored(s, &rows, &st) &&
-               (item->event.op == CLOG_DELETE_ROW || change_writes(s, &item->event)) &&
-               is_older(s, &st, &item->event);
+  bool writes = e->op == CLOG_INSERT || e->op == CLOG_UPDATE;
+  if (!change_writes(s, e) || open_answer(s, &item->answer, 0, &rows, &err) < 0)
+    return true; /* to be told where it is used */
+  bool shows;
+  if (!next_stored(s, &rows, &st) || !is_row(s, &st))
+    shows = !makes_row(s, e);
+  else
+    shows = writes ? shows_writes(s, &st) && shows_elements(s, &st, e)
+                   : shows_deletion(s, &st, e->timestamp);
   cql_columns_done(&rows.columns);
-  return stale;
+  return shows;
 }
 
 /* A partition that was read: all of it is deleted, and what there is written anew. */

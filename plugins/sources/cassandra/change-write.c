@@ -157,6 +157,63 @@ static bool add_multi(struct cass_changes *s, const struct clog_event *e, const 
   return true;
 }
 
+/* ---- what a stored value shows */
+
+static bool same_bytes(const struct clog_bytes *a, const struct clog_bytes *b)
+{
+  return a->len == b->len && (a->len <= 0 || !memcmp(a->p, b->p, (size_t)a->len));
+}
+
+static struct clog_bytes next_value(struct cql_read *r)
+{
+  int64_t len;
+  const uint8_t *p = cql_read_value(r, &len);
+  return (struct clog_bytes){p, (int32_t)len};
+}
+
+static bool has_field(const struct clog_cell *c, struct cql_read *r)
+{
+  struct clog_bytes v = {NULL, -1};
+  uint32_t field = c->path.len == 2 ? cql_be16(c->path.p) : 0;
+  for (uint32_t i = 0; i <= field && cql_read_left(r); i++) {
+    struct clog_bytes next = next_value(r);
+    if (i == field)
+      v = next;
+  }
+  return same_bytes(&c->value, &v);
+}
+
+/* Elements of lists are known by a time that is not shown: by their values then. */
+static bool finds(const struct clog_cell *c, enum cql_kind kind, struct cql_read *r)
+{
+  bool found = false;
+  for (int32_t n = cql_read_left(r) ? cql_read_i32(r) : 0; n > 0 && !found && !r->failed; n--) {
+    struct clog_bytes first = next_value(r);
+    struct clog_bytes second = kind == CQL_MAP ? next_value(r) : first;
+    if (kind == CQL_LIST)
+      found = same_bytes(&first, &c->value);
+    else
+      found = same_bytes(&first, &c->path) &&
+              (kind == CQL_SET || c->op != CLOG_SET || same_bytes(&second, &c->value));
+  }
+  return found;
+}
+
+bool change_has_element(const struct clog_cell *c, const struct cql_type *t,
+                        const struct clog_bytes *value)
+{
+  struct cql_read r = cql_read_of(value->p, value->len > 0 ? (size_t)value->len : 0);
+  if (c->op == CLOG_CLEAR || c->dropped)
+    return true;
+  if (t->kind == CQL_UDT)
+    return has_field(c, &r);
+  if (c->op == CLOG_UNSET)
+    return t->kind == CQL_LIST || !finds(c, t->kind, &r);
+  return finds(c, t->kind, &r);
+}
+
+/* ---- */
+
 bool change_writes(struct cass_changes *s, const struct clog_event *e)
 {
   s->n_write = 0;

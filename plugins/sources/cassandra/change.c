@@ -73,6 +73,7 @@ int cass_changes_new(const struct cass_changes_open *o, struct cass_changes **re
   s->conn = o->conn;
   s->name = o->name;
   s->is_static = o->conf->rows == CASS_ROWS_STATIC;
+  s->patience_ms = PATIENCE_MS;
   s->whole = o->conf->partial == CASS_PARTIAL_READ_BACK;
   int rc = init_system(&s->system, o->want, err);
   if (rc < 0)

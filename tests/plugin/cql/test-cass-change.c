@@ -7,7 +7,7 @@
 #include "common/clog-cql.h"
 #include "common/src-error.h"
 #include "harness.h"
-#include "../../../plugins/sources/cassandra/change.h"
+#include "../../../plugins/sources/cassandra/change-in.h"
 
 /* k.t (a, c, d) -> st, l, v; c in descending order. */
 static const char schema_cql[] =
@@ -176,6 +176,7 @@ static void open_changes(struct fixture *f, const char *want)
   int rc = cass_changes_new(&o, &f->changes, &f->err);
   if (rc < 0)
     g_error("%s", f->err.msg);
+  f->changes->patience_ms = 0; /* answers are taken as they are */
 }
 
 static void learn(struct fixture *f, const char *const *prepared)
@@ -609,13 +610,60 @@ static void test_stale(void)
 {
   struct fixture f;
   set_up(&f, "_timestamp");
+  f.changes->patience_ms = 60000;
   begin(&f, CLOG_UPDATE, 42, 6, "y");
   cell(&f, "v", CLOG_UNSET, 42, nothing, nothing);
   add(&f);
   answer_rows(&f, 0, types, 1, "00000001 00000006 79 ~ 00000003 ~ 0000000000000029");
   answer_rows(&f, 0, types, 0, "");
   taken(&f, "1|6|y|~|~|" KEY "|~|delete|42\n");
+  begin(&f, CLOG_UPDATE, 43, 7, "z");
+  set_v(&f, 43, 2);
+  cell(&f, "l", CLOG_SET, 43, a_path(&f, 3), an_int(&f, 9));
+  add(&f);
+  answer_rows(&f, 0, types, 0, ""); /* not there yet */
+  answer_rows(&f, 0, types, 1,
+              "00000001 00000007 7a 000000010000000400000008 00000002 ~ 000000000000002b");
+  answer_rows(&f, 0, types, 1,
+              "00000001 00000007 7a 000000010000000400000009 00000002 ~ 000000000000002b");
+  taken(&f, "1|7|z|[9]|2|" ALL "|~|update|43\n");
   tear_down(&f);
+}
+
+static bool has(enum cql_kind kind, enum clog_cell_op op, const char *path, const char *value,
+                const char *stored, int32_t len)
+{
+  struct cql_type t = {.kind = kind};
+  struct clog_cell c = {.op = op, .path = a_text(path), .value = value ? a_text(value) : nothing};
+  struct clog_bytes v = {(const uint8_t *)stored, len};
+  return change_has_element(&c, &t, &v);
+}
+
+/* Whether a stored value shows what was done to an element. */
+static void test_confirmed(void)
+{
+  static const char list[] = "\0\0\0\2\0\0\0\1a\0\0\0\1b", map[] = "\0\0\0\1\0\0\0\1a\0\0\0\1b",
+                    udt[] = "\377\377\377\377\0\0\0\1b";
+  g_assert_true(has(CQL_LIST, CLOG_SET, "?", "b", list, sizeof list - 1));
+  g_assert_false(has(CQL_LIST, CLOG_SET, "?", "c", list, sizeof list - 1));
+  g_assert_true(has(CQL_SET, CLOG_SET, "b", "", list, sizeof list - 1));
+  g_assert_false(has(CQL_SET, CLOG_UNSET, "b", NULL, list, sizeof list - 1));
+  g_assert_true(has(CQL_SET, CLOG_UNSET, "c", NULL, list, sizeof list - 1));
+  g_assert_true(has(CQL_SET, CLOG_UNSET, "c", NULL, NULL, -1));
+  g_assert_false(has(CQL_SET, CLOG_SET, "c", "", NULL, -1));
+  g_assert_true(has(CQL_MAP, CLOG_SET, "a", "b", map, sizeof map - 1));
+  g_assert_false(has(CQL_MAP, CLOG_SET, "a", "c", map, sizeof map - 1));
+  g_assert_false(has(CQL_MAP, CLOG_UNSET, "a", NULL, map, sizeof map - 1));
+  g_assert_true(has(CQL_MAP, CLOG_CLEAR, "", NULL, map, sizeof map - 1));
+  struct cql_type t = {.kind = CQL_UDT};
+  struct clog_cell c = {.op = CLOG_SET, .value = a_text("b")};
+  struct clog_bytes v = {(const uint8_t *)udt, sizeof udt - 1};
+  c.path = (struct clog_bytes){(const uint8_t *)"\0\1", 2};
+  g_assert_true(change_has_element(&c, &t, &v));
+  c.path = (struct clog_bytes){(const uint8_t *)"\0\0", 2};
+  g_assert_false(change_has_element(&c, &t, &v));
+  c = (struct clog_cell){.op = CLOG_UNSET, .path = c.path, .value = nothing};
+  g_assert_true(change_has_element(&c, &t, &v));
 }
 
 /* A column was dropped behind the events at hand: another item stands in its place. */
@@ -740,6 +788,7 @@ int main(int argc, char **argv)
   g_test_add_func("/cass-change/refused", test_refused);
   g_test_add_func("/cass-change/again", test_again);
   g_test_add_func("/cass-change/stale", test_stale);
+  g_test_add_func("/cass-change/confirmed", test_confirmed);
   g_test_add_func("/cass-change/dropped", test_dropped);
   g_test_add_func("/cass-change/scanned", test_scanned);
   g_test_add_func("/cass-change/reset", test_reset);
