@@ -5,6 +5,7 @@ import datetime as dt
 import hashlib
 import hmac
 import json
+import random
 
 import pytest
 
@@ -221,3 +222,40 @@ def test_fanout(node, keyspace, database, hypertables, target, millrace):
 def test_check_knows_them(name, node, keyspace, millrace):
     follower = Follower(name, node, keyspace, millrace)
     millrace.command("check", millrace.write("p.yaml", follower.text)).expect(0)
+
+
+def random_statement(random_, table, time):
+    """On few keys, so that everything meets everything; some are written with a time of the past."""
+    where = f"sensor = 's{random_.randrange(3)}'"
+    hour = f"'{at(random_.randrange(6)):%Y-%m-%d %H:00:00.000+0000}'"
+    using = f" USING TIMESTAMP {time - random_.randrange(30)}" if random_.random() < 0.3 else f" USING TIMESTAMP {time}"
+    value = random_.choice([str(random_.randrange(9)), "null"])
+    what = random_.randrange(10)
+    if what < 3:
+        sensor = where.split(" = ")[1]
+        return f"INSERT INTO {table} (sensor, at, value, note) VALUES ({sensor}, {hour}, {value}, 'n{time % 1000}'){using}"
+    if what < 6:
+        return f"UPDATE {table}{using} SET value = {value} WHERE {where} AND at = {hour}"
+    if what == 6:
+        return f"DELETE note FROM {table}{using} WHERE {where} AND at = {hour}"
+    if what == 7:
+        return f"DELETE FROM {table}{using} WHERE {where} AND at = {hour}"
+    if what == 8:
+        sign = random_.choice(["<", "<=", ">", ">="])
+        return f"DELETE FROM {table}{using} WHERE {where} AND at {sign} {hour}"
+    return f"DELETE FROM {table}{using} WHERE {where}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_statements_to_clickhouse(node, keyspace, target, millrace, seed):
+    """The readings of the fan-out, into ClickHouse alone."""
+    text = Follower("fanout", node, keyspace, millrace)
+    sinks = text.text.index("sinks:\n")
+    last = text.text.index("  - name: clickhouse\n")
+    text.text = text.text[:sinks] + "sinks:\n" + text.text[last:]
+    random_ = random.Random(seed)
+    for part in range(3):
+        for i in range(60):
+            node.cql(random_statement(random_, f"{keyspace}.readings", 1_700_000_000_000_000 + 1000 * part + 10 * i))
+        text.catch_up()
+        assert of_clickhouse(target) == readings(node, keyspace), (seed, part)
