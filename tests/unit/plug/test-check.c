@@ -152,6 +152,19 @@ static void test_labels(void)
       "f:7:20: /sinks/out/allow/1: no column `emial` reaches this sink (did you mean `email`?)\n");
 }
 
+/* What is labelled does not stand in the log, even where a sink may have it. */
+static void test_trace(void)
+{
+#define TRACED(column)                                                       \
+  LABELLED "sinks:\n  - name: out\n    allow: email\n    keep: {table: t}\n" \
+           "settings:\n  trace: {column: " column ", values: [a]}\n"
+  expect(TRACED("id"), "");
+  expect(TRACED("email"),
+         "f:10:19: /settings/trace/column: column `email` of `in` is labelled pii: what is hidden "
+         "is not to stand in the log\n");
+  expect(TRACED("nobody"), "f:10:19: /settings/trace/column: no stage has a column `nobody`\n");
+}
+
 /* What only data can tell ends the walk: no guesses, no false errors; but syntax can be told. */
 static void test_unknown(void)
 {
@@ -256,6 +269,7 @@ int main(int argc, char **argv)
   g_test_add_func("/check/merge", test_merge);
   g_test_add_func("/check/merge-system", test_merge_system);
   g_test_add_func("/check/labels", test_labels);
+  g_test_add_func("/check/trace", test_trace);
   g_test_add_func("/check/unknown", test_unknown);
   g_test_add_func("/check/broken", test_broken);
   g_test_add_func("/check/time", test_time);
