@@ -136,6 +136,8 @@ int clog_schema_put_table(struct clog_schema *self, const struct clog_table_row 
   struct raw_table *t = get_table(self, row->keyspace, row->table);
   if (!t)
     return src_no_memory(err);
+  if (written < t->base.written) /* of an earlier table of this name */
+    return MR_OK;
   stamp(&t->base, written);
   put_flag(&t->cdc, row->cdc);
   put_flag(&t->compact, row->compact);

@@ -180,6 +180,22 @@ def test_alters_while_it_is_stopped(cassandra, table, millrace):
         {"id": 1, "v": "a"}, {"id": 2, "n": 2}, {"id": 3, "l": [7]}, {"id": 4, "n": 4}]
 
 
+def test_a_table_of_the_same_name_that_was_dropped_is_another(cassandra, table, millrace):
+    cassandra.cql(f"INSERT INTO {table} (id, v) VALUES (1, 'dropped')")
+    cassandra.cql(f"DROP TABLE {table}")
+    cassandra.cql(f"CREATE TABLE {table} (id int PRIMARY KEY, n int, other text) WITH cdc = true")
+    cassandra.cql(f"INSERT INTO {table} (id, other) VALUES (2, 'b')")
+    running = millrace.start(live(cassandra, table) + SHAPE + FILE + ENDING)
+    running.wait_for(lambda: ids(millrace), LONG, "a row")
+    assert ids(millrace) == [2]
+    cassandra.cql(f"DROP TABLE {table}")  # while it is read: the next one goes on where it was
+    cassandra.cql(f"CREATE TABLE {table} (id int PRIMARY KEY, n int, other text) WITH cdc = true")
+    cassandra.cql(f"INSERT INTO {table} (id, n) VALUES (3, 3)")
+    running.wait_for(lambda: len(ids(millrace)) > 1, LONG, "a row of the new table")
+    assert ids(millrace) == [2, 3]
+    running.terminate().expect(0)
+
+
 # ---------------------------------------------------------------- directories of our own
 
 class Log:
@@ -371,7 +387,7 @@ def test_alarm_before_the_directory_is_full(log, millrace):
     assert "(64 %)" in said or "(65 %)" in said, said
     assert "the node refuses writes to captured tables" in said and "follow.changes" in said
     said = millrace.check(text, "--connect").expect(0).text
-    assert "of 0 MiB" in said
+    assert "of 0 MiB" in said and "%): soon full" in said
 
 
 # ---------------------------------------------------------------- bad input

@@ -10,12 +10,13 @@
 #include "log.h"
 
 #define TICK_MS 1000
-#define POSITION_MS 1000    /* between two batches that only move the position */
-#define NOTE_MS 2000        /* between two notes of how far every sink is */
-#define MARKER_MS 500       /* after so long a write that was answered is behind a marker */
-#define MUTATIONS_MAX 20000 /* read in one go without a row */
-#define SCHEMA_MS 5000      /* how long a node may take to do what its log says it does */
-#define STOP_MS 10000       /* how long an error waits for the rows before it to be durable */
+#define POSITION_MS 1000      /* between two batches that only move the position */
+#define NOTE_MS 2000          /* between two notes of how far every sink is */
+#define MARKER_MS 500         /* after so long a write that was answered is behind a marker */
+#define MUTATIONS_MAX 20000   /* read in one go without a row */
+#define SCHEMA_MS 5000        /* how long a node may take to do what its log says it does */
+#define STOP_MS 10000         /* how long an error waits for the rows before it to be durable */
+#define SERVER_ERROR "0x0000" /* of a node that answers while its schema changes */
 #define INVALID "0x2200"
 
 int cass_place_cmp(const struct cass_place *a, const struct cass_place *b)
@@ -187,6 +188,12 @@ static bool agrees(const struct cass_log *l, const struct cass_table *t)
   return same;
 }
 
+/* The change is written down, and not in force yet. */
+static bool is_unsettled(const struct mr_error *err)
+{
+  return !strcmp(err->code, INVALID) || !strcmp(err->code, SERVER_ERROR);
+}
+
 /* MR_IDLE: the node is not as far as its log. */
 static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *err)
 {
@@ -200,9 +207,10 @@ static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *e
   if (rc == MR_OK)
     rc = cass_changes_table(l->changes, &t, ret_changed, err);
   cass_table_done(&t);
-  if (rc < 0 && is_early(l) &&
-      !strcmp(err->code, INVALID)) /* it is written down, and not in force yet */
+  if (rc < 0 && is_early(l) && is_unsettled(err)) {
+    *err = (struct mr_error){.size = err->size, .row = -1};
     rc = MR_IDLE;
+  }
   if (rc == MR_OK)
     rc = cass_changes_schema(l->changes, &columns, err);
   if (rc != MR_OK)
@@ -440,7 +448,7 @@ static int add_event(struct cass_log *l, struct mr_error *err)
     l->taking = true;
     return MR_MORE;
   }
-  int rc = e->table->wanted ? cass_changes_add(l->changes, e, &at, err) : MR_OK;
+  int rc = cass_log_schema_ours(l, e->table) ? cass_changes_add(l->changes, e, &at, err) : MR_OK;
   if (rc < 0)
     return rc;
   if (e->timestamp > 0)
@@ -734,6 +742,7 @@ int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *er
   if (cap > 0)
     sql_buf_fmt(line, " of %.0f MiB (%d %%)", (double)cap / (1 << 20),
                 (int)((double)used * 100 / (double)cap));
-  sql_buf_str(line, ": ok");
+  bool full = cap > 0 && (double)used * 100 / (double)cap >= ALARM_PERCENT;
+  sql_buf_str(line, full ? ": soon full" : ": ok");
   return MR_OK;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "follow.h"
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
@@ -86,6 +87,20 @@ void cass_follow_wait(struct cass_follow *f, int64_t until_ms, int wake_fd)
 
 /* ---------------------------------------------------------------- later segments */
 
+/* Has the head not been written yet? Zeros stand there, and nothing says that it has data. */
+static bool is_blank(const char *path)
+{
+  struct mr_error err = {.size = sizeof err, .row = -1};
+  struct clog_idx idx;
+  uint8_t head[CLOG_HEADER_FIXED] = {0};
+  static const uint8_t zeros[CLOG_HEADER_FIXED];
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  bool blank = fd >= 0 && read(fd, head, sizeof head) >= 0 && !memcmp(head, zeros, sizeof head);
+  if (fd >= 0)
+    close(fd);
+  return blank && clog_idx_read(path, &idx, &err) == MR_IDLE;
+}
+
 /* Does a segment hold a mutation? What cannot be read does: it is told when its turn comes. */
 static bool has_data(const char *path)
 {
@@ -94,7 +109,7 @@ static bool has_data(const char *path)
   struct clog_entry e;
   int rc = clog_segment_open(path, CLOG_FAST, &s, &err);
   if (rc != MR_OK)
-    return rc == MR_REJECT && strcmp(err.code, "header") != 0;
+    return rc == MR_REJECT && strcmp(err.code, "header") != 0 && !is_blank(path);
   rc = clog_segment_next(s, &e, &err);
   clog_segment_close(s);
   return rc == MR_OK || rc == MR_REJECT;
@@ -159,6 +174,8 @@ static int open_next(struct cass_follow *f, struct mr_error *err)
     cass_follow_skip(f);
     return MR_OK;
   }
+  if (rc == MR_REJECT && is_blank(name->path))
+    rc = MR_IDLE;
   if (rc == MR_REJECT && is_young(f, err))
     return MR_IDLE;
   if (rc == MR_IDLE && is_overtaken(f)) {

@@ -13,6 +13,8 @@
 #include "history.h"
 #include "node.h"
 
+#define ALARM_PERCENT 60 /* of what cdc_raw may hold */
+
 struct cass_log {
   const struct cass_conf *conf;
   const struct mr_host *host;
@@ -20,7 +22,7 @@ struct cass_log {
   struct cql_conn conn;
   char *pipeline, *stage;
   char store[72];
-  bool new_store, bounded, started;
+  bool new_store, bounded;
   struct cass_node node;
   struct cass_changes *changes;
 
@@ -28,14 +30,14 @@ struct cass_log {
   struct cass_note note; /* as it is on disk */
   bool note_changed;     /* but for this */
   struct cass_follow follow;
-  struct cass_ids told; /* segments whose loss was told */
 
   struct clog_schema *schema;
   struct clog_decoder *decoder;
   struct sql_buf schema_text;            /* as it is on disk */
   int64_t known_segment, known_position; /* up to where the log's own changes of it are in it */
-  size_t versions;                       /* of the wanted table, when it was last looked at */
-  struct cass_ids asked;                 /* hashes of what was unknown and asked for in vain */
+  uint64_t made;         /* when the first table of the name that is read was made (100 ns) */
+  size_t versions;       /* of the wanted table, when it was last looked at */
+  struct cass_ids asked; /* hashes of what was unknown and asked for in vain */
 
   uint32_t lane;
   bool has_lane;
@@ -58,7 +60,6 @@ struct cass_log {
   struct cass_place end; /* bounded: where it ends */
   bool has_end;
   bool alarmed;
-  int64_t unknown; /* mutations of unknown tables */
 };
 
 /* ---- cdc.c */
@@ -74,6 +75,8 @@ int cass_log_schema_apply(struct cass_log *l, struct mr_error *err);
  * and the mutation is none of the wanted table; MR_REJECT: it is. */
 int cass_log_schema_ask(struct cass_log *l, struct mr_error *err);
 
+/* Is it the wanted table, and not one of its name that was dropped before the first start? */
+bool cass_log_schema_ours(const struct cass_log *l, const struct clog_table *t);
 /* The newest version of the wanted table that the log has told; NULL: none. */
 const struct clog_table *cass_log_schema_table(const struct cass_log *l);
 

@@ -10,20 +10,42 @@
 
 static const char known_mark[] = "-- known to segment ";
 
+/* When a table was made, as its id (a UUID of version 1) tells. */
+static uint64_t made_at(const uint8_t id[16])
+{
+  return (uint64_t)(cql_be16(id + 6) & 0xfff) << 48 | (uint64_t)cql_be16(id + 4) << 32 |
+         cql_be32(id);
+}
+
+bool cass_log_schema_ours(const struct cass_log *l, const struct clog_table *t)
+{
+  return t->wanted && made_at(t->id) >= l->made;
+}
+
 static size_t count_versions(const struct cass_log *l)
 {
   const struct clog_table *t;
   size_t n = 0;
   for (size_t i = 0; (t = clog_schema_nth(l->schema, i)); i++)
-    n += t->wanted;
+    n += cass_log_schema_ours(l, t);
   return n;
+}
+
+/* The table that the node had at the first start stands at the beginning: those of the same name
+ * before it were dropped. */
+static void find_first(struct cass_log *l)
+{
+  const struct clog_table *t;
+  for (size_t i = 0; (t = clog_schema_nth(l->schema, i)); i++)
+    if (t->wanted && !t->from_segment && !t->from_position && made_at(t->id) > l->made)
+      l->made = made_at(t->id);
 }
 
 const struct clog_table *cass_log_schema_table(const struct cass_log *l)
 {
   const struct clog_table *t, *found = NULL;
   for (size_t i = 0; (t = clog_schema_nth(l->schema, i)); i++)
-    if (t->wanted &&
+    if (cass_log_schema_ours(l, t) &&
         (!found || t->from_segment > found->from_segment ||
          (t->from_segment == found->from_segment && t->from_position >= found->from_position)))
       found = t;
@@ -76,6 +98,7 @@ static int load(struct cass_log *l, struct sql_buf *text, struct mr_error *err)
   }
   l->schema_text = *text;
   *text = (struct sql_buf){0};
+  find_first(l);
   l->versions = count_versions(l);
   return MR_OK;
 }
@@ -91,6 +114,8 @@ int cass_log_schema_start(struct cass_log *l, struct mr_error *err)
   sql_buf_done(&text);
   if (rc >= 0 && !l->versions) /* nothing of this table is known yet */
     rc = ask_node(l, 0, 0, err);
+  if (rc >= 0 && !l->versions)
+    find_first(l);
   return rc < 0 ? rc : save(l, err);
 }
 

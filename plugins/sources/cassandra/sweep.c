@@ -11,7 +11,6 @@
 #include "common/src-error.h"
 #include "log.h"
 
-#define ALARM_PERCENT 60
 #define ALARM_OFF_PERCENT 50
 
 static void metric(struct cass_log *l, const char *name, int64_t value)

@@ -94,7 +94,7 @@ static void test_a_head_that_is_being_written(void)
   char *folder = folder_new();
   g_autofree char *path = folder_log(folder, 2);
   folder_segment(folder, 1, 1);
-  folder_idx(folder, 1, "1\nCOMPLETED");
+  folder_idx(folder, 1, "56\nCOMPLETED");
   writer_save(path, "\0\0\0\7\0\0\0\0\0\0\0\2\0\2{}\0\0\0\0", 20); /* its checksum is still zero */
   struct cass_follow f = begin(folder, 0, 0);
   g_assert_cmpint(next(&f), ==, 1000);
@@ -102,6 +102,26 @@ static void test_a_head_that_is_being_written(void)
   g_assert_cmpint(next(&f), ==, MR_IDLE);
   folder_segment(folder, 2, 1);
   g_assert_cmpint(wait_next(&f), ==, 2000);
+  cass_follow_done(&f);
+  folder_free(folder);
+}
+
+static void test_a_head_that_was_never_written(void)
+{
+  static const char zeros[4096];
+  char *folder = folder_new();
+  g_autofree char *path = folder_log(folder, 2);
+  folder_segment(folder, 1, 1);
+  folder_idx(folder, 1, "56\nCOMPLETED");
+  writer_save(path, zeros, sizeof zeros);
+  struct cass_follow f = begin(folder, 0, 0);
+  g_assert_cmpint(next(&f), ==, 1000);
+  g_assert_cmpint(next(&f), ==, MR_IDLE);
+  folder_segment(folder, 3, 1); /* the node died, and began another */
+  g_assert_cmpint(wait_next(&f), ==, 3000);
+  folder_idx(folder, 2, "77\nCOMPLETED"); /* it had data: its head is damaged */
+  cass_follow_seek(&f, 2, 0);
+  g_assert_cmpint(wait_next(&f), ==, MR_REJECT);
   cass_follow_done(&f);
   folder_free(folder);
 }
@@ -158,6 +178,7 @@ int main(int argc, char **argv)
   g_test_add_func("/follow/place", test_from_a_place);
   g_test_add_func("/follow/vanished", test_one_that_vanished);
   g_test_add_func("/follow/head", test_a_head_that_is_being_written);
+  g_test_add_func("/follow/blank", test_a_head_that_was_never_written);
   g_test_add_func("/follow/unreadable", test_one_that_cannot_be_read);
   g_test_add_func("/follow/end", test_the_end);
   g_test_add_func("/follow/no-folder", test_no_folder);
