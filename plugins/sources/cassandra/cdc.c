@@ -14,7 +14,7 @@
 #define NOTE_MS 2000          /* between two notes of how far every sink is */
 #define MARKER_MS 500         /* after so long a write that was answered is behind a marker */
 #define MUTATIONS_MAX 20000   /* read in one go without a row */
-#define SCHEMA_MS 5000        /* how long a node may take to do what its log says it does */
+#define SCHEMA_MS 10000       /* how long a node may take to do what its log says it does */
 #define STOP_MS 10000         /* how long an error waits for the rows before it to be durable */
 #define SERVER_ERROR "0x0000" /* of a node that answers while its schema changes */
 #define INVALID "0x2200"
