@@ -35,4 +35,17 @@ static inline int src_no_memory(struct mr_error *err)
   return src_fail(err, MR_FATAL, "", "out of memory");
 }
 
+/* A line of the runtime's log. host NULL, or without one: nothing. */
+__attribute__((format(printf, 3, 4))) static inline void src_log(const struct mr_host *host,
+                                                                 int level, const char *fmt, ...)
+{
+  char text[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(text, sizeof text, fmt, ap);
+  va_end(ap);
+  if (host && host->log)
+    host->log(host->ctx, level, text);
+}
+
 #endif

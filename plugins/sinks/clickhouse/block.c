@@ -201,13 +201,13 @@ int ch_block_read(const void *data, size_t len, struct ch_block *ret, struct mr_
   uint32_t flags, lengths[2];
   memset(ret, 0, sizeof *ret);
   if (len < HEAD || memcmp(p, magic, 8))
-    return ch_fail(err, MR_FATAL, "", "the kept block is not one of the clickhouse sink's");
+    return src_fail(err, MR_FATAL, "", "the kept block is not one of the clickhouse sink's");
   memcpy(&ret->rows, p + ROWS_AT, 8);
   memcpy(&ret->after, p + AFTER_AT, 8);
   memcpy(&flags, p + FLAGS_AT, 4);
   memcpy(lengths, p + LENGTHS_AT, 8);
   if ((size_t)lengths[0] + lengths[1] > len - HEAD)
-    return ch_fail(err, MR_FATAL, "", "the kept block is cut off");
+    return src_fail(err, MR_FATAL, "", "the kept block is cut off");
   nonce_text(p + NONCE_AT, ret->nonce);
   ret->compressed = flags & 1;
   ret->columns = strndup((const char *)p + HEAD, lengths[0]);

@@ -13,6 +13,7 @@
 #include "common/sql-ident.h"
 #include "encode.h"
 #include "millrace/changes.h"
+#include "common/src-error.h"
 #include "millrace/plugin.h"
 
 #define CH_TODAY 25           /* major version of a server that nobody has asked */
@@ -134,17 +135,11 @@ struct ch_answer {
 };
 
 /* ---- error.c. All fill err and return its status. */
-int ch_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
-int ch_bad_option(struct mr_error *err, const char *option, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 int ch_no_memory(struct mr_error *err);
 /* The server answered with an error. what: the statement, "INSERT into t". */
 int ch_refused(struct ch_sink *s, struct ch_answer *a, const char *what, struct mr_error *err);
 /* No (whole) answer came. */
 int ch_lost(struct ch_sink *s, CURLcode result, const char *what, struct mr_error *err);
-void ch_log(struct ch_sink *s, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* ---- http.c */
 /* Splits the URL; no I/O. MR_BADCONF: url is not one. */

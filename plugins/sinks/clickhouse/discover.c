@@ -26,7 +26,7 @@ static int check_table(struct ch_sink *s, struct sql_buf *text, struct mr_error 
   sql_buf_str(text, "ok, ");
   ch_promise(s, text);
   if (s->conf->delivery == DELIVERY_EXACTLY_ONCE && !s->exactly_once)
-    return ch_bad_option(err, "delivery", "%.400s", sql_buf_text(text));
+    return src_badconf(err, "delivery", "%.400s", sql_buf_text(text));
   return MR_OK;
 }
 
@@ -102,7 +102,7 @@ static int use_table(struct ch_sink *s, const char *table, struct mr_error *err)
   char *shown = strdup(table);
   if (!shown || !sql_name_parse(table, 256, &name, &why)) {
     free(shown);
-    return ch_fail(err, MR_BADCONF, "", "table name: %s", why ? why : "out of memory");
+    return src_fail(err, MR_BADCONF, "", "table name: %s", why ? why : "out of memory");
   }
   sql_name_done(&s->table);
   free(s->shown);

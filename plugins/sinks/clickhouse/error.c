@@ -1,42 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What went wrong, in words without secrets and without values of rows. */
-#include <stdarg.h>
 #include "clickhouse.h"
-
-int ch_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-{
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-  va_end(ap);
-  snprintf(err->code, sizeof err->code, "%s", code);
-  return status;
-}
-
-int ch_bad_option(struct mr_error *err, const char *option, const char *fmt, ...)
-{
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-  va_end(ap);
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return MR_BADCONF;
-}
 
 int ch_no_memory(struct mr_error *err)
 {
-  return ch_fail(err, MR_FATAL, "53200", "out of memory");
-}
-
-void ch_log(struct ch_sink *s, int level, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  if (s->host && s->host->log)
-    s->host->log(s->host->ctx, level, text);
+  return src_fail(err, MR_FATAL, "53200", "out of memory");
 }
 
 /* Numbers of src/Common/ErrorCodes.cpp that pass: time-outs, memory, replicas and keepers that are
@@ -115,8 +83,8 @@ int ch_refused(struct ch_sink *s, struct ch_answer *a, const char *what, struct 
   } else if (is_configuration(a->code) || (!a->code && a->http >= 300 && a->http < 500)) {
     status = MR_BADCONF;
   }
-  return ch_fail(err, status, code, "%s%s: %.380s (%s %s)", what, s->where, sql_buf_text(&a->body),
-                 a->code ? "code" : "answer", code);
+  return src_fail(err, status, code, "%s%s: %.380s (%s %s)", what, s->where, sql_buf_text(&a->body),
+                  a->code ? "code" : "answer", code);
 }
 
 int ch_lost(struct ch_sink *s, CURLcode result, const char *what, struct mr_error *err)
@@ -124,5 +92,5 @@ int ch_lost(struct ch_sink *s, CURLcode result, const char *what, struct mr_erro
   bool tls = result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE;
   err->unreachable = true;
   const char *why = *s->curl_error ? s->curl_error : curl_easy_strerror(result);
-  return ch_fail(err, MR_RETRY, tls ? "TLS" : "08006", "%s%s: %.300s", what, s->where, why);
+  return src_fail(err, MR_RETRY, tls ? "TLS" : "08006", "%s%s: %.300s", what, s->where, why);
 }

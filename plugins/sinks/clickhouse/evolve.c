@@ -20,7 +20,7 @@ static int add_column(struct ch_sink *s, const struct ArrowSchema *c, struct mr_
   bool ok = ch_type_ddl(c, true, s->server.modern, &change); /* rows before have none */
   int status =
       ok ? alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
-         : ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name", c->name);
+         : src_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name", c->name);
   sql_buf_done(&change);
   return status;
 }

@@ -83,7 +83,7 @@ int ch_http_describe(struct ch_sink *s, struct mr_error *err)
   CURLU *u = parse(s->conf->url);
   struct sql_buf base = {0}, where = {0};
   if (!u)
-    return ch_bad_option(err, "url", "not an http:// or https:// URL");
+    return src_badconf(err, "url", "not an http:// or https:// URL");
   char *scheme = part(u, CURLUPART_SCHEME, 0), *host = part(u, CURLUPART_HOST, 0);
   char *path = part(u, CURLUPART_PATH, 0), *query = part(u, CURLUPART_QUERY, 0);
   char *port = part(u, CURLUPART_PORT, 0);

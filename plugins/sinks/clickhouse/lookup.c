@@ -263,8 +263,8 @@ static int walk(const struct ch_sink *s, const struct sql_buf *body, ch_found_fn
     const uint8_t *which;
     struct ch_found f = {.column = column};
     if (!get_block(&n, s, column, &which, &f.rows)) {
-      status = ch_fail(err, MR_RETRY, "", "the rows of %s%s that were asked for cannot be read",
-                       s->shown, s->where);
+      status = src_fail(err, MR_RETRY, "", "the rows of %s%s that were asked for cannot be read",
+                        s->shown, s->where);
       break;
     }
     *ret_rows += f.rows;

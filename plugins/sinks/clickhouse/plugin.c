@@ -59,7 +59,7 @@ static int check_names(const struct ch_conf *c, struct mr_error *err)
   struct sql_name name;
   const char *why = NULL;
   if (!sql_name_parse(c->table, NAME_MAX_BYTES, &name, &why))
-    return ch_bad_option(err, "table", "%s", why);
+    return src_badconf(err, "table", "%s", why);
   sql_name_done(&name);
   return MR_OK;
 }
@@ -68,11 +68,11 @@ static int validate(const void *conf, struct mr_error *err)
 {
   const struct ch_conf *c = conf;
   if (c->mode == MODE_UPSERT && c->key.n == 0)
-    return ch_bad_option(err, "key", "mode upsert needs the key columns");
+    return src_badconf(err, "key", "mode upsert needs the key columns");
   if (c->version && c->mode != MODE_UPSERT)
-    return ch_bad_option(err, "version", "only mode upsert has versions");
+    return src_badconf(err, "version", "only mode upsert has versions");
   if (!ch_url_ok(c->url))
-    return ch_bad_option(err, "url", "not an http:// or https:// URL");
+    return src_badconf(err, "url", "not an http:// or https:// URL");
   int status = evo_validate(c->evolve, c->drop_columns, err);
   return status < 0 ? status : check_names(c, err);
 }
@@ -81,7 +81,7 @@ int ch_input_check(const struct ch_sink *s, const struct ArrowSchema *in, struct
 {
   if (s->conf->mode == MODE_UPSERT || mr_schema_find(in, MR_RANGE) < 0)
     return MR_OK;
-  return ch_bad_option(
+  return src_badconf(
       err, "mode",
       "rows come here that mean deletes of many rows (`_range`), which mode append "
       "would insert; if that is meant, drop `_range` before: select: {drop: _range}");
@@ -92,10 +92,9 @@ static int check_instances(const struct mr_open *o, struct mr_error *err)
 {
   if (o->instances < 2 || mr_schema_find(o->in, MR_RANGE) < 0)
     return MR_OK;
-  return ch_bad_option(
-      err, "",
-      "rows come here that mean deletes of many rows (`_range`), also of those that "
-      "other instances have not written yet: leave out `parallel`");
+  return src_badconf(err, "",
+                     "rows come here that mean deletes of many rows (`_range`), also of those that "
+                     "other instances have not written yet: leave out `parallel`");
 }
 
 static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err)
@@ -109,7 +108,7 @@ static int fill(struct ch_sink *s, const struct mr_open *o, struct mr_error *err
   if (o->in && !mr_schema_copy(o->in, &s->in))
     return ch_no_memory(err);
   if (!sql_name_parse(s->conf->table, NAME_MAX_BYTES, &s->table, &why))
-    return ch_bad_option(err, "table", "%s", why);
+    return src_badconf(err, "table", "%s", why);
   int status = o->in ? ch_input_check(s, o->in, err) : MR_OK;
   if (status >= 0 && o->in)
     status = check_instances(o, err);

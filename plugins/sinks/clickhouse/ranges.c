@@ -384,8 +384,8 @@ static int put_found(void *out, const struct ch_found *f, struct mr_error *err)
   struct put *p = out;
   for (int64_t i = 0; i < f->rows; i++)
     if (f->which[i] >= (uint64_t)p->d.n)
-      return ch_fail(err, MR_RETRY, "", "%s%s gave rows that nobody asked for", p->d.s->shown,
-                     p->d.s->where);
+      return src_fail(err, MR_RETRY, "", "%s%s gave rows that nobody asked for", p->d.s->shown,
+                      p->d.s->where);
   for (int i = 0; i < p->d.s->n_nodes; i++)
     put_copies(p, i, f);
   for (int64_t i = 0, n; i < f->rows; i += n) {

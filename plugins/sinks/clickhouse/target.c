@@ -113,9 +113,9 @@ static int ask_columns(struct ch_sink *s, struct ch_column **ret, int *ret_n, st
   sql_buf_done(&answer);
   if (status >= 0 && !*ret_n) {
     snprintf(err->option, sizeof err->option, "table");
-    return ch_fail(err, MR_BADCONF, "60",
-                   "table %s does not exist%s, database %s; create it, or say create: true",
-                   s->shown, s->where, s->table.schema ? s->table.schema : s->database);
+    return src_fail(err, MR_BADCONF, "60",
+                    "table %s does not exist%s, database %s; create it, or say create: true",
+                    s->shown, s->where, s->table.schema ? s->table.schema : s->database);
   }
   return status;
 }
@@ -148,7 +148,7 @@ int ch_target_compare(struct ch_sink *s, struct mr_error *err)
   forget_columns(column, n);
   if (status < 0 || same)
     return status;
-  ch_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+  src_log(s->host, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
   return ch_target_learn(s, err);
 }
 
@@ -192,8 +192,8 @@ static int columns_ddl(struct ch_sink *s, struct sql_buf *sql, struct mr_error *
     ch_ident(sql, c->name);
     sql_buf_byte(sql, ' ');
     if (!ch_type_ddl(c, ch_takes_nulls(s, c), s->server.modern, sql))
-      return ch_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name",
-                     c->name);
+      return src_fail(err, MR_BADCONF, "", "column %s has a type without a ClickHouse name",
+                      c->name);
   }
   if (s->conf->mode == MODE_UPSERT && !s->conf->version)
     sql_buf_str(sql, ", " CH_VERSION " UInt64");
@@ -243,7 +243,7 @@ static int create_table(struct ch_sink *s, struct mr_error *err)
     status = ch_query(s, sql_buf_text(&sql), "CREATE TABLE", NULL, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    ch_log(s, MR_INFO, "created table %s", s->shown);
+    src_log(s->host, MR_INFO, "created table %s", s->shown);
   return status;
 }
 
@@ -290,9 +290,10 @@ static int cannot(struct ch_sink *s, int column, struct mr_error *err)
   }
   evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
-  int status = ch_fail(err, MR_BADCONF, "53",
-                       "column %s of %s has type %.120s and the pipeline brings %.120s: add a cast",
-                       c->name, s->shown, c->shown, sql_buf_text(&brings));
+  int status =
+      src_fail(err, MR_BADCONF, "53",
+               "column %s of %s has type %.120s and the pipeline brings %.120s: add a cast",
+               c->name, s->shown, c->shown, sql_buf_text(&brings));
   sql_buf_done(&brings);
   return status;
 }
@@ -303,19 +304,19 @@ static int plan_column(struct ch_sink *s, int i, struct mr_error *err)
   const struct ArrowSchema *from = s->in.children[c->source];
   snprintf(err->option, sizeof err->option, "table");
   if (c->computed)
-    return ch_fail(err, MR_BADCONF, "44",
-                   "column %s of %s is computed by the table: it cannot be "
-                   "written; leave it out of the pipeline",
-                   c->name, s->shown);
+    return src_fail(err, MR_BADCONF, "44",
+                    "column %s of %s is computed by the table: it cannot be "
+                    "written; leave it out of the pipeline",
+                    c->name, s->shown);
   if (s->server.major < 19 && ch_type_has_low_cardinality(&c->type))
-    return ch_fail(err, MR_BADCONF, "368",
-                   "column %s of %s is %s, which this server (%s) does not "
-                   "fill from plain values",
-                   c->name, s->shown, c->shown, s->server.version);
+    return src_fail(err, MR_BADCONF, "368",
+                    "column %s of %s is %s, which this server (%s) does not "
+                    "fill from plain values",
+                    c->name, s->shown, c->shown, s->server.version);
   if (ch_type_unknown(&c->type))
-    return ch_fail(err, MR_BADCONF, "50",
-                   "column %s of %s has type %.200s, which cannot be written", c->name, s->shown,
-                   c->shown);
+    return src_fail(err, MR_BADCONF, "50",
+                    "column %s of %s has type %.200s, which cannot be written", c->name, s->shown,
+                    c->shown);
   *err->option = 0;
   if (!ch_node_plan(&s->node[s->n_nodes], from, &c->type))
     return cannot(s, i, err);
@@ -334,8 +335,8 @@ static int plan_made(struct ch_sink *s, const char *name, int width, int *ret_no
     return MR_OK;
   const struct ch_type *t = &s->column[at].type;
   if (t->kind != CH_UINT || t->width != width || t->nullable)
-    return ch_bad_option(err, "table", "column %s of %s has type %s; it must be UInt%d", name,
-                         s->shown, s->column[at].shown, 8 * width);
+    return src_badconf(err, "table", "column %s of %s has type %s; it must be UInt%d", name,
+                       s->shown, s->column[at].shown, 8 * width);
   s->node[s->n_nodes].type = t;
   s->node[s->n_nodes].op = CH_OP_SCALED;
   *ret_node = s->n_nodes;
@@ -347,18 +348,18 @@ static int check_upsert(struct ch_sink *s, struct mr_error *err)
 {
   const char *const *key = s->conf->key.item;
   if (!s->engine.version_column)
-    return ch_bad_option(err, "table",
-                         "mode upsert needs a ReplacingMergeTree with a version "
-                         "column; %s is %.100s",
-                         s->shown, s->engine.engine_full);
+    return src_badconf(err, "table",
+                       "mode upsert needs a ReplacingMergeTree with a version "
+                       "column; %s is %.100s",
+                       s->shown, s->engine.engine_full);
   if (s->conf->version && strcmp(s->conf->version, s->engine.version_column))
-    return ch_bad_option(err, "version", "the version column of %s is %s", s->shown,
-                         s->engine.version_column);
+    return src_badconf(err, "version", "the version column of %s is %s", s->shown,
+                       s->engine.version_column);
   for (size_t i = 0; i < s->conf->key.n; i++) {
     int at = ch_column_find(s, key[i]);
     if (at < 0 || s->column[at].source < 0)
-      return ch_bad_option(err, "key", "key column %s is %s", key[i],
-                           at < 0 ? "no column of the table" : "not among the pipeline's columns");
+      return src_badconf(err, "key", "key column %s is %s", key[i],
+                         at < 0 ? "no column of the table" : "not among the pipeline's columns");
   }
   return MR_OK;
 }
@@ -376,7 +377,7 @@ static int plan_nodes(struct ch_sink *s, struct mr_error *err)
       status = plan_column(s, i, err);
   if (status >= 0 && !s->n_nodes)
     status =
-        ch_fail(err, MR_BADCONF, "16", "table %s has none of the pipeline's columns", s->shown);
+        src_fail(err, MR_BADCONF, "16", "table %s has none of the pipeline's columns", s->shown);
   if (status < 0 || s->conf->mode != MODE_UPSERT)
     return status;
   status = check_upsert(s, err);
@@ -393,13 +394,13 @@ int ch_target_plan(struct ch_sink *s, struct mr_error *err)
   struct sql_buf missing = {0};
   int n = link_columns(s, &missing), status = MR_OK;
   if (n && s->lenient) {
-    ch_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
-           sql_buf_text(&missing));
+    src_log(s->host, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
+            sql_buf_text(&missing));
   } else if (n && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
     status =
-        ch_fail(err, MR_BADCONF, "16", "table %s has no column %.300s; add it, or say evolve: add",
-                s->shown, sql_buf_text(&missing));
+        src_fail(err, MR_BADCONF, "16", "table %s has no column %.300s; add it, or say evolve: add",
+                 s->shown, sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
   return status < 0 ? status : plan_nodes(s, err);
@@ -438,10 +439,10 @@ static int settle_promise(struct ch_sink *s, struct mr_error *err)
     return status;
   ch_promise(s, &words);
   if (s->conf->delivery == DELIVERY_EXACTLY_ONCE && !s->exactly_once)
-    status = ch_bad_option(err, "delivery", "table %s%s gives less: %s", s->shown, s->where,
-                           sql_buf_text(&words));
+    status = src_badconf(err, "delivery", "table %s%s gives less: %s", s->shown, s->where,
+                         sql_buf_text(&words));
   else if (!s->exactly_once && s->conf->delivery == DELIVERY_AUTO && !s->warned)
-    ch_log(s, MR_WARN, "table %s%s: %s", s->shown, s->where, sql_buf_text(&words));
+    src_log(s->host, MR_WARN, "table %s%s: %s", s->shown, s->where, sql_buf_text(&words));
   s->warned = true;
   sql_buf_done(&words);
   return status;

@@ -115,9 +115,9 @@ static int first_version(struct ch_sink *s, const struct mr_batch *b, struct mr_
     return MR_OK;
   uint64_t at = mr_position_get(&b->upto);
   if (b->upto.len != 8 || at >> (64 - ROWS_OF_BATCH_BITS))
-    return ch_bad_option(err, "version",
-                         "this source's positions are no numbers that a version of "
-                         "a row could be made of: name a column with `version`");
+    return src_badconf(err, "version",
+                       "this source's positions are no numbers that a version of "
+                       "a row could be made of: name a column with `version`");
   uint64_t least = at << ROWS_OF_BATCH_BITS;
   if (s->version_lane != b->lane || least > s->version || at < s->version_at)
     s->version = least;
@@ -236,7 +236,7 @@ static int put_batch(struct ch_sink *s, const struct mr_batch *b, struct ch_batc
   for (int i = 0; i < s->n_nodes; i++)
     ok = ok && !ch_node_failed(&s->node[i]);
   if (ok && status >= 0 && r->status < 0)
-    status = ch_fail(err, r->status, "", "a rejected row");
+    status = src_fail(err, r->status, "", "a rejected row");
   if (ok && status >= 0 && !ranges)
     ok = remember_batch(s, b, work, rows);
   if (ok && status >= 0 && s->range_source >= 0)
@@ -288,7 +288,7 @@ int ch_seal(void *self, const struct mr_unit *u, mr_put_fn *put, void *out, stru
   int status = s->rows ? ch_target_compare(s, err) : MR_OK;
   ch_block_columns(s, &now);
   if (status >= 0 && strcmp(sql_buf_text(&before), sql_buf_text(&now))) {
-    status = ch_fail(err, MR_RETRY, "53", "the columns of %s have changed", s->shown);
+    status = src_fail(err, MR_RETRY, "53", "the columns of %s have changed", s->shown);
     err->unit_lost = true;
   }
   sql_buf_done(&before);
@@ -310,10 +310,10 @@ static int check_columns(struct ch_sink *s, const struct ch_block *b, struct mr_
   bool same = !strcmp(sql_buf_text(&now), b->columns);
   sql_buf_done(&now);
   return same ? MR_OK
-              : ch_fail(err, MR_FATAL, "53",
-                        "a block was sealed for other columns than %s%s has now, "
-                        "and this server (%s) would misread it",
-                        s->shown, s->where, s->server.version);
+              : src_fail(err, MR_FATAL, "53",
+                         "a block was sealed for other columns than %s%s has now, "
+                         "and this server (%s) would misread it",
+                         s->shown, s->where, s->server.version);
 }
 
 /* "Constraint `c` for table … is violated at row 3.": it alone, and nothing of the block landed. */
@@ -339,11 +339,11 @@ static int check_window(struct ch_sink *s, const struct ch_block *b, struct mr_e
   int status = ch_server_newest(s, &newest, err);
   if (status < 0 || newest <= b->after || newest - b->after <= most)
     return status;
-  return ch_fail(err, MR_FENCED, "",
-                 "%llu blocks have come into %s%s since a block was sealed "
-                 "that may be among them; it remembers %lld",
-                 (unsigned long long)(newest - b->after), s->shown, s->where,
-                 (long long)s->engine.window);
+  return src_fail(err, MR_FENCED, "",
+                  "%llu blocks have come into %s%s since a block was sealed "
+                  "that may be among them; it remembers %lld",
+                  (unsigned long long)(newest - b->after), s->shown, s->where,
+                  (long long)s->engine.window);
 }
 
 /* The answer to an INSERT is empty; what else came is an error, or not from this server. */

@@ -40,7 +40,7 @@ static void notice(void *ctx, const PGresult *res)
 {
   struct pg_sink *s = ctx;
   const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-  pg_log(s, MR_DEBUG, "server: %s", text ? text : "");
+  src_log(s->host, MR_DEBUG, "server: %s", text ? text : "");
 }
 
 static int poll_connection(struct pg_sink *s, struct mr_error *err)
@@ -128,7 +128,7 @@ static int prepare_session(struct pg_sink *s, struct mr_error *err)
 {
   learn_server(s);
   if (!s->pg)
-    return pg_fail(err, MR_RETRY, "08006", "connect: connection lost%s", s->where);
+    return src_fail(err, MR_RETRY, "08006", "connect: connection lost%s", s->where);
   if (!s->genuine)
     return MR_OK;
   int status =
@@ -329,7 +329,7 @@ int pg_query(struct pg_sink *s, const char *sql, const char *what, PGresult **re
   int status =
       pg_run(s, sql, what, s->conf->statement_timeout_ms, PG_GIVE_UP, keep_result, &kept, err);
   if (status >= 0 && !kept)
-    status = pg_fail(err, MR_RETRY, "08P01", "%s: the server gave no result%s", what, s->where);
+    status = src_fail(err, MR_RETRY, "08P01", "%s: the server gave no result%s", what, s->where);
   if (status < 0)
     PQclear(kept);
   else

@@ -198,7 +198,7 @@ int pg_copy_rows(struct pg_sink *s, const struct pg_rows *rows, int64_t from, in
   while (status >= 0 && from < to) {
     int64_t n = pg_rows_encode(rows, from, to, CHUNK, &s->out, &from);
     if (n < 0)
-      return n == MR_FATAL ? pg_no_memory(err) : pg_fail(err, (int)n, "", "a rejected row");
+      return n == MR_FATAL ? pg_no_memory(err) : src_fail(err, (int)n, "", "a rejected row");
     status = put(s, &hurry, err);
   }
   return status;

@@ -149,7 +149,7 @@ static int use_table(struct pg_sink *s, const char *table, struct mr_error *err)
   char *shown = strdup(table);
   if (!shown || !sql_name_parse(table, PG_NAME_MAX, &name, &why)) {
     free(shown);
-    return pg_fail(err, MR_BADCONF, "", "table name: %s", why ? why : "out of memory");
+    return src_fail(err, MR_BADCONF, "", "table name: %s", why ? why : "out of memory");
   }
   sql_name_quoted(&quoted, &name);
   sql_buf_text(&quoted);

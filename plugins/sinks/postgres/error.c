@@ -1,36 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What went wrong, in words without secrets and without values of rows. */
 #include <ctype.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include "postgres.h"
 
 #define UNCLASSIFIED_MAX 5 /* errors without a code that are tried again before giving up */
 
-int pg_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-{
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-  va_end(ap);
-  snprintf(err->code, sizeof err->code, "%s", code);
-  return status;
-}
-
 int pg_no_memory(struct mr_error *err)
 {
-  return pg_fail(err, MR_FATAL, "53200", "out of memory");
-}
-
-void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  if (s->host && s->host->log)
-    s->host->log(s->host->ctx, level, text);
+  return src_fail(err, MR_FATAL, "53200", "out of memory");
 }
 
 /* classes: two characters each, one blank between. */
@@ -156,8 +134,8 @@ int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct 
   n += types_of(s, column, state, place + n, sizeof place - (size_t)n);
   if (row >= 0)
     snprintf(place + n, sizeof place - (size_t)n, ", row %lld", (long long)row);
-  pg_fail(err, status, known ? state : "", "%s: %s (SQLSTATE %s%s)%s", what, text,
-          known ? state : "not given", place, s->where);
+  src_fail(err, status, known ? state : "", "%s: %s (SQLSTATE %s%s)%s", what, text,
+           known ? state : "not given", place, s->where);
   err->unit_lost = s->in_tx;
   if (status == MR_REJECT)
     snprintf(err->option, sizeof err->option, "%s", column);
@@ -168,7 +146,7 @@ int pg_lost(struct pg_sink *s, const char *what, const char *why, struct mr_erro
 {
   char text[300];
   clean(text, sizeof text, why ? why : s->pg ? PQerrorMessage(s->pg) : "not connected", false);
-  pg_fail(err, MR_RETRY, "08006", "%s: %s%s", what, *text ? text : "connection lost", s->where);
+  src_fail(err, MR_RETRY, "08006", "%s: %s%s", what, *text ? text : "connection lost", s->where);
   err->unit_lost = s->in_unit;
   err->unreachable = true;
   pg_close(s);

@@ -27,10 +27,10 @@ static int add_column(struct pg_sink *s, const struct ArrowSchema *c, struct mr_
   sql_buf_str(&change, s->genuine ? "ADD COLUMN IF NOT EXISTS " : "ADD COLUMN ");
   sql_ident(&change, c->name);
   sql_buf_byte(&change, ' ');
-  int status =
-      pg_hyper_type(s, c, &change)
-          ? pg_alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
-          : pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
+  int status = pg_hyper_type(s, c, &change)
+                   ? pg_alter(s, sql_buf_text(&change), "ALTER TABLE ADD COLUMN", err)
+                   : src_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name",
+                              c->name);
   sql_buf_done(&change);
   return status;
 }

@@ -19,7 +19,7 @@ static int refuse(struct mr_error *err, const char *option, const char *fmt, ...
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   snprintf(err->option, sizeof err->option, "%s", option);
-  return pg_fail(err, MR_BADCONF, "", "%s", text);
+  return src_fail(err, MR_BADCONF, "", "%s", text);
 }
 
 /* A chunk has its own unique index: only a key that says which chunk can be unique in all. */

@@ -61,7 +61,7 @@ static int search(struct pg_sink *s, const struct search *f, int64_t from, int64
     }
     status = pg_bad_row(s, why.row, why.code, why.msg, *why.option ? why.option : NULL);
     if (status < 0)
-      return pg_fail(err, status, "", "a rejected row");
+      return src_fail(err, status, "", "a rejected row");
   }
   return MR_OK;
 }

@@ -55,10 +55,10 @@ static int add_state(struct pg_sink *s, struct mr_error *err)
   struct sql_buf sql = {0};
   if (!s->conf->create_offsets) {
     snprintf(err->option, sizeof err->option, "create_offsets");
-    return pg_fail(err, MR_BADCONF, "42703",
-                   "table millrace_offsets has no column `state` (bytea)%s, and create_offsets is "
-                   "false",
-                   s->where);
+    return src_fail(err, MR_BADCONF, "42703",
+                    "table millrace_offsets has no column `state` (bytea)%s, and create_offsets is "
+                    "false",
+                    s->where);
   }
   sql_buf_fmt(&sql, "ALTER TABLE %s ADD COLUMN IF NOT EXISTS state bytea", s->offsets_name);
   int status = pg_run(s, sql_buf_text(&sql), "ALTER TABLE millrace_offsets",
@@ -77,9 +77,9 @@ int pg_lanes_prepare(struct pg_sink *s, struct mr_error *err)
     return status;
   if (absent && !s->conf->create_offsets) {
     snprintf(err->option, sizeof err->option, "create_offsets");
-    return pg_fail(err, MR_BADCONF, "42P01",
-                   "table millrace_offsets does not exist%s, and create_offsets is false",
-                   s->where);
+    return src_fail(err, MR_BADCONF, "42P01",
+                    "table millrace_offsets does not exist%s, and create_offsets is false",
+                    s->where);
   }
   if (absent)
     status = create_offsets(s, err);
@@ -124,15 +124,15 @@ static int miss(struct pg_sink *s, const struct mr_mark *m, struct mr_error *err
   uint64_t owner = gone ? 0 : number(res, 0, 0);
   PQclear(res);
   if (gone)
-    return pg_fail(err, MR_FATAL, "vanished",
-                   "lane %s of %s has no row in millrace_offsets any more%s", m->name, m->source,
-                   s->where);
+    return src_fail(err, MR_FATAL, "vanished",
+                    "lane %s of %s has no row in millrace_offsets any more%s", m->name, m->source,
+                    s->where);
   if (owner != m->owner)
-    return pg_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu%s",
-                   m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner,
-                   s->where);
-  return pg_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began%s",
-                 m->name, m->source, s->where);
+    return src_fail(err, MR_FENCED, "owner",
+                    "lane %s of %s was taken over: owner %llu, mine %llu%s", m->name, m->source,
+                    (unsigned long long)owner, (unsigned long long)m->owner, s->where);
+  return src_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began%s",
+                  m->name, m->source, s->where);
 }
 
 /* ---------------------------------------------------------------- take */
@@ -180,8 +180,8 @@ static int give_lanes(struct pg_sink *s, const PGresult *res, const char *source
     if (!pg_position(s, res, i, 1, &m.upto) || !pg_position(s, res, i, 5, &m.from) ||
         !state_at(s, res, i, &state, &m)) {
       free(state);
-      return pg_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row%s",
-                     m.name, s->where);
+      return src_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row%s",
+                      m.name, s->where);
     }
     m.owner = number(res, i, 2);
     m.rows = number(res, i, 3);
@@ -498,7 +498,7 @@ int pg_lanes_probe(struct pg_sink *s, struct mr_error *err)
   bool rolled_back = status >= 0 && PQntuples(res) == 0;
   PQclear(res);
   if (status >= 0 && !(counts && rolled_back))
-    status = pg_fail(
+    status = src_fail(
         err, MR_FATAL, "0A000", "this server cannot keep the promise of exactly once: %s%s",
         rolled_back ? "the row counts of UPDATE are wrong" : "ROLLBACK keeps the rows", s->where);
   return status < 0 ? status : learn_tag(s, err);

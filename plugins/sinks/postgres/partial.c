@@ -121,10 +121,11 @@ int pg_partial_learn(struct pg_sink *s, struct mr_error *err)
   struct sql_buf name = {0}, sql = {0};
   PGresult *res = NULL;
   if (!s->genuine)
-    return pg_fail(err, MR_BADCONF, "0A000",
-                   "rows that write only some columns (_set) can be upserted into PostgreSQL alone;"
-                   " this server has not its catalog%s",
-                   s->where);
+    return src_fail(
+        err, MR_BADCONF, "0A000",
+        "rows that write only some columns (_set) can be upserted into PostgreSQL alone;"
+        " this server has not its catalog%s",
+        s->where);
   pg_literal(s, &name, s->target);
   sql_buf_fmt(&sql, defaults_sql, sql_buf_text(&name), sql_buf_text(&name));
   int status = pg_query(s, sql_buf_text(&sql), "SELECT of the defaults", &res, err);

@@ -80,12 +80,6 @@ static const struct mr_opt options[] = {
     {0},
 };
 
-static int bad_option(struct mr_error *err, const char *option, const char *why)
-{
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return pg_fail(err, MR_BADCONF, "", "%s", why);
-}
-
 static int validate(const void *conf, struct mr_error *err)
 {
   const struct pg_conf *c = conf;
@@ -93,15 +87,15 @@ static int validate(const void *conf, struct mr_error *err)
   const char *why = NULL;
   const char *const *key = c->key.item;
   if (!sql_name_parse(c->table, PG_NAME_MAX, &name, &why))
-    return bad_option(err, "table", why);
+    return src_badconf(err, "table", "%s", why);
   sql_name_done(&name);
   if (c->mode == MODE_UPSERT && c->key.n > PG_KEYS_MAX)
-    return bad_option(err, "key", "more than 32 columns");
+    return src_badconf(err, "key", "more than 32 columns");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
-    return bad_option(err, "key", "mode upsert needs the key columns");
+    return src_badconf(err, "key", "mode upsert needs the key columns");
   for (size_t i = 0; i < c->key.n; i++)
     if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
-      return bad_option(err, "key", "a column name is empty or longer than 63 bytes");
+      return src_badconf(err, "key", "a column name is empty or longer than 63 bytes");
   int status = pg_version_validate(c, err);
   if (status >= 0)
     status = evo_validate(c->evolve, c->drop_columns, err);
@@ -115,8 +109,8 @@ static int check_names(const struct pg_sink *s, struct mr_error *err)
 {
   for (int64_t i = 0; i < s->in.n_children; i++)
     if (strlen(s->in.children[i]->name) > PG_NAME_MAX)
-      return pg_fail(err, MR_BADCONF, "42622", "column name is longer than 63 bytes: %.80s…",
-                     s->in.children[i]->name);
+      return src_fail(err, MR_BADCONF, "42622", "column name is longer than 63 bytes: %.80s…",
+                      s->in.children[i]->name);
   return MR_OK;
 }
 
@@ -139,7 +133,7 @@ static int fill(struct pg_sink *s, const struct mr_open *o, struct mr_error *err
   if (o->in && !mr_schema_copy(o->in, &s->in))
     return pg_no_memory(err);
   if (!sql_name_parse(s->conf->table, PG_NAME_MAX, &s->table, &why))
-    return bad_option(err, "table", why);
+    return src_badconf(err, "table", "%s", why);
   s->offsets.schema = s->table.schema ? strdup(s->table.schema) : NULL;
   s->offsets.table = strdup("millrace_offsets");
   s->target = quoted_name(&s->table);

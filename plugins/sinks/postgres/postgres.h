@@ -16,6 +16,7 @@
 #include "common/pg-login.h"
 #include "common/sql-ident.h"
 #include "common/wait.h"
+#include "common/src-error.h"
 #include "millrace/plugin.h"
 
 #define PG_STAGE "millrace_stage" /* the session's own temporary table */
@@ -159,16 +160,12 @@ struct pg_sink {
 
 /* ---- error.c. All fill err and return its status. what: the statement's kind and object, "COPY
  * public.t". */
-int pg_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
 int pg_no_memory(struct mr_error *err);
 /* The server answered res with an error; the connection is alive. Does not clear res. */
 int pg_refused(struct pg_sink *s, const PGresult *res, const char *what, struct mr_error *err);
 /* The connection is gone (or is given up here: it is closed). why: "no answer within 30000 ms", or
  * NULL for libpq's words. */
 int pg_lost(struct pg_sink *s, const char *what, const char *why, struct mr_error *err);
-void pg_log(struct pg_sink *s, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* ---- conn.c */
 /* Makes the texts that name the server; no I/O. MR_BADCONF: url is not one. */

@@ -57,8 +57,8 @@ static int choose_form(struct pg_sink *s, struct mr_error *err)
     return pg_connect(s, err);
   if (s->form != wish && !s->warned_form) {
     s->warned_form = true;
-    pg_log(s, MR_WARN, "the server refuses %s; %s is written by %s", name[wish], s->shown,
-           name[s->form]);
+    src_log(s->host, MR_WARN, "the server refuses %s; %s is written by %s", name[wish], s->shown,
+            name[s->form]);
   }
   return MR_OK;
 }
@@ -98,11 +98,11 @@ static int no_index(struct pg_sink *s, struct mr_error *err)
   char *time = NULL;
   pg_hyper_time_column(s, &time, &ignored);
   snprintf(err->option, sizeof err->option, "key");
-  int status = pg_fail(err, MR_BADCONF, "42P10",
-                       "mode upsert needs a primary key or unique index on exactly the key columns"
-                       " of %s%s%s%s",
-                       s->shown, time ? ", a hypertable: its keys contain its time column " : "",
-                       time ? time : "", s->where);
+  int status = src_fail(err, MR_BADCONF, "42P10",
+                        "mode upsert needs a primary key or unique index on exactly the key columns"
+                        " of %s%s%s%s",
+                        s->shown, time ? ", a hypertable: its keys contain its time column " : "",
+                        time ? time : "", s->where);
   free(time);
   return status;
 }
@@ -119,9 +119,9 @@ static int probe_upsert(struct pg_sink *s, struct mr_error *err)
   if (!s->genuine) {
     struct mr_error ignored = {.size = sizeof ignored};
     s->use_temp = pg_stage_prepare(s, &ignored) >= 0;
-    pg_log(s, MR_WARN, "upserts into %s go by %s%s", s->shown,
-           s->use_temp ? "a staging table" : "single rows",
-           s->use_conflict ? "" : " with DELETE and INSERT (no ON CONFLICT)");
+    src_log(s->host, MR_WARN, "upserts into %s go by %s%s", s->shown,
+            s->use_temp ? "a staging table" : "single rows",
+            s->use_conflict ? "" : " with DELETE and INSERT (no ON CONFLICT)");
   }
   return s->pg ? MR_OK : pg_connect(s, err);
 }

@@ -74,7 +74,7 @@ static int refuse(struct mr_error *err, const char *option, const char *fmt, ...
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   snprintf(err->option, sizeof err->option, "%s", option);
-  return pg_fail(err, MR_BADCONF, "0A000", "%s", text);
+  return src_fail(err, MR_BADCONF, "0A000", "%s", text);
 }
 
 void pg_range_forget(struct pg_sink *s)

@@ -155,9 +155,9 @@ static int columns_by_declaration(struct pg_sink *s, struct mr_error *err)
 static int no_table(struct pg_sink *s, struct mr_error *err)
 {
   snprintf(err->option, sizeof err->option, "table");
-  return pg_fail(err, MR_BADCONF, "42P01",
-                 "table %s does not exist (SQLSTATE 42P01)%s; create it, or say create: true",
-                 s->shown, s->where);
+  return src_fail(err, MR_BADCONF, "42P01",
+                  "table %s does not exist (SQLSTATE 42P01)%s; create it, or say create: true",
+                  s->shown, s->where);
 }
 
 /* Servers that are not PostgreSQL have codes of their own, or none; then the words must do. */
@@ -181,11 +181,11 @@ int pg_target_columns(struct pg_sink *s, struct mr_error *err)
   if (columns_by_catalog(s, &catalog) >= 0)
     return MR_OK;
   if (!s->pg)
-    return pg_fail(err, MR_RETRY, catalog.code, "%s", catalog.msg);
+    return src_fail(err, MR_RETRY, catalog.code, "%s", catalog.msg);
   s->genuine = s->multi = false;
-  pg_log(s, MR_INFO, "catalog not readable (%s); going on with %s types of %s",
-         *catalog.code ? catalog.code : "no code", s->conf->columns ? "the declared" : "the listed",
-         s->shown);
+  src_log(s->host, MR_INFO, "catalog not readable (%s); going on with %s types of %s",
+          *catalog.code ? catalog.code : "no code",
+          s->conf->columns ? "the declared" : "the listed", s->shown);
   return columns_by_declaration(s, err);
 }
 
@@ -229,7 +229,7 @@ static int create_sql(struct pg_sink *s, struct sql_buf *sql, struct mr_error *e
     sql_buf_str(sql, n++ ? ", " : "");
     if (!column_ddl(s, c, sql))
       status =
-          pg_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
+          src_fail(err, MR_BADCONF, "", "column %s has a type without a PostgreSQL name", c->name);
   }
   pg_version_ddl(s, sql);
   key_ddl(s, sql);
@@ -274,8 +274,8 @@ static int create_table(struct pg_sink *s, struct mr_error *err)
                     PG_GIVE_UP, NULL, NULL, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    pg_log(s, MR_INFO, "created %s %s%s", s->conf->hypertable.time ? "hypertable" : "table",
-           s->shown, s->where);
+    src_log(s->host, MR_INFO, "created %s %s%s", s->conf->hypertable.time ? "hypertable" : "table",
+            s->shown, s->where);
   else if (pg_made_meanwhile(err))
     status = MR_OK;
   return status;
@@ -300,9 +300,9 @@ static int check_unfilled(struct pg_sink *s, struct mr_error *err)
   int status = MR_OK;
   if (names.len) {
     snprintf(err->option, sizeof err->option, "table");
-    status = pg_fail(err, MR_BADCONF, "23502",
-                     "table %s: NOT NULL without a default, and nothing fills it: %.300s", s->shown,
-                     sql_buf_text(&names));
+    status = src_fail(err, MR_BADCONF, "23502",
+                      "table %s: NOT NULL without a default, and nothing fills it: %.300s",
+                      s->shown, sql_buf_text(&names));
   }
   sql_buf_done(&names);
   return status;
@@ -353,10 +353,10 @@ static int no_way(struct pg_sink *s, int column, const struct pg_type *type, boo
   pg_field_done(&s->field[s->n_fields]);
   evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
-  int status = pg_fail(err, MR_BADCONF, "42804",
-                       "column %s of %s has type %s and the pipeline brings %.100s: add a cast%s",
-                       c->name, s->shown, e.type, sql_buf_text(&brings),
-                       sign ? ", or make the column numeric(20,0)" : "");
+  int status = src_fail(err, MR_BADCONF, "42804",
+                        "column %s of %s has type %s and the pipeline brings %.100s: add a cast%s",
+                        c->name, s->shown, e.type, sql_buf_text(&brings),
+                        sign ? ", or make the column numeric(20,0)" : "");
   sql_buf_done(&brings);
   return status;
 }
@@ -367,8 +367,8 @@ static int plan_field(struct pg_sink *s, int column, struct mr_error *err)
   const struct ArrowSchema *from = s->in.children[c->source];
   if (c->generated) {
     snprintf(err->option, sizeof err->option, "table");
-    return pg_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
-                   c->name, s->shown);
+    return src_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
+                    c->name, s->shown);
   }
   c->is_key = pg_is_key(s, c->name);
   struct pg_type type = c->type;
@@ -404,7 +404,7 @@ static int plan_fields(struct pg_sink *s, struct mr_error *err)
   }
   if (s->n_fields)
     return MR_OK;
-  return pg_fail(err, MR_BADCONF, "", "table %s has none of the pipeline's columns", s->shown);
+  return src_fail(err, MR_BADCONF, "", "table %s has none of the pipeline's columns", s->shown);
 }
 
 static int check_key(struct pg_sink *s, struct mr_error *err)
@@ -415,8 +415,8 @@ static int check_key(struct pg_sink *s, struct mr_error *err)
     if (at >= 0 && wanted(s, &s->column[at]))
       continue;
     snprintf(err->option, sizeof err->option, "key");
-    return pg_fail(err, MR_BADCONF, "", "key column %s is %s", key[i],
-                   at < 0 ? "no column of the table" : "not among the pipeline's columns");
+    return src_fail(err, MR_BADCONF, "", "key column %s is %s", key[i],
+                    at < 0 ? "no column of the table" : "not among the pipeline's columns");
   }
   return MR_OK;
 }
@@ -436,13 +436,13 @@ int pg_target_plan(struct pg_sink *s, struct mr_error *err)
   struct sql_buf missing = {0};
   int n = link_columns(s, &missing), status = MR_OK;
   if (n && s->lenient) {
-    pg_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
-           sql_buf_text(&missing));
+    src_log(s->host, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
+            sql_buf_text(&missing));
   } else if (n && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
-    status = pg_fail(err, MR_BADCONF, "42703",
-                     "table %s has no column %.300s; add it, or say evolve: add", s->shown,
-                     sql_buf_text(&missing));
+    status = src_fail(err, MR_BADCONF, "42703",
+                      "table %s has no column %.300s; add it, or say evolve: add", s->shown,
+                      sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
   s->partial = s->conf->mode == MODE_UPSERT && s->set_source >= 0;

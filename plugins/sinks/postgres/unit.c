@@ -127,7 +127,7 @@ int pg_unit_open(struct pg_sink *s, struct mr_error *err)
   if (!s->in_tx) {
     status = begin_transaction(s, err);
     if (s->changed && s->pg) {
-      pg_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+      src_log(s->host, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
       status = learn_again(s, err);
       status = status < 0 ? status : begin_transaction(s, err);
     }
@@ -300,7 +300,7 @@ static int send_commit(struct pg_sink *s, struct mr_error *err)
   s->careful |= status == MR_REJECT;
   s->deferred |= status == MR_REJECT;
   if (status >= 0)
-    return pg_fail(err, MR_RETRY, "25P02", "COMMIT: the server rolled back%s", s->where);
+    return src_fail(err, MR_RETRY, "25P02", "COMMIT: the server rolled back%s", s->where);
   return s->pg ? status : MR_UNSURE;
 }
 

@@ -24,7 +24,7 @@ static int refuse(struct mr_error *err, const char *option, const char *fmt, ...
   vsnprintf(text, sizeof text, fmt, ap);
   va_end(ap);
   snprintf(err->option, sizeof err->option, "%s", option);
-  return pg_fail(err, MR_BADCONF, "", "%s", text);
+  return src_fail(err, MR_BADCONF, "", "%s", text);
 }
 
 int pg_version_validate(const struct pg_conf *c, struct mr_error *err)
@@ -54,7 +54,7 @@ int pg_version_add(struct pg_sink *s, struct mr_error *err)
       pg_alter(s, "ADD COLUMN IF NOT EXISTS " PG_WRITTEN " jsonb", "ALTER TABLE ADD COLUMN", err);
   if (status < 0)
     return status;
-  pg_log(s, MR_INFO, "added column " PG_WRITTEN " to %s", s->shown);
+  src_log(s->host, MR_INFO, "added column " PG_WRITTEN " to %s", s->shown);
   return pg_target_columns(s, err);
 }
 

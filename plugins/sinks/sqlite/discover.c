@@ -16,8 +16,8 @@ static int open_existing(struct sq_sink *s, struct mr_error *err)
   if (access(s->conf->path, R_OK | W_OK) == 0)
     return sq_connect(s, err);
   snprintf(err->option, sizeof err->option, "path");
-  return sq_fail(err, MR_BADCONF, "SQLITE_CANTOPEN", "%s does not exist or may not be written",
-                 s->conf->path);
+  return src_fail(err, MR_BADCONF, "SQLITE_CANTOPEN", "%s does not exist or may not be written",
+                  s->conf->path);
 }
 
 int sq_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err)
@@ -77,7 +77,7 @@ static int list_columns(struct sq_sink *s, const char *table, struct sql_buf *te
   struct sql_name name;
   const char *why = NULL;
   if (!sql_name_parse(table, SQ_NAME_MAX, &name, &why))
-    return sq_fail(err, MR_BADCONF, "", "table name: %s", why);
+    return src_fail(err, MR_BADCONF, "", "table name: %s", why);
   sql_name_done(&s->table);
   s->table = name;
   int status = sq_table_columns(s, err);

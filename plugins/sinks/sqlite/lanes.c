@@ -95,7 +95,7 @@ static int raise_lane(struct sq_sink *s, struct mr_mark *m, uint64_t expected, i
   *ret_n = rc == SQLITE_ROW;
   if (rc == SQLITE_ROW && !mark_at(st, m))
     status =
-        sq_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row", m->name);
+        src_fail(err, MR_FATAL, "", "millrace_offsets: lane %.100s has an unreadable row", m->name);
   if (rc == SQLITE_ROW)
     rc = sqlite3_step(st);
   if (rc != SQLITE_DONE && status >= 0)
@@ -193,13 +193,13 @@ static int miss(struct sq_sink *s, const struct mr_mark *m, struct mr_error *err
   uint64_t owner = rc == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(st, 0) : 0;
   sqlite3_finalize(st);
   if (rc != SQLITE_ROW)
-    return sq_fail(err, MR_FATAL, "vanished",
-                   "lane %s of %s has no row in millrace_offsets any more", m->name, m->source);
+    return src_fail(err, MR_FATAL, "vanished",
+                    "lane %s of %s has no row in millrace_offsets any more", m->name, m->source);
   if (owner != m->owner)
-    return sq_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu",
-                   m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner);
-  return sq_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began", m->name,
-                 m->source);
+    return src_fail(err, MR_FENCED, "owner", "lane %s of %s was taken over: owner %llu, mine %llu",
+                    m->name, m->source, (unsigned long long)owner, (unsigned long long)m->owner);
+  return src_fail(err, MR_FENCED, "position", "lane %s of %s is not where this unit began", m->name,
+                  m->source);
 }
 
 static int set_lane(struct sq_sink *s, sqlite3_stmt *st, const struct mr_mark *m, uint64_t run,

@@ -23,27 +23,21 @@ static const struct mr_opt options[] = {
     {0},
 };
 
-static int bad_option(struct mr_error *err, const char *option, const char *why)
-{
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return sq_fail(err, MR_BADCONF, "", "%s", why);
-}
-
 static int validate(const void *conf, struct mr_error *err)
 {
   const struct sq_conf *c = conf;
   struct sql_name name;
   const char *why = NULL;
   if (!*c->path || !strcmp(c->path, ":memory:"))
-    return bad_option(err, "path", "a file is needed: memory does not survive the run");
+    return src_badconf(err, "path", "a file is needed: memory does not survive the run");
   if (!sql_name_parse(c->table, SQ_NAME_MAX, &name, &why))
-    return bad_option(err, "table", why);
+    return src_badconf(err, "table", "%s", why);
   bool main_only = !name.schema || !strcmp(name.schema, "main");
   sql_name_done(&name);
   if (!main_only)
-    return bad_option(err, "table", "an SQLite file has only the schema main");
+    return src_badconf(err, "table", "an SQLite file has only the schema main");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
-    return bad_option(err, "key", "mode upsert needs the key columns");
+    return src_badconf(err, "key", "mode upsert needs the key columns");
   return evo_validate(c->evolve, c->drop_columns, err);
 }
 
@@ -56,7 +50,7 @@ static int fill(struct sq_sink *s, const struct mr_open *o, struct mr_error *err
   if (!s->pipeline || !s->stage || (o->in && !mr_schema_copy(o->in, &s->in)))
     return sq_no_memory(err);
   if (!sql_name_parse(s->conf->table, SQ_NAME_MAX, &s->table, &why))
-    return bad_option(err, "table", why);
+    return src_badconf(err, "table", "%s", why);
   sql_name_quoted(&quoted, &s->table);
   sql_buf_text(&quoted);
   s->target = (char *)quoted.p;

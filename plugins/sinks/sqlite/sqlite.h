@@ -13,6 +13,7 @@
 #include "common/evolve.h"
 #include "common/sql-ident.h"
 #include "common/sql-text.h"
+#include "common/src-error.h"
 #include "millrace/plugin.h"
 
 #define SQ_SETS 64       /* sets of written columns whose statements are kept */
@@ -85,8 +86,6 @@ struct sq_sink {
 };
 
 /* ---- unit.c */
-int sq_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
 int sq_no_memory(struct mr_error *err);
 /* What SQLite's last error means. what: the statement's kind and object. */
 int sq_error(struct sq_sink *s, const char *what, struct mr_error *err);
@@ -94,8 +93,6 @@ int sq_exec(struct sq_sink *s, const char *sql, const char *what, struct mr_erro
 int sq_prepare(struct sq_sink *s, const char *sql, const char *what, sqlite3_stmt **ret,
                struct mr_error *err);
 void sq_rollback(struct sq_sink *s);
-void sq_log(struct sq_sink *s, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 int sq_connect(struct sq_sink *s, struct mr_error *err);
 int sq_start(void *self, struct mr_error *err);
 int sq_begin(void *self, const struct mr_unit *u, struct mr_error *err);

@@ -124,9 +124,9 @@ int sq_table_columns(struct sq_sink *s, struct mr_error *err)
   sqlite3_finalize(st);
   if (status >= 0 && s->n_columns == 0) {
     snprintf(err->option, sizeof err->option, "table");
-    return sq_fail(err, MR_BADCONF, "no such table",
-                   "table %s does not exist in %s; create it, or say create: true", s->table.table,
-                   s->conf->path);
+    return src_fail(err, MR_BADCONF, "no such table",
+                    "table %s does not exist in %s; create it, or say create: true", s->table.table,
+                    s->conf->path);
   }
   return status;
 }
@@ -158,7 +158,7 @@ static int column_ddl(const struct ArrowSchema *c, struct sql_buf *sql, struct m
 {
   const char *type = type_name(c);
   if (!type)
-    return sq_fail(err, MR_BADCONF, "", "column %s has a type that SQLite cannot keep", c->name);
+    return src_fail(err, MR_BADCONF, "", "column %s has a type that SQLite cannot keep", c->name);
   sql_ident(sql, c->name);
   sql_buf_fmt(sql, " %s", type);
   return MR_OK;
@@ -230,7 +230,7 @@ static int create_table(struct sq_sink *s, struct mr_error *err)
     status = sq_exec(s, sql_buf_text(&sql), "CREATE TABLE", err);
   sql_buf_done(&sql);
   if (status >= 0)
-    sq_log(s, MR_INFO, "created table %s in %s", s->conf->table, s->conf->path);
+    src_log(s->host, MR_INFO, "created table %s in %s", s->conf->table, s->conf->path);
   return status;
 }
 
@@ -325,10 +325,10 @@ static int prepare_insert(struct sq_sink *s, struct mr_error *err)
   sql_buf_done(&sql);
   if (status < 0 && strstr(err->msg, "ON CONFLICT")) {
     snprintf(err->option, sizeof err->option, "key");
-    return sq_fail(err, MR_BADCONF, "42P10",
-                   "mode upsert needs a primary key or unique index on exactly the key columns of"
-                   " %s",
-                   s->conf->table);
+    return src_fail(err, MR_BADCONF, "42P10",
+                    "mode upsert needs a primary key or unique index on exactly the key columns of"
+                    " %s",
+                    s->conf->table);
   }
   return status;
 }
@@ -372,13 +372,13 @@ static int link_columns(struct sq_sink *s, struct mr_error *err)
       sql_buf_fmt(&missing, "%s%s", missing.len ? ", " : "", name);
   }
   if (missing.len && s->lenient) {
-    sq_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->conf->table,
-           sql_buf_text(&missing));
+    src_log(s->host, MR_WARN, "columns that %s has not are left out (evolve: none): %s",
+            s->conf->table, sql_buf_text(&missing));
   } else if (missing.len && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
-    status = sq_fail(err, MR_BADCONF, "42703",
-                     "table %s has no column %.300s; add it, or say evolve: add", s->conf->table,
-                     sql_buf_text(&missing));
+    status = src_fail(err, MR_BADCONF, "42703",
+                      "table %s has no column %.300s; add it, or say evolve: add", s->conf->table,
+                      sql_buf_text(&missing));
   }
   sql_buf_done(&missing);
   return status;
@@ -395,9 +395,9 @@ static int check_unfilled(struct sq_sink *s, struct mr_error *err)
   int status = MR_OK;
   if (names.len) {
     snprintf(err->option, sizeof err->option, "table");
-    status = sq_fail(err, MR_BADCONF, "23502",
-                     "table %s: NOT NULL without a default, and nothing fills it: %.300s",
-                     s->conf->table, sql_buf_text(&names));
+    status = src_fail(err, MR_BADCONF, "23502",
+                      "table %s: NOT NULL without a default, and nothing fills it: %.300s",
+                      s->conf->table, sql_buf_text(&names));
   }
   sql_buf_done(&names);
   return status;
@@ -416,10 +416,11 @@ static int no_way(struct sq_sink *s, int column, struct mr_error *err)
     return MR_OK;
   evo_type_name(from, &brings);
   snprintf(err->option, sizeof err->option, "table");
-  int status = sq_fail(err, MR_BADCONF, "42804",
-                       "column %s of %s is declared %s, which would change what the pipeline brings"
-                       " (%.100s); add a cast or declare it TEXT",
-                       c->name, s->conf->table, c->declared, sql_buf_text(&brings));
+  int status =
+      src_fail(err, MR_BADCONF, "42804",
+               "column %s of %s is declared %s, which would change what the pipeline brings"
+               " (%.100s); add a cast or declare it TEXT",
+               c->name, s->conf->table, c->declared, sql_buf_text(&brings));
   sql_buf_done(&brings);
   return status;
 }
@@ -430,8 +431,8 @@ static int plan_field(struct sq_sink *s, int column, struct mr_error *err)
   bool fits = sq_kind_fits(s->in.children[c->source], c->affinity);
   if (c->generated) {
     snprintf(err->option, sizeof err->option, "table");
-    return sq_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
-                   c->name, s->conf->table);
+    return src_fail(err, MR_BADCONF, "428C9", "column %s of %s is generated: it cannot be written",
+                    c->name, s->conf->table);
   }
   int status = fits ? MR_OK : no_way(s, column, err);
   if (status < 0)
@@ -453,8 +454,8 @@ static int check_key(struct sq_sink *s, struct mr_error *err)
     if (at >= 0 && s->column[at].source >= 0)
       continue;
     snprintf(err->option, sizeof err->option, "key");
-    return sq_fail(err, MR_BADCONF, "", "key column %s is %s", key[i],
-                   at < 0 ? "no column of the table" : "not among the pipeline's columns");
+    return src_fail(err, MR_BADCONF, "", "key column %s is %s", key[i],
+                    at < 0 ? "no column of the table" : "not among the pipeline's columns");
   }
   return MR_OK;
 }
@@ -471,8 +472,8 @@ int sq_table_plan(struct sq_sink *s, struct mr_error *err)
     if (s->column[i].source >= 0)
       status = plan_field(s, i, err);
   if (status >= 0 && !s->n_fields)
-    status =
-        sq_fail(err, MR_BADCONF, "", "table %s has none of the pipeline's columns", s->conf->table);
+    status = src_fail(err, MR_BADCONF, "", "table %s has none of the pipeline's columns",
+                      s->conf->table);
   if (status >= 0)
     status = check_key(s, err);
   if (status >= 0)

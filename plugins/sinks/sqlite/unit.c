@@ -2,7 +2,6 @@
 /* The connection, and a unit: rows are converted as they come and written in one transaction at its
  * commit. */
 #include <poll.h>
-#include <stdarg.h>
 #include "common/clock.h"
 #include "sqlite.h"
 #include "millrace/changes.h"
@@ -11,30 +10,9 @@
 
 /* ---------------------------------------------------------------- errors */
 
-int sq_fail(struct mr_error *err, int status, const char *code, const char *fmt, ...)
-{
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(err->msg, sizeof err->msg, fmt, ap);
-  va_end(ap);
-  snprintf(err->code, sizeof err->code, "%s", code);
-  return status;
-}
-
 int sq_no_memory(struct mr_error *err)
 {
-  return sq_fail(err, MR_FATAL, "SQLITE_NOMEM", "out of memory");
-}
-
-void sq_log(struct sq_sink *s, int level, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  if (s->host && s->host->log)
-    s->host->log(s->host->ctx, level, text);
+  return src_fail(err, MR_FATAL, "SQLITE_NOMEM", "out of memory");
 }
 
 static const char *code_name(int extended)
@@ -98,8 +76,8 @@ int sq_error(struct sq_sink *s, const char *what, struct mr_error *err)
   err->native = extended;
   if (status == MR_BADCONF && (extended & 0xff) != SQLITE_ERROR)
     snprintf(err->option, sizeof err->option, "path");
-  return sq_fail(err, status, code_name(extended), "%s: %s (%s) in %s", what, text,
-                 code_name(extended), s->conf->path);
+  return src_fail(err, status, code_name(extended), "%s: %s (%s) in %s", what, text,
+                  code_name(extended), s->conf->path);
 }
 
 int sq_exec(struct sq_sink *s, const char *sql, const char *what, struct mr_error *err)
@@ -266,7 +244,7 @@ static int convert_row(struct sq_sink *s, const struct mr_batch *b, int64_t i, b
       msg = evo_message(&s->words, msg, *column->declared ? column->declared : "any",
                         s->in.children[column->source]);
     int status = reject(s, b, i, code, msg, column->name);
-    return status < 0 ? sq_fail(err, status, code, "%s", msg) : MR_OK;
+    return status < 0 ? src_fail(err, status, code, "%s", msg) : MR_OK;
   }
   return s->cells.failed || !keep_row(s, &row) ? sq_no_memory(err) : MR_OK;
 }
@@ -367,7 +345,7 @@ static int check_unchanged(struct sq_sink *s, struct mr_error *err)
     return status;
   s->learned = false;
   err->unit_lost = true;
-  return sq_fail(err, MR_RETRY, "SQLITE_SCHEMA", "the tables of %s have changed", s->conf->path);
+  return src_fail(err, MR_RETRY, "SQLITE_SCHEMA", "the tables of %s have changed", s->conf->path);
 }
 
 static int write_rows(struct sq_sink *s, struct mr_error *err)

@@ -87,8 +87,8 @@ int sr_log_read(struct sr_sink *s, const char *url, sr_entry_fn *entry, void *ou
   long http = 0;
   int status = MR_OK;
   if (sr_http(s, &r, &http, &why) != SR_ANSWERED || http != 200) {
-    sr_log(s, MR_WARN, "the log of filtered rows cannot be read (%s)",
-           *why.msg ? why.msg : "no such log");
+    src_log(s->host, MR_WARN, "the log of filtered rows cannot be read (%s)",
+            *why.msg ? why.msg : "no such log");
     return MR_OK;
   }
   const char *p = sql_buf_text(&s->answer), *end = p + s->answer.len;

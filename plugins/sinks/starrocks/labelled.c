@@ -308,7 +308,7 @@ static int not_loaded(struct sr_sink *s, const char *label, const struct part *p
                                      : MR_RETRY; /* the label is asked before it goes again */
   status = settle(s, label, err);
   if (status == MR_OK)
-    sr_log(s, MR_INFO, "%.300s; label %s has landed all the same", why.msg, label);
+    src_log(s->host, MR_INFO, "%.300s; label %s has landed all the same", why.msg, label);
   if (status != MR_MORE)
     return status;
   *err = why;

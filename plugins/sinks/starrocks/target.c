@@ -142,7 +142,7 @@ int sr_target_compare(struct sr_sink *s, struct mr_error *err)
   MYSQL_RES *res = NULL;
   int status = ask_columns(s, &res, &now, err);
   if (status >= 0 && strcmp(sql_buf_text(&now), sql_buf_text(&s->catalog))) {
-    sr_log(s, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+    src_log(s->host, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
     s->learned = false;
   }
   mysql_free_result(res);
@@ -234,7 +234,7 @@ static int create_table(struct sr_sink *s, struct mr_error *err)
     status = sr_sql_query(s, sql_buf_text(&sql), "CREATE TABLE", NULL, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    sr_log(s, MR_INFO, "created table %s%s", s->shown, s->where);
+    src_log(s->host, MR_INFO, "created table %s%s", s->shown, s->where);
   return status < 0 ? status : sr_target_columns(s, err);
 }
 
@@ -358,7 +358,8 @@ static int check_mode(struct sr_sink *s, struct mr_error *err)
     if (sr_target_find(s, key[i]) < 0)
       return src_badconf(err, "key", "%s has no column %s", s->shown, key[i]);
   if (!upsert && s->model == MODEL_PRIMARY)
-    sr_log(s, MR_INFO, "%s has a primary key: rows of the same key replace each other", s->shown);
+    src_log(s->host, MR_INFO, "%s has a primary key: rows of the same key replace each other",
+            s->shown);
   return MR_OK;
 }
 
@@ -397,8 +398,8 @@ int sr_target_plan(struct sr_sink *s, struct mr_error *err)
   struct sql_buf missing = {0};
   int n = link_columns(s, &missing), status = MR_OK;
   if (n && s->lenient)
-    sr_log(s, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
-           sql_buf_text(&missing));
+    src_log(s->host, MR_WARN, "columns that %s has not are left out (evolve: none): %s", s->shown,
+            sql_buf_text(&missing));
   else if (n)
     status = src_badconf(err, "table", "table %s has no column %.300s; add it, or say evolve: add",
                          s->shown, sql_buf_text(&missing));
@@ -442,7 +443,7 @@ void sr_labels_warn(struct sr_sink *s)
   s->label_seconds = LABEL_SECONDS;
   if (sr_sql_query(s, "ADMIN SHOW FRONTEND CONFIG LIKE 'label_keep%'", "ADMIN SHOW", &res,
                    &ignored) < 0) {
-    sr_log(s, MR_INFO, "how long labels are kept cannot be read (%.100s)", ignored.msg);
+    src_log(s->host, MR_INFO, "how long labels are kept cannot be read (%.100s)", ignored.msg);
     return;
   }
   while (mysql_num_fields(res) > 2 && (row = mysql_fetch_row(res))) {
@@ -452,9 +453,10 @@ void sr_labels_warn(struct sr_sink *s)
     if (seconds)
       s->label_seconds = v;
     if ((number && v < LABELS_MIN) || (seconds && v < LABEL_SECONDS_MIN))
-      sr_log(s, MR_WARN,
-             "%s is %lld: a busy database forgets a label before a stopped pipeline may ask for it",
-             row[0], (long long)v);
+      src_log(
+          s->host, MR_WARN,
+          "%s is %lld: a busy database forgets a label before a stopped pipeline may ask for it",
+          row[0], (long long)v);
   }
   mysql_free_result(res);
 }

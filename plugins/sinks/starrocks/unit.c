@@ -92,7 +92,7 @@ static int begin_transaction(struct sr_sink *s, struct mr_error *err)
       status = src_fail(err, MR_RETRY, "", "label %s was open already", s->label);
     err->unit_lost = true;
   } else if (v == SR_LABEL_EXISTS) { /* another pipeline's, or an older life's: never touched */
-    sr_log(s, MR_WARN, "label %s is in use already: taking the next", s->label);
+    src_log(s->host, MR_WARN, "label %s is in use already: taking the next", s->label);
     err->unit_lost = true;
     err->retry_ms = 1;
     status = MR_RETRY;
@@ -247,8 +247,8 @@ int sr_resolve(void *self, const char *label, struct mr_error *err)
     return status;
   if (!is_keyed(s))
     return MR_UNKNOWN;
-  sr_log(s, MR_WARN,
-         "the server has forgotten label %s: its rows are written again, which the key allows",
-         label);
+  src_log(s->host, MR_WARN,
+          "the server has forgotten label %s: its rows are written again, which the key allows",
+          label);
   return MR_ABORTED;
 }
