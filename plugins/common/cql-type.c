@@ -593,3 +593,11 @@ void cql_type_name(const struct cql_type *t, struct sql_buf *out)
   if (frozen)
     sql_buf_byte(out, '>');
 }
+
+bool cql_type_covers(const struct cql_type *self, const struct cql_type *other)
+{
+  bool covers = self->kind != other->kind || self->n_child >= other->n_child;
+  for (size_t i = 0; covers && self->kind == other->kind && i < other->n_child; i++)
+    covers = cql_type_covers(&self->child[i], &other->child[i]);
+  return covers;
+}

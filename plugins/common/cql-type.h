@@ -96,4 +96,7 @@ bool cql_type_fits(const struct cql_type *t, const struct ArrowSchema *s, const 
 #define CQL_DECIMAL_DEFAULT "d:38,9" /* a CQL decimal has no scale of its own */
 #define CQL_VARINT_DEFAULT "d:38,0"
 
+/* Has it, at any depth, every field of the other one's user types, or another type in its place? */
+bool cql_type_covers(const struct cql_type *self, const struct cql_type *other);
+
 #endif

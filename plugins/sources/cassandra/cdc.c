@@ -14,7 +14,9 @@
 #define NOTE_MS 2000          /* between two notes of how far every sink is */
 #define MARKER_MS 500         /* after so long a write that was answered is behind a marker */
 #define MUTATIONS_MAX 20000   /* read in one go without a row */
-#define SCHEMA_MS 10000       /* how long a node may take to do what its log says it does */
+#define SLOW_MS 10000         /* how long a node may keep a column that its log drops */
+#define SETTLE_MS 60000       /* how long it may fail while its schema changes */
+#define WAITING_MS 30000      /* between two lines of the log that the node is waited for */
 #define STOP_MS 10000         /* how long an error waits for the rows before it to be durable */
 #define SERVER_ERROR "0x0000" /* of a node that answers while its schema changes */
 #define INVALID "0x2200"
@@ -122,20 +124,26 @@ static int check_directory(const struct cass_log *l, struct mr_error *err)
   return MR_OK;
 }
 
+/* Give: *ret is freed by the caller, also after a failure. */
+static int read_node_schema(struct cass_log *l, struct clog_schema **ret, struct mr_error *err)
+{
+  *ret = clog_schema_new(NULL, NULL);
+  if (!*ret)
+    return src_no_memory(err);
+  int rc = clog_node_read(*ret, &l->conn, l->name.schema, err);
+  return rc < 0 ? rc : clog_schema_commit(*ret, 0, 0, err);
+}
+
 /* The table as the node has it now. */
 static int check_table(struct cass_log *l, struct mr_error *err)
 {
   struct cass_table t = {0};
+  struct clog_schema *now = NULL;
   int rc =
       cass_table_read(&l->conn, &l->name, &t, err); /* which names a keyspace that is not there */
   cass_table_done(&t);
-  struct clog_schema *now = rc < 0 ? NULL : clog_schema_new(NULL, NULL);
-  if (rc >= 0 && !now)
-    return src_no_memory(err);
   if (rc >= 0)
-    rc = clog_node_read(now, &l->conn, l->name.schema, err);
-  if (rc >= 0)
-    rc = clog_schema_commit(now, 0, 0, err);
+    rc = read_node_schema(l, &now, err);
   if (rc >= 0)
     rc = cass_node_table(now, &l->name, l->conf->table, l->conn.where, err);
   clog_schema_free(now);
@@ -151,7 +159,7 @@ static int check_node(struct cass_log *l, struct mr_error *err)
     return src_badconf(err, "mode", "the node has cdc_enabled: false%s", l->conn.where);
   if (rc >= 0)
     rc = check_table(l, err);
-  return rc < 0 ? rc : check_directory(l, err);
+  return rc;
 }
 
 /* The same folder may have another name here: in a container, say. */
@@ -170,22 +178,10 @@ static void compare_directory(struct cass_log *l)
   free(theirs);
 }
 
-/* A node writes a change of its schema to the log a moment before it goes by it. After a while it
- * does: what the log says is past. */
-static bool is_early(const struct cass_log *l)
+/* A node writes a change of its schema to the log a moment before it goes by it. */
+static bool is_early(const struct cass_log *l, int64_t limit_ms)
 {
-  return l->reshape && clock_now_ms() - l->reshaped_ms < SCHEMA_MS;
-}
-
-/* Has the node done to the table what its log says? (It may have done more since.) */
-static bool agrees(const struct cass_log *l, const struct cass_table *t)
-{
-  const struct clog_table *logged = cass_log_schema_table(l);
-  uint32_t n = logged ? logged->kind_start[CLOG_COLUMN_KINDS] : 0;
-  bool same = true;
-  for (uint32_t i = 0; same && i < n; i++)
-    same = logged->column[i].gone == (cass_table_find(t, logged->column[i].name) < 0);
-  return same;
+  return l->reshape && clock_now_ms() - l->reshaped_ms < limit_ms;
 }
 
 /* The change is written down, and not in force yet. */
@@ -194,20 +190,72 @@ static bool is_unsettled(const struct mr_error *err)
   return !strcmp(err->code, INVALID) || !strcmp(err->code, SERVER_ERROR);
 }
 
-/* MR_IDLE: the node is not as far as its log. */
-static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *err)
+static void say_waiting(struct cass_log *l)
+{
+  int64_t now = clock_now_ms();
+  if (now - l->reshaped_ms < SLOW_MS || now - l->waited_ms < WAITING_MS)
+    return;
+  l->waited_ms = now;
+  src_log(l->host, MR_WARN, "table %.200s: waiting for the node to have the columns of its log%s",
+          l->conf->table, l->conn.where);
+}
+
+/* What the log said before the start the node had done by then, and it may have gone on: to a table
+ * of the same name, which tells nothing of what became of this one. */
+static bool is_old(const struct cass_log *l, const struct clog_table *t)
+{
+  return t->from_segment < l->begun_segment ||
+         (t->from_segment == l->begun_segment && t->from_position <= l->begun_position);
+}
+
+/* Has the node done to the table what its log says? MR_IDLE: not yet. node: its schema. */
+static int compare_schema(struct cass_log *l, const struct clog_schema *node)
+{
+  const struct clog_table *logged = cass_log_schema_table(l);
+  const struct clog_table *theirs = cass_node_find(node, &l->name);
+  enum cass_agree how = logged && theirs ? cass_node_agrees(logged, theirs) : CASS_SAME;
+  if (how == CASS_BEHIND && is_old(l, logged))
+    how = CASS_SLOW;
+  if (how == CASS_SAME || (how == CASS_SLOW && !is_early(l, SLOW_MS)))
+    return MR_OK;
+  say_waiting(l);
+  return MR_IDLE;
+}
+
+/* What the node goes by may be behind its own schema tables. */
+static bool is_behind(const struct cass_log *l, const struct clog_schema *node)
+{
+  const struct clog_table *theirs = cass_node_find(node, &l->name);
+  return theirs && !cass_changes_knows(l->changes, theirs);
+}
+
+static int learn_columns(struct cass_log *l, const struct clog_schema *node, bool *ret_changed,
+                         struct mr_error *err)
 {
   struct cass_table t = {0};
-  struct ArrowSchema columns;
-  int rc = cql_conn_open(&l->conn, err);
-  if (rc >= 0)
-    rc = cass_table_read(&l->conn, &l->name, &t, err);
-  if (rc >= 0 && is_early(l) && !agrees(l, &t))
-    rc = MR_IDLE;
+  int rc = cass_table_read(&l->conn, &l->name, &t, err);
+  if (rc >= 0 && node)
+    rc = compare_schema(l, node);
   if (rc == MR_OK)
     rc = cass_changes_table(l->changes, &t, ret_changed, err);
   cass_table_done(&t);
-  if (rc < 0 && is_early(l) && is_unsettled(err)) {
+  if (rc == MR_OK)
+    l->behind = node && is_behind(l, node);
+  return rc;
+}
+
+/* MR_IDLE: the node is not as far as its log. */
+static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *err)
+{
+  struct clog_schema *node = NULL;
+  struct ArrowSchema columns;
+  int rc = cql_conn_open(&l->conn, err);
+  if (rc >= 0 && l->reshape)
+    rc = read_node_schema(l, &node, err);
+  if (rc >= 0)
+    rc = learn_columns(l, node, ret_changed, err);
+  clog_schema_free(node);
+  if (rc < 0 && is_early(l, SETTLE_MS) && is_unsettled(err)) {
     *err = (struct mr_error){.size = err->size, .row = -1};
     rc = MR_IDLE;
   }
@@ -306,7 +354,11 @@ static int open_history(struct cass_log *l, struct mr_error *err)
 int cass_log_start(struct cass_log *l, struct mr_error *err)
 {
   bool changed;
-  int rc = check_node(l, err);
+  int rc = check_directory(l, err);
+  if (rc >= 0)
+    rc = cass_follow_end(&l->follow, &l->begun_segment, &l->begun_position, err);
+  if (rc >= 0)
+    rc = check_node(l, err);
   if (rc >= 0)
     rc = open_history(l, err);
   if (rc >= 0)
@@ -520,13 +572,6 @@ static int give_batch(struct cass_log *l, struct mr_batch *give, struct mr_error
   return MR_OK;
 }
 
-/* Is the node behind what its log says of the table's types? */
-static bool is_behind(const struct cass_log *l)
-{
-  const struct clog_table *t = cass_log_schema_table(l);
-  return t && is_early(l) && !cass_changes_knows(l->changes, t);
-}
-
 /* The table may have other columns. MR_OK: it has none that matter; MR_IDLE: to be asked again. */
 static int reshape(struct cass_log *l, struct mr_error *err)
 {
@@ -536,13 +581,16 @@ static int reshape(struct cass_log *l, struct mr_error *err)
   int rc = learn_table(l, &changed, err);
   if (rc == MR_BADCONF && !strcmp(err->option, "table")) { /* dropped: what the log has is given */
     l->host->log(l->host->ctx, MR_WARN, err->msg);
+    l->behind = false;
     rc = MR_OK;
   }
   if (rc != MR_OK)
     return rc;
-  if (!changed && is_behind(l))
+  if (!changed && l->behind) {
+    say_waiting(l);
     return MR_IDLE;
-  l->reshape = is_behind(l);
+  }
+  l->reshape = l->behind;
   if (!l->reshape)
     l->reshaped_ms = 0;
   return changed ? MR_SCHEMA : MR_OK;
@@ -730,7 +778,9 @@ int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error
 int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err)
 {
   int64_t used = 0;
-  int rc = check_node(l, err);
+  int rc = check_directory(l, err);
+  if (rc >= 0)
+    rc = check_node(l, err);
   if (rc >= 0)
     rc = cass_log_used(l->conf->directory, &used, err);
   if (rc < 0)

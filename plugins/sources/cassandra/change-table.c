@@ -360,15 +360,6 @@ struct cass_scan_items cass_changes_scan(const struct cass_changes *self)
                                   .clustering = (int32_t)self->t.n_clustering};
 }
 
-/* Has a type, at any depth, the fields of the other one, and more? */
-static bool has_fields(const struct cql_type *ours, const struct cql_type *theirs)
-{
-  bool has = ours->kind != theirs->kind || ours->n_child >= theirs->n_child;
-  for (size_t i = 0; has && ours->kind == theirs->kind && i < theirs->n_child; i++)
-    has = has_fields(&ours->child[i], &theirs->child[i]);
-  return has;
-}
-
 bool cass_changes_knows(const struct cass_changes *self, const struct clog_table *t)
 {
   const struct change_table *ours = &self->t;
@@ -376,7 +367,7 @@ bool cass_changes_knows(const struct cass_changes *self, const struct clog_table
   for (uint32_t i = 0; knows && i < t->kind_start[CLOG_COLUMN_KINDS]; i++)
     for (size_t k = 0; knows && k < ours->n_col; k++)
       if (!strcmp(ours->col[k].name, t->column[i].name))
-        knows = has_fields(&ours->col[k].type, &t->column[i].type);
+        knows = cql_type_covers(&ours->col[k].type, &t->column[i].type);
   return knows;
 }
 

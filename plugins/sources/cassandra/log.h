@@ -41,17 +41,20 @@ struct cass_log {
 
   uint32_t lane;
   bool has_lane;
-  struct cass_place at, given; /* behind what was taken in; behind what was given */
-  struct cass_place acked;     /* behind what every sink holds */
-  struct mr_position cut;      /* len 0: none */
-  struct clog_entry entry;     /* the mutation that is read */
-  bool has_entry;              /* it is not done with */
-  struct clog_events events;   /* of it, decoded; n 0: not yet */
-  size_t event;                /* the next of them */
-  bool taking;                 /* rows are gathered, and to be given */
-  bool reshape;                /* the table may have other columns */
-  int64_t reshaped_ms;         /* since when the node is asked for them; 0: it is not */
-  int stopped;                 /* status of what ended the reading behind the gathered rows */
+  struct cass_place at, given;           /* behind what was taken in; behind what was given */
+  struct cass_place acked;               /* behind what every sink holds */
+  struct mr_position cut;                /* len 0: none */
+  struct clog_entry entry;               /* the mutation that is read */
+  bool has_entry;                        /* it is not done with */
+  struct clog_events events;             /* of it, decoded; n 0: not yet */
+  size_t event;                          /* the next of them */
+  bool taking;                           /* rows are gathered, and to be given */
+  bool reshape;                          /* the table may have other columns */
+  int64_t begun_segment, begun_position; /* the end of the log, before the node was asked */
+  bool behind;                           /* the node does not go by its own schema tables yet */
+  int64_t reshaped_ms;                   /* since when the node is asked for them; 0: it is not */
+  int64_t waited_ms;                     /* when it was last said that the node is waited for */
+  int stopped; /* status of what ended the reading behind the gathered rows */
   struct mr_error stop_error;
   struct ArrowSchema columns; /* as changes gave them last; released until known */
 

@@ -146,3 +146,47 @@ int cass_node_table(const struct clog_schema *schema, const struct sql_name *nam
                        table);
   return MR_OK;
 }
+
+uint64_t cass_node_made(const uint8_t id[16])
+{
+  return (uint64_t)(cql_be16(id + 6) & 0xfff) << 48 | (uint64_t)cql_be16(id + 4) << 32 |
+         cql_be32(id);
+}
+
+static const struct clog_column *column_of(const struct clog_table *t, const char *name)
+{
+  for (uint32_t i = 0; i < t->kind_start[CLOG_COLUMN_KINDS]; i++)
+    if (!strcmp(t->column[i].name, name))
+      return &t->column[i];
+  return NULL;
+}
+
+/* theirs: the node's column of this name, NULL: it has none, not even a dropped one. */
+static enum cass_agree column_agrees(const struct clog_column *logged,
+                                     const struct clog_column *theirs)
+{
+  bool is_key = logged->kind == CLOG_PARTITION_KEY || logged->kind == CLOG_CLUSTERING;
+  if (is_key) /* can only have been renamed */
+    return CASS_SAME;
+  if (!theirs)
+    return logged->gone ? CASS_SAME : CASS_BEHIND;
+  if (theirs->dropped > logged->dropped) /* dropped since, and perhaps added again */
+    return CASS_SAME;
+  if (logged->gone != theirs->gone)
+    return logged->gone ? CASS_SLOW : CASS_BEHIND;
+  return logged->gone || cql_type_covers(&theirs->type, &logged->type) ? CASS_SAME : CASS_BEHIND;
+}
+
+enum cass_agree cass_node_agrees(const struct clog_table *logged, const struct clog_table *node)
+{
+  enum cass_agree all = CASS_SAME;
+  uint64_t made = cass_node_made(logged->id), theirs = cass_node_made(node->id);
+  if (made != theirs)
+    return made < theirs ? CASS_SAME : CASS_BEHIND;
+  for (uint32_t i = 0; i < logged->kind_start[CLOG_COLUMN_KINDS]; i++) {
+    enum cass_agree one =
+        column_agrees(&logged->column[i], column_of(node, logged->column[i].name));
+    all = one > all ? one : all;
+  }
+  return all;
+}

@@ -23,6 +23,15 @@ int cass_node_table(const struct clog_schema *schema, const struct sql_name *nam
 /* The newest version of the table of this name; NULL: none. */
 const struct clog_table *cass_node_find(const struct clog_schema *schema,
                                         const struct sql_name *name);
+enum cass_agree {
+  CASS_SAME,  /* the node has what the log says, or has come further */
+  CASS_SLOW,  /* it still has a column that the log drops: nothing is lost by going on */
+  CASS_BEHIND /* it has not yet what the log says: values would be lost */
+};
+/* How a node's own table (as cass_node_find has it) stands to what its log says of it. */
+enum cass_agree cass_node_agrees(const struct clog_table *logged, const struct clog_table *node);
+/* When a table was made, as its id (a UUID of version 1) tells: only to be compared. */
+uint64_t cass_node_made(const uint8_t id[16]);
 /* "500ms", "10s", "4096MiB", "4096" (MiB): milliseconds, bytes; 0: not understood. */
 int64_t cass_node_ms(const char *text);
 int64_t cass_node_bytes(const char *text);

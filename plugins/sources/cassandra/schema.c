@@ -10,16 +10,9 @@
 
 static const char known_mark[] = "-- known to segment ";
 
-/* When a table was made, as its id (a UUID of version 1) tells. */
-static uint64_t made_at(const uint8_t id[16])
-{
-  return (uint64_t)(cql_be16(id + 6) & 0xfff) << 48 | (uint64_t)cql_be16(id + 4) << 32 |
-         cql_be32(id);
-}
-
 bool cass_log_schema_ours(const struct cass_log *l, const struct clog_table *t)
 {
-  return t->wanted && made_at(t->id) >= l->made;
+  return t->wanted && cass_node_made(t->id) >= l->made;
 }
 
 static size_t count_versions(const struct cass_log *l)
@@ -37,8 +30,8 @@ static void find_first(struct cass_log *l)
 {
   const struct clog_table *t;
   for (size_t i = 0; (t = clog_schema_nth(l->schema, i)); i++)
-    if (t->wanted && !t->from_segment && !t->from_position && made_at(t->id) > l->made)
-      l->made = made_at(t->id);
+    if (t->wanted && !t->from_segment && !t->from_position && cass_node_made(t->id) > l->made)
+      l->made = cass_node_made(t->id);
 }
 
 const struct clog_table *cass_log_schema_table(const struct cass_log *l)
