@@ -1,25 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mode: cdc: the calls of the ABI. */
-#include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
-#include <unistd.h>
 #include "common/clock.h"
-#include "common/clog-node.h"
 #include "common/src-error.h"
 #include "log.h"
 
 #define TICK_MS 1000
-#define POSITION_MS 1000      /* between two batches that only move the position */
-#define NOTE_MS 2000          /* between two notes of how far every sink is */
-#define MARKER_MS 500         /* after so long a write that was answered is behind a marker */
-#define MUTATIONS_MAX 20000   /* read in one go without a row */
-#define SLOW_MS 10000         /* how long a node may keep a column that its log drops */
-#define SETTLE_MS 60000       /* how long it may fail while its schema changes */
-#define WAITING_MS 30000      /* between two lines of the log that the node is waited for */
-#define STOP_MS 10000         /* how long an error waits for the rows before it to be durable */
-#define SERVER_ERROR "0x0000" /* of a node that answers while its schema changes */
-#define INVALID "0x2200"
+#define POSITION_MS 1000    /* between two batches that only move the position */
+#define NOTE_MS 2000        /* between two notes of how far every sink is */
+#define MARKER_MS 500       /* after so long a write that was answered is behind a marker */
+#define MUTATIONS_MAX 20000 /* read in one go without a row */
+#define STOP_MS 10000       /* how long an error waits for the rows before it to be durable */
 
 int cass_place_cmp(const struct cass_place *a, const struct cass_place *b)
 {
@@ -102,277 +93,6 @@ void cass_log_close(struct cass_log *l)
 int cass_log_schema(struct cass_log *l, struct ArrowSchema *give, struct mr_error *err)
 {
   return l->columns.release ? cass_changes_schema(l->changes, give, err) : MR_IDLE;
-}
-
-/* ---------------------------------------------------------------- starting */
-
-static int check_directory(const struct cass_log *l, struct mr_error *err)
-{
-  struct clog_segment_name *name;
-  size_t n;
-  const char *d = l->conf->directory;
-  if (access(d, R_OK | X_OK) < 0)
-    return src_badconf(err, "directory", "%.300s: %s", d, strerror(errno));
-  if (l->conf->delete_ && access(d, W_OK) < 0)
-    return src_badconf(err, "directory",
-                       "%.300s: segments cannot be removed: %s (delete: false leaves them)", d,
-                       strerror(errno));
-  int rc = clog_names(d, &name, &n, err);
-  if (rc < 0)
-    return src_badconf(err, "directory", "%.300s: %s", d, strerror(errno));
-  clog_names_free(name, n);
-  return MR_OK;
-}
-
-/* Give: *ret is freed by the caller, also after a failure. */
-static int read_node_schema(struct cass_log *l, struct clog_schema **ret, struct mr_error *err)
-{
-  *ret = clog_schema_new(NULL, NULL);
-  if (!*ret)
-    return src_no_memory(err);
-  int rc = clog_node_read(*ret, &l->conn, l->name.schema, err);
-  return rc < 0 ? rc : clog_schema_commit(*ret, 0, 0, err);
-}
-
-/* The table as the node has it now. */
-static int check_table(struct cass_log *l, struct mr_error *err)
-{
-  struct cass_table t = {0};
-  struct clog_schema *now = NULL;
-  int rc =
-      cass_table_read(&l->conn, &l->name, &t, err); /* which names a keyspace that is not there */
-  cass_table_done(&t);
-  if (rc >= 0)
-    rc = read_node_schema(l, &now, err);
-  if (rc >= 0)
-    rc = cass_node_table(now, &l->name, l->conf->table, l->conn.where, err);
-  clog_schema_free(now);
-  return rc;
-}
-
-static int check_node(struct cass_log *l, struct mr_error *err)
-{
-  int rc = cql_conn_open(&l->conn, err);
-  if (rc >= 0)
-    rc = cass_node_read(&l->conn, &l->node, err);
-  if (rc >= 0 && !l->node.cdc)
-    return src_badconf(err, "mode", "the node has cdc_enabled: false%s", l->conn.where);
-  if (rc >= 0)
-    rc = check_table(l, err);
-  return rc;
-}
-
-/* The same folder may have another name here: in a container, say. */
-static void compare_directory(struct cass_log *l)
-{
-  char text[1200], *ours = realpath(l->conf->directory, NULL),
-                   *theirs = realpath(l->node.directory, NULL);
-  bool same = ours && (theirs ? !strcmp(ours, theirs) : !strcmp(ours, l->node.directory));
-  if (*l->node.directory && !same) {
-    snprintf(text, sizeof text,
-             "directory is %.500s, and the node says that its cdc_raw_directory is %.500s",
-             l->conf->directory, l->node.directory);
-    l->host->log(l->host->ctx, MR_WARN, text);
-  }
-  free(ours);
-  free(theirs);
-}
-
-/* A node writes a change of its schema to the log a moment before it goes by it. */
-static bool is_early(const struct cass_log *l, int64_t limit_ms)
-{
-  return l->reshape && clock_now_ms() - l->reshaped_ms < limit_ms;
-}
-
-/* The change is written down, and not in force yet. */
-static bool is_unsettled(const struct mr_error *err)
-{
-  return !strcmp(err->code, INVALID) || !strcmp(err->code, SERVER_ERROR);
-}
-
-static void say_waiting(struct cass_log *l)
-{
-  int64_t now = clock_now_ms();
-  if (now - l->reshaped_ms < SLOW_MS || now - l->waited_ms < WAITING_MS)
-    return;
-  l->waited_ms = now;
-  src_log(l->host, MR_WARN, "table %.200s: waiting for the node to have the columns of its log%s",
-          l->conf->table, l->conn.where);
-}
-
-/* What the log said before the start the node had done by then, and it may have gone on: to a table
- * of the same name, which tells nothing of what became of this one. */
-static bool is_old(const struct cass_log *l, const struct clog_table *t)
-{
-  return t->from_segment < l->begun_segment ||
-         (t->from_segment == l->begun_segment && t->from_position <= l->begun_position);
-}
-
-/* Has the node done to the table what its log says? MR_IDLE: not yet. node: its schema. */
-static int compare_schema(struct cass_log *l, const struct clog_schema *node)
-{
-  const struct clog_table *logged = cass_log_schema_table(l);
-  const struct clog_table *theirs = cass_node_find(node, &l->name);
-  enum cass_agree how = logged && theirs ? cass_node_agrees(logged, theirs) : CASS_SAME;
-  if (how == CASS_BEHIND && is_old(l, logged))
-    how = CASS_SLOW;
-  if (how == CASS_SAME || (how == CASS_SLOW && !is_early(l, SLOW_MS)))
-    return MR_OK;
-  say_waiting(l);
-  return MR_IDLE;
-}
-
-/* What the node goes by may be behind its own schema tables. */
-static bool is_behind(const struct cass_log *l, const struct clog_schema *node)
-{
-  const struct clog_table *theirs = cass_node_find(node, &l->name);
-  return theirs && !cass_changes_knows(l->changes, theirs);
-}
-
-static int learn_columns(struct cass_log *l, const struct clog_schema *node, bool *ret_changed,
-                         struct mr_error *err)
-{
-  struct cass_table t = {0};
-  int rc = cass_table_read(&l->conn, &l->name, &t, err);
-  if (rc >= 0 && node)
-    rc = compare_schema(l, node);
-  if (rc == MR_OK)
-    rc = cass_changes_table(l->changes, &t, ret_changed, err);
-  cass_table_done(&t);
-  if (rc == MR_OK)
-    l->behind = node && is_behind(l, node);
-  return rc;
-}
-
-/* MR_IDLE: the node is not as far as its log. */
-static int learn_table(struct cass_log *l, bool *ret_changed, struct mr_error *err)
-{
-  struct clog_schema *node = NULL;
-  struct ArrowSchema columns;
-  int rc = cql_conn_open(&l->conn, err);
-  if (rc >= 0 && l->reshape)
-    rc = read_node_schema(l, &node, err);
-  if (rc >= 0)
-    rc = learn_columns(l, node, ret_changed, err);
-  clog_schema_free(node);
-  if (rc < 0 && is_early(l, SETTLE_MS) && is_unsettled(err)) {
-    *err = (struct mr_error){.size = err->size, .row = -1};
-    rc = MR_IDLE;
-  }
-  if (rc == MR_OK)
-    rc = cass_changes_schema(l->changes, &columns, err);
-  if (rc != MR_OK)
-    return rc;
-  mr_schema_release(&l->columns);
-  mr_schema_move(&columns, &l->columns);
-  return MR_OK;
-}
-
-/* Where a lane that nobody knows begins. */
-static int first_place(struct cass_log *l, int state, struct cass_place *ret, struct mr_error *err)
-{
-  *ret = (struct cass_place){.deleted = CLOG_NEVER};
-  bool scanned = l->conf->mode == CASS_SNAPSHOT_CDC; /* what is there now comes from the table */
-  if (state == MR_LANE_LATER || (!scanned && l->conf->start == CASS_START_EARLIEST))
-    return MR_OK;
-  int rc = cass_follow_end(&l->follow, &ret->segment, &ret->position, err);
-  if (ret->segment == INT64_MIN)
-    ret->segment = ret->position = 0;
-  return rc;
-}
-
-static int name_lane(struct cass_log *l, struct mr_error *err)
-{
-  const struct mr_host *h = l->host;
-  struct mr_position from, start;
-  struct cass_place first;
-  bool known = true;
-  int rc = h->lane(h->ctx, l->node.host_id, NULL, &l->lane, &from, err);
-  if (rc == MR_LANE_NEW || rc == MR_LANE_LATER) {
-    known = false;
-    rc = first_place(l, rc, &first, err);
-    start = cass_place_position(&first);
-    if (rc >= 0)
-      rc = h->lane(h->ctx, l->node.host_id, &start, &l->lane, &from, err);
-  }
-  if (rc < 0)
-    return rc;
-  l->has_lane = true;
-  rc = cass_log_seek(l, l->lane, &from, err);
-  if (rc >= 0 && known && !l->note.at.len && l->at.position &&
-      !cass_ids_add(&l->note.cdc,
-                    l->at.segment)) /* nothing is written down: it had better be there */
-    return src_no_memory(err);
-  return rc;
-}
-
-/* Another state may have gone further, and had segments removed. */
-static int compare_store(const struct cass_log *l, struct mr_error *err)
-{
-  struct cass_place noted;
-  if (l->new_store || !*l->store || !*l->note.store || !strcmp(l->store, l->note.store) ||
-      !cass_place_read(&l->note.at, &noted) || cass_place_cmp(&noted, &l->at) <= 0)
-    return MR_OK;
-  return src_fail(
-      err, MR_FATAL, "",
-      "the log was read up to segment %" PRId64 " with another state (%.16s; "
-      "settings.state is %.16s): start with that one, or with --new-state to go on from "
-      "this one, which may write rows again",
-      noted.segment, l->note.store, l->store);
-}
-
-/* From now on other readers leave the segments that this one has not read. */
-static int begin_note(struct cass_log *l, struct mr_error *err)
-{
-  struct cass_place noted;
-  int rc = compare_store(l, err);
-  if (rc < 0)
-    return rc;
-  if (!cass_place_read(&l->note.at, &noted) || cass_place_cmp(&l->at, &noted) > 0)
-    l->note.at = cass_place_position(&l->at);
-  snprintf(l->note.store, sizeof l->note.store, "%s", l->store);
-  rc = cass_log_note(l, err);
-  if (rc >= 0)
-    rc = cass_follow_list(&l->follow, err);
-  return rc < 0 ? rc : cass_log_gaps(l, err);
-}
-
-static int open_history(struct cass_log *l, struct mr_error *err)
-{
-  int rc = l->history.folder
-               ? MR_OK
-               : cass_history_open(&l->history, l->conf->history, l->pipeline, l->stage, err);
-  if (rc >= 0)
-    rc = cass_history_node(&l->history, l->node.host_id, err);
-  if (rc < 0)
-    return rc;
-  cass_note_done(&l->note);
-  rc = cass_history_read(&l->history, &l->note, err);
-  return rc < 0 ? rc : cass_log_schema_start(l, err);
-}
-
-int cass_log_start(struct cass_log *l, struct mr_error *err)
-{
-  bool changed;
-  int rc = check_directory(l, err);
-  if (rc >= 0)
-    rc = cass_follow_end(&l->follow, &l->begun_segment, &l->begun_position, err);
-  if (rc >= 0)
-    rc = check_node(l, err);
-  if (rc >= 0)
-    rc = open_history(l, err);
-  if (rc >= 0)
-    rc = learn_table(l, &changed, err);
-  if (rc >= 0 && !l->has_lane)
-    rc = name_lane(l, err);
-  if (rc >= 0)
-    rc = begin_note(l, err);
-  if (rc < 0)
-    return rc;
-  compare_directory(l);
-  l->started_ms = l->given_ms = clock_now_ms();
-  l->reshape = false;
-  return MR_OK;
 }
 
 /* ---------------------------------------------------------------- mutations */
@@ -572,30 +292,6 @@ static int give_batch(struct cass_log *l, struct mr_batch *give, struct mr_error
   return MR_OK;
 }
 
-/* The table may have other columns. MR_OK: it has none that matter; MR_IDLE: to be asked again. */
-static int reshape(struct cass_log *l, struct mr_error *err)
-{
-  bool changed = false;
-  if (!l->reshaped_ms)
-    l->reshaped_ms = clock_now_ms();
-  int rc = learn_table(l, &changed, err);
-  if (rc == MR_BADCONF && !strcmp(err->option, "table")) { /* dropped: what the log has is given */
-    l->host->log(l->host->ctx, MR_WARN, err->msg);
-    l->behind = false;
-    rc = MR_OK;
-  }
-  if (rc != MR_OK)
-    return rc;
-  if (!changed && l->behind) {
-    say_waiting(l);
-    return MR_IDLE;
-  }
-  l->reshape = l->behind;
-  if (!l->reshape)
-    l->reshaped_ms = 0;
-  return changed ? MR_SCHEMA : MR_OK;
-}
-
 /* ---------------------------------------------------------------- the end of a bounded run */
 
 /* When every write that was answered before the start can be read. */
@@ -675,7 +371,7 @@ static int step(struct cass_log *l, int64_t max_rows, int64_t max_bytes, struct 
     return give_batch(l, give, err);
   if (l->stopped < 0)
     return stopped(l, err);
-  int rc = l->reshape ? reshape(l, err) : MR_OK;
+  int rc = l->reshape ? cass_log_reshape(l, err) : MR_OK;
   if (rc != MR_OK)
     return rc;
   rc = fill(l, max_rows, max_bytes, err);
@@ -770,29 +466,5 @@ int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error
     int rc = cass_log_note(l, err);
     return rc < 0 ? rc : cass_log_sweep(l, err);
   }
-  return MR_OK;
-}
-
-/* ---------------------------------------------------------------- health */
-
-int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err)
-{
-  int64_t used = 0;
-  int rc = check_directory(l, err);
-  if (rc >= 0)
-    rc = check_node(l, err);
-  if (rc >= 0)
-    rc = cass_log_used(l->conf->directory, &used, err);
-  if (rc < 0)
-    return rc;
-  int64_t cap = l->conf->cap > 0 ? l->conf->cap : l->node.cap;
-  sql_buf_fmt(line, "Cassandra %s%s, data centre %s, table %s, %s holds %.1f MiB", l->conn.release,
-              l->conn.where, l->conn.datacenter, l->conf->table, l->conf->directory,
-              (double)used / (1 << 20));
-  if (cap > 0)
-    sql_buf_fmt(line, " of %.0f MiB (%d %%)", (double)cap / (1 << 20),
-                (int)((double)used * 100 / (double)cap));
-  bool full = cap > 0 && (double)used * 100 / (double)cap >= ALARM_PERCENT;
-  sql_buf_str(line, full ? ": soon full" : ": ok");
   return MR_OK;
 }

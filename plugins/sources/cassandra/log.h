@@ -96,11 +96,25 @@ int cass_log_note(struct cass_log *l, struct mr_error *err);
 /* Bytes of the directory. MR_RETRY: it cannot be read. */
 int cass_log_used(const char *directory, int64_t *ret, struct mr_error *err);
 
+/* ---- columns.c */
+/* The schema of the table's keyspace as the node has it now. *ret is freed by the caller, also
+ * after a failure. */
+int cass_log_node_schema(struct cass_log *l, struct clog_schema **ret, struct mr_error *err);
+/* Learns the table's columns from the node. MR_IDLE: it is not as far as its log. */
+int cass_log_learn(struct cass_log *l, bool *ret_changed, struct mr_error *err);
+/* The table may have other columns. MR_OK: it has none that matter; MR_SCHEMA: it has; MR_IDLE: to
+ * be asked again. */
+int cass_log_reshape(struct cass_log *l, struct mr_error *err);
+
+/* ---- begin.c */
+int cass_log_start(struct cass_log *l, struct mr_error *err);
+/* Asks the node and looks at the directory: what `check` says. */
+int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err);
+
 /* ---- cdc.c */
 int cass_log_open(const struct mr_open *o, struct cass_log **ret, struct mr_error *err);
 void cass_log_close(struct cass_log *l);
 int cass_log_schema(struct cass_log *l, struct ArrowSchema *give, struct mr_error *err);
-int cass_log_start(struct cass_log *l, struct mr_error *err);
 int cass_log_read(struct cass_log *l, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
                   struct mr_batch *give, struct mr_error *err);
 int cass_log_cut(struct cass_log *l, uint32_t lane, const struct mr_position *at);
@@ -109,7 +123,5 @@ int cass_log_seek(struct cass_log *l, uint32_t lane, const struct mr_position *a
 int cass_log_ack(struct cass_log *l, const struct mr_unit *lend, struct mr_error *err);
 /* What has to be done while nothing is read. */
 int cass_log_idle(struct cass_log *l, struct mr_error *err);
-/* Asks the node and looks at the directory: what `check` says. */
-int cass_log_check(struct cass_log *l, struct sql_buf *line, struct mr_error *err);
 
 #endif
