@@ -9,7 +9,7 @@
 struct mr_letter_entry {
   int64_t line;                      /* 1-based */
   char *stage, *source, *lane, *row; /* row: a JSON object. NULL where the letter does not say */
-  char *change; /* what the row means: a JSON object, or NULL */
+  char *change;                      /* what the row means: a JSON object, or NULL */
   uint64_t run;
   bool has_position;
   struct mr_position position;

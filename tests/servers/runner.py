@@ -90,8 +90,9 @@ class Running:
     def wait_for(self, check, timeout=30, what="expected state"):
         """Waits until check() is true while the pipeline lives."""
         def step():
+            lives = self.alive()  # asked first: what ends behind the check has done its last
             value = check()
-            if not value and not self.alive():
+            if not value and not lives:
                 raise ServerError(f"ended while waiting for {what}:\n{self.log[-4000:]}")
             return value
         try:
