@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "common/evolve.h"
-#include <stdarg.h>
 #include <strings.h>
 #include "common/src-error.h"
 #include "millrace/build.h"
@@ -70,18 +69,6 @@ const char *evo_message(struct sql_buf *out, const char *msg, const char *expect
 
 /* ---------------------------------------------------------------- words and figures */
 
-static void say(const struct evo_table *t, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void say(const struct evo_table *t, int level, const char *fmt, ...)
-{
-  char text[512];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  t->host->log(t->host->ctx, level, text);
-}
-
 static void count(const struct evo_table *t, const char *name)
 {
   t->host->metric(t->host->ctx, name, MR_NO_LANE, 1);
@@ -94,9 +81,9 @@ bool evo_refuses_rows(const struct evo_table *t, const struct evo_column *c,
   if (c->key || c->fixed || (!came_later && t->policy == EVOLVE_NONE))
     return false;
   evo_type_name(from, &name);
-  say(t, MR_WARN,
-      "column %s of %s has type %.100s and the input brings %.100s: such rows are refused", c->name,
-      t->shown, c->type, sql_buf_text(&name));
+  src_log(t->host, MR_WARN,
+          "column %s of %s has type %.100s and the input brings %.100s: such rows are refused",
+          c->name, t->shown, c->type, sql_buf_text(&name));
   count(t, "columns_unfit_total");
   sql_buf_done(&name);
   return true;
@@ -197,10 +184,10 @@ static int lose(const struct evo_table *t, int i, const struct evo_column *c, bo
       drop || relax ? alter(t, drop ? EVO_DROP : EVO_RELAX, i, NULL, ret_changed, err) : MR_OK;
   if (status < 0)
     return status;
-  say(t, MR_WARN, "the input has no column %s any more: that of %s %s", c->name, t->shown,
-      drop    ? "is dropped"
-      : relax ? "may be null now, and is in new rows"
-              : "stays, and new rows leave it out");
+  src_log(t->host, MR_WARN, "the input has no column %s any more: that of %s %s", c->name, t->shown,
+          drop    ? "is dropped"
+          : relax ? "may be null now, and is in new rows"
+                  : "stays, and new rows leave it out");
   count(t, drop ? "columns_dropped_total" : "columns_gone_total");
   return MR_OK;
 }
@@ -211,7 +198,7 @@ static int add(const struct evo_table *t, const struct ArrowSchema *to, bool *re
   int status = alter(t, EVO_ADD, -1, to, ret_changed, err);
   if (status < 0)
     return status;
-  say(t, MR_INFO, "added column %s to %s", to->name, t->shown);
+  src_log(t->host, MR_INFO, "added column %s to %s", to->name, t->shown);
   count(t, "columns_added_total");
   return MR_OK;
 }
@@ -224,8 +211,8 @@ static int widen(const struct evo_table *t, int i, const struct evo_column *c,
   evo_type_name(to, &name);
   int status = alter(t, EVO_WIDEN, i, to, ret_changed, err);
   if (status >= 0) {
-    say(t, MR_INFO, "column %s of %s was %.100s and is widened for %.100s", to->name, t->shown,
-        sql_buf_text(&old), sql_buf_text(&name));
+    src_log(t->host, MR_INFO, "column %s of %s was %.100s and is widened for %.100s", to->name,
+            t->shown, sql_buf_text(&old), sql_buf_text(&name));
     count(t, "columns_widened_total");
   }
   sql_buf_done(&name);

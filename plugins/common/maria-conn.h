@@ -130,8 +130,6 @@ int maria_refused(const struct maria_conn *c, unsigned code, const char *state, 
                   const char *what, struct mr_error *err);
 /* Gives the connection up with MR_RETRY; why NULL: the library's words. */
 int maria_lost(struct maria_conn *c, const char *what, const char *why, struct mr_error *err);
-__attribute__((format(printf, 3, 4))) void maria_log(const struct maria_conn *c, int level,
-                                                     const char *fmt, ...);
 
 /* Appends a name in backquotes; [schema.]table. */
 void maria_ident(struct sql_buf *out, const char *name);

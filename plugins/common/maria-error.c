@@ -70,14 +70,3 @@ int maria_lost(struct maria_conn *c, const char *what, const char *why, struct m
   maria_close(c);
   return MR_RETRY;
 }
-
-void maria_log(const struct maria_conn *c, int level, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  if (c->host && c->host->log)
-    c->host->log(c->host->ctx, level, text);
-}

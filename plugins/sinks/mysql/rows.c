@@ -74,9 +74,9 @@ int my_rows_plan(struct my_sink *s, struct mr_error *err)
                        s->conn.where);
   if (!s->conn.loads && wants_load && !s->warned_form) {
     s->warned_form = true;
-    maria_log(&s->conn, MR_WARN,
-              "the server forbids LOAD DATA LOCAL (local_infile is off); %s is written by INSERT",
-              s->shown);
+    src_log(s->conn.host, MR_WARN,
+            "the server forbids LOAD DATA LOCAL (local_infile is off); %s is written by INSERT",
+            s->shown);
   }
   sql_buf_clear(&s->load_sql);
   if (s->form == MARIA_FORM_LOAD)

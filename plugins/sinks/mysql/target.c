@@ -227,7 +227,7 @@ static int create_table(struct my_sink *s, struct mr_error *err)
     status = my_statement(s, &sql, "CREATE TABLE", MARIA_GIVE_UP, err);
   sql_buf_done(&sql);
   if (status >= 0)
-    maria_log(&s->conn, MR_INFO, "created table %s%s", s->shown, s->conn.where);
+    src_log(s->conn.host, MR_INFO, "created table %s%s", s->shown, s->conn.where);
   return status;
 }
 
@@ -417,8 +417,8 @@ int my_target_plan(struct my_sink *s, struct mr_error *err)
   struct sql_buf missing = {0};
   int n = link_columns(s, &missing), status = MR_OK;
   if (n && s->lenient) {
-    maria_log(&s->conn, MR_WARN, "columns that %s has not are left out (evolve: none): %s",
-              s->shown, sql_buf_text(&missing));
+    src_log(s->conn.host, MR_WARN, "columns that %s has not are left out (evolve: none): %s",
+            s->shown, sql_buf_text(&missing));
   } else if (n && s->conf->evolve == EVOLVE_NONE) {
     snprintf(err->option, sizeof err->option, "table");
     status = src_fail(err, MR_BADCONF, "42S22",

@@ -86,7 +86,7 @@ static int begin_transaction(struct my_sink *s, struct mr_error *err)
 
 static int learn_again(struct my_sink *s, struct mr_error *err)
 {
-  maria_log(&s->conn, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
+  src_log(s->conn.host, MR_INFO, "the columns of %s have changed: reading them again", s->shown);
   my_roll_back(s);
   s->staged = false;
   int status = s->conn.db ? my_target_learn(s, err)

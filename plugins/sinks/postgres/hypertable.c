@@ -8,20 +8,6 @@
 
 #define DAY_MS 86400000
 
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-{
-  char text[400];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return src_fail(err, MR_BADCONF, "", "%s", text);
-}
-
 /* A chunk has its own unique index: only a key that says which chunk can be unique in all. */
 static int check_in_key(const struct pg_conf *c, const char *kind, const char *column,
                         struct mr_error *err)
@@ -32,9 +18,9 @@ static int check_in_key(const struct pg_conf *c, const char *kind, const char *c
       return MR_OK;
   if (c->key.n == 0)
     return MR_OK;
-  return refuse(err, "key",
-                "the unique key of a hypertable must contain its %s column %s: add it to the key",
-                kind, column);
+  return src_badconf(
+      err, "key", "the unique key of a hypertable must contain its %s column %s: add it to the key",
+      kind, column);
 }
 
 int pg_hyper_validate(const struct pg_conf *c, struct mr_error *err)
@@ -43,12 +29,12 @@ int pg_hyper_validate(const struct pg_conf *c, struct mr_error *err)
   if (!h->time)
     return MR_OK;
   if (!c->create)
-    return refuse(err, "hypertable",
-                  "a hypertable is made with create: true; one that is there needs no option");
+    return src_badconf(err, "hypertable",
+                       "a hypertable is made with create: true; one that is there needs no option");
   if (h->space && !strcmp(h->space, h->time))
-    return refuse(err, "hypertable", "`space` is the time column");
+    return src_badconf(err, "hypertable", "`space` is the time column");
   if ((h->space != NULL) != (h->partitions != INT64_MIN))
-    return refuse(err, "hypertable", "`space` and `partitions` go together");
+    return src_badconf(err, "hypertable", "`space` and `partitions` go together");
   int status = check_in_key(c, "time", h->time, err);
   return status < 0 || !h->space ? status : check_in_key(c, "space", h->space, err);
 }
@@ -74,15 +60,17 @@ static int check_columns(const struct pg_sink *s, struct mr_error *err)
   const struct pg_conf_hypertable *h = &s->conf->hypertable;
   const struct ArrowSchema *time = input_column(s, h->time);
   if (!time)
-    return refuse(err, "hypertable", "time column %s is not among the pipeline's columns", h->time);
+    return src_badconf(err, "hypertable", "time column %s is not among the pipeline's columns",
+                       h->time);
   if (mr_kind_of(time) != MR_K_TIMESTAMP && mr_kind_of(time) != MR_K_DATE)
-    return refuse(err, "hypertable", "time column %s is neither a timestamp nor a date", h->time);
+    return src_badconf(err, "hypertable", "time column %s is neither a timestamp nor a date",
+                       h->time);
   if (mr_kind_of(time) == MR_K_DATE && h->chunk_ms % DAY_MS)
-    return refuse(err, "hypertable", "`chunk` is whole days where the time column %s is a date",
-                  h->time);
+    return src_badconf(err, "hypertable",
+                       "`chunk` is whole days where the time column %s is a date", h->time);
   if (h->space && !input_column(s, h->space))
-    return refuse(err, "hypertable", "space column %s is not among the pipeline's columns",
-                  h->space);
+    return src_badconf(err, "hypertable", "space column %s is not among the pipeline's columns",
+                       h->space);
   return MR_OK;
 }
 
@@ -144,8 +132,9 @@ int pg_hyper_available(struct pg_sink *s, struct mr_error *err)
                            " WHERE e.extname = 'timescaledb'",
                            &s->hyper_schema, err);
   if (status >= 0 && !s->hyper_schema)
-    return refuse(err, "hypertable",
-                  "this database has not TimescaleDB: CREATE EXTENSION timescaledb%s", s->where);
+    return src_badconf(err, "hypertable",
+                       "this database has not TimescaleDB: CREATE EXTENSION timescaledb%s",
+                       s->where);
   return status;
 }
 
@@ -172,13 +161,14 @@ int pg_hyper_check(struct pg_sink *s, struct mr_error *err)
     return MR_OK;
   int status = pg_hyper_time_column(s, &column, err);
   if (status >= 0 && !column)
-    status = refuse(err, "hypertable",
+    status =
+        src_badconf(err, "hypertable",
                     "table %s is there and is no hypertable: make it one with create_hypertable(…,"
                     " migrate_data => true), or leave the option out%s",
                     s->shown, s->where);
   else if (status >= 0 && strcmp(column, h->time))
-    status = refuse(err, "hypertable", "%s is a hypertable by %s, not by %s%s", s->shown, column,
-                    h->time, s->where);
+    status = src_badconf(err, "hypertable", "%s is a hypertable by %s, not by %s%s", s->shown,
+                         column, h->time, s->where);
   free(column);
   return status;
 }

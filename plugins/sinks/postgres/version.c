@@ -14,29 +14,16 @@ static const struct pg_fault large_version = {"22003", "the version is above 922
 
 /* ---------------------------------------------------------------- plan */
 
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-{
-  char text[400];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return src_fail(err, MR_BADCONF, "", "%s", text);
-}
-
 int pg_version_validate(const struct pg_conf *c, struct mr_error *err)
 {
   const char *const *key = c->key.item;
   if (!c->version)
     return MR_OK;
   if (c->mode != MODE_UPSERT)
-    return refuse(err, "version", "only mode upsert has versions");
+    return src_badconf(err, "version", "only mode upsert has versions");
   for (size_t i = 0; i < c->key.n; i++)
     if (!strcmp(key[i], c->version))
-      return refuse(err, "version", "the version is no key column");
+      return src_badconf(err, "version", "the version is no key column");
   return MR_OK;
 }
 
@@ -78,16 +65,17 @@ static int check_column(struct pg_sink *s, struct mr_error *err)
   int at = pg_column_find(s, name);
   const struct pg_column *c = at < 0 ? NULL : &s->column[at];
   if (!c || c->source < 0)
-    return refuse(err, "version", "version column %s is %s", name,
-                  c ? "not among the pipeline's columns" : "no column of the table");
+    return src_badconf(err, "version", "version column %s is %s", name,
+                       c ? "not among the pipeline's columns" : "no column of the table");
   enum mr_kind k = mr_kind_of(s->in.children[c->source]);
   if ((k < MR_K_INT8 || k > MR_K_UINT64) && k != MR_K_TIMESTAMP)
-    return refuse(err, "version", "version column %s is neither an integer nor a timestamp", name);
+    return src_badconf(err, "version", "version column %s is neither an integer nor a timestamp",
+                       name);
   if (!keeps_versions(&c->type))
-    return refuse(err, "version",
-                  "version column %s has type %s in %s: that does not keep versions"
-                  " as they are",
-                  name, c->shown, s->shown);
+    return src_badconf(err, "version",
+                       "version column %s has type %s in %s: that does not keep versions"
+                       " as they are",
+                       name, c->shown, s->shown);
   return MR_OK;
 }
 
@@ -95,15 +83,16 @@ static int check_helper(struct pg_sink *s, struct mr_error *err)
 {
   int at = pg_column_find(s, PG_WRITTEN);
   if (mr_schema_find(&s->in, PG_WRITTEN) >= 0)
-    return refuse(err, "version", "column " PG_WRITTEN " is made here: leave it out of the rows");
+    return src_badconf(err, "version",
+                       "column " PG_WRITTEN " is made here: leave it out of the rows");
   if (at < 0 && s->conf->evolve == EVOLVE_NONE)
-    return refuse(err, "version",
-                  "`version` keeps the columns' versions in a column that %s has not"
-                  "%s: ALTER TABLE %s ADD COLUMN " PG_WRITTEN " jsonb",
-                  s->shown, s->where, s->target);
+    return src_badconf(err, "version",
+                       "`version` keeps the columns' versions in a column that %s has not"
+                       "%s: ALTER TABLE %s ADD COLUMN " PG_WRITTEN " jsonb",
+                       s->shown, s->where, s->target);
   if (at >= 0 && (s->column[at].type.oid != PG_JSONB || s->column[at].generated))
-    return refuse(err, "version", "column " PG_WRITTEN " of %s is no jsonb to be written",
-                  s->shown);
+    return src_badconf(err, "version", "column " PG_WRITTEN " of %s is no jsonb to be written",
+                       s->shown);
   return MR_OK;
 }
 
@@ -129,10 +118,10 @@ int pg_version_plan(struct pg_sink *s, struct mr_error *err)
   if (!s->versioned)
     return MR_OK;
   if (!s->genuine)
-    return refuse(err, "version",
-                  "versions need PostgreSQL itself; this server has not its catalog"
-                  "%s",
-                  s->where);
+    return src_badconf(err, "version",
+                       "versions need PostgreSQL itself; this server has not its catalog"
+                       "%s",
+                       s->where);
   int status = check_column(s, err);
   if (status >= 0)
     status = check_helper(s, err);

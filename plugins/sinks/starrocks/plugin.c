@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The starrocks sink: rows by Stream Load's transactions, exactly once. */
-#include <stdarg.h>
 #include <stdio.h>
 #include "starrocks.h"
 #include "millrace/changes.h"
@@ -132,17 +131,6 @@ static int validate(const void *conf, struct mr_error *err)
     return src_badconf(err, "partial_update", "partial updates need mode upsert");
   int status = evo_validate(c->evolve, c->drop_columns, err);
   return status < 0 ? status : validate_lists(c, err);
-}
-
-void sr_log(const struct sr_sink *s, int level, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  if (s->host && s->host->log)
-    s->host->log(s->host->ctx, level, text);
 }
 
 static bool describe(struct sr_sink *s)

@@ -182,8 +182,6 @@ struct sr_sink {
 /* ---- plugin.c */
 int sr_open(const struct mr_open *o, void **self, struct mr_error *err);
 void sr_free(void *self);
-void sr_log(const struct sr_sink *s, int level, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
 
 /* ---- http.c */
 struct sr_request {

@@ -99,15 +99,13 @@ int cass_log_schema(struct cass_log *l, struct ArrowSchema *give, struct mr_erro
 
 static int unreadable(struct cass_log *l, struct mr_error *err)
 {
-  char text[600];
   if (l->conf->on_damage == CASS_DAMAGE_FAIL) {
     size_t n = strlen(err->msg);
     snprintf(err->msg + n, sizeof err->msg - n,
              " (the segment is kept; on_damage: skip goes on behind it)");
     return MR_FATAL;
   }
-  snprintf(text, sizeof text, "left out: %s", err->msg);
-  l->host->log(l->host->ctx, MR_WARN, text);
+  src_log(l->host, MR_WARN, "left out: %s", err->msg);
   l->host->metric(l->host->ctx, "damage_total", l->lane, 1);
   return MR_OK;
 }
@@ -122,7 +120,7 @@ static int damaged(struct cass_log *l, struct mr_error *err)
     return src_no_memory(err);
   struct mr_error why = {.size = sizeof why};
   if (cass_log_note(l, &why) < 0)
-    l->host->log(l->host->ctx, MR_WARN, why.msg);
+    src_log(l->host, MR_WARN, "%s", why.msg);
   int rc = unreadable(l, err);
   if (rc >= 0 && whole)
     cass_follow_skip(&l->follow);

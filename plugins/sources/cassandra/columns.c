@@ -117,7 +117,7 @@ int cass_log_reshape(struct cass_log *l, struct mr_error *err)
     l->reshaped_ms = clock_now_ms();
   int rc = cass_log_learn(l, &changed, err);
   if (rc == MR_BADCONF && !strcmp(err->option, "table")) { /* dropped: what the log has is given */
-    l->host->log(l->host->ctx, MR_WARN, err->msg);
+    src_log(l->host, MR_WARN, "%s", err->msg);
     l->behind = false;
     rc = MR_OK;
   }

@@ -122,7 +122,7 @@ int cass_log_schema_apply(struct cass_log *l, struct mr_error *err)
   if (rc == MR_FATAL)
     return rc;
   if (rc < 0) /* of another table, or of one whose type the next change of it may name */
-    l->host->log(l->host->ctx, MR_WARN, err->msg);
+    src_log(l->host, MR_WARN, "%s", err->msg);
   l->known_segment = e->segment;
   l->known_position = e->end;
   return save(l, err);

@@ -18,16 +18,6 @@ static void metric(struct cass_log *l, const char *name, int64_t value)
   l->host->metric(l->host->ctx, name, l->has_lane ? l->lane : MR_NO_LANE, value);
 }
 
-__attribute__((format(printf, 2, 3))) static void warn(struct cass_log *l, const char *fmt, ...)
-{
-  char text[1024];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  l->host->log(l->host->ctx, MR_WARN, text);
-}
-
 /* ---------------------------------------------------------------- size */
 
 int cass_log_used(const char *directory, int64_t *ret, struct mr_error *err)
@@ -59,13 +49,13 @@ static void watch_size(struct cass_log *l, const struct cass_readers *readers, i
   if (percent < ALARM_PERCENT || l->alarmed)
     return;
   l->alarmed = true;
-  warn(l,
-       "%s holds %" PRId64 " of %" PRId64 " bytes (%d %%): when it is full %s. The last of its "
-       "readers is %s",
-       l->conf->directory, used, cap, percent,
-       l->node.blocks ? "the node refuses writes to captured tables"
-                      : "the node deletes segments that were not read",
-       *readers->slowest ? readers->slowest : l->history.reader);
+  src_log(l->host, MR_WARN,
+          "%s holds %" PRId64 " of %" PRId64 " bytes (%d %%): when it is full %s. The last of its "
+          "readers is %s",
+          l->conf->directory, used, cap, percent,
+          l->node.blocks ? "the node refuses writes to captured tables"
+                         : "the node deletes segments that were not read",
+          *readers->slowest ? readers->slowest : l->history.reader);
 }
 
 /* ---------------------------------------------------------------- removal */
@@ -93,7 +83,7 @@ static bool remove_segment(struct cass_log *l, const char *path)
   char *idx = idx_of(path);
   bool ok = idx && (!unlink(path) || errno == ENOENT) && (!unlink(idx) || errno == ENOENT);
   if (!ok)
-    warn(l, "%s cannot be removed: %s", path, strerror(errno));
+    src_log(l->host, MR_WARN, "%s cannot be removed: %s", path, strerror(errno));
   free(idx);
   return ok;
 }
@@ -136,7 +126,7 @@ static int lost(struct cass_log *l, int64_t segment, struct mr_error *err)
   l->note_changed = true;
   if (l->conf->on_gap == CASS_GAP_FAIL)
     return src_fail(err, MR_FATAL, "gap", "%s (on_gap: warn goes on behind them)", text);
-  l->host->log(l->host->ctx, MR_WARN, text);
+  src_log(l->host, MR_WARN, "%s", text);
   l->host->metric(l->host->ctx, "gaps_total", l->lane, 1);
   return MR_OK;
 }
