@@ -4,7 +4,6 @@ log into PostgreSQL while they run, each table's rows and its static columns, wi
 `read_back`, and are killed (-9) now and then; in the end every table is compared with SELECT.
 usage: ./dev faults cassandra-replay [--n SEEDS] [--statements N] [--form NAME]"""
 
-import argparse
 import base64
 import pathlib
 import sys
@@ -12,7 +11,7 @@ import tempfile
 import time
 
 from faults import cql_values
-from faults.commitlog import FORMS, SHOWN, node_version, selected
+from faults.commitlog import FORMS, node_version, parse, selected, tell
 from faults.cql_statements import Statements
 from servers.cassandra import Cassandra
 from servers.postgres import Postgres
@@ -228,20 +227,12 @@ def run_form(name, options, postgres):
                 found, rows = replay(node, postgres.url, sql, pathlib.Path(folder) / str(seed), keyspace, seed,
                                      options.statements)
                 wrong += len(found)
-                print(f"{name:10} seed {seed}: {rows} rows in the end, {len(found)} differences,"
-                      f" {time.monotonic() - begin:.0f} s", flush=True)
-                for line in found[:SHOWN]:
-                    print(f"    {line[:1000]}", flush=True)
+                tell(name, seed, f"{rows} rows in the end", found, f", {time.monotonic() - begin:.0f} s")
     return wrong
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="./dev faults cassandra-replay", description=__doc__)
-    parser.add_argument("--n", type=int, default=1, help="seeds for each form")
-    parser.add_argument("--first", type=int, default=1, help="the first seed")
-    parser.add_argument("--statements", type=int, default=10_000, help="for each seed")
-    parser.add_argument("--form", action="append", choices=list(FORMS))
-    options = parser.parse_args(arguments)
+    options = parse("cassandra-replay", __doc__, arguments)
     with tempfile.TemporaryDirectory(prefix="millrace-replay-") as folder:
         pathlib.Path(folder).chmod(0o755)  # PostgreSQL does not run as root
         with Postgres(f"{folder}/postgres", durable=False) as postgres:

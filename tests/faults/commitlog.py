@@ -150,6 +150,13 @@ def compare(node, folder, seed, statements, keyspace, binary=BINARY):
     return found, len(events), run
 
 
+def tell(name, seed, what, found, after=""):
+    """The result of one seed, with the first differences."""
+    print(f"{name:10} seed {seed}: {what}, {len(found)} differences{after}", flush=True)
+    for line in found[:SHOWN]:
+        print(f"    {line[:1000]}", flush=True)
+
+
 def run_form(name, seeds, statements, first):
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="millrace-commitlog-") as folder:
@@ -157,19 +164,22 @@ def run_form(name, seeds, statements, first):
             for seed in range(first, first + seeds):
                 found, events, _ = compare(node, f"{folder}/{seed}", seed, statements, f"k{seed}")
                 wrong += len(found)
-                print(f"{name:10} seed {seed}: {events} events, {len(found)} differences", flush=True)
-                for line in found[:SHOWN]:
-                    print(f"    {line[:1000]}", flush=True)
+                tell(name, seed, f"{events} events", found)
     return wrong
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(prog="./dev faults commitlog", description=__doc__)
+def parse(name, doc, arguments):
+    """Which seeds and forms, of a command that compares after random statements."""
+    parser = argparse.ArgumentParser(prog=f"./dev faults {name}", description=doc)
     parser.add_argument("--n", type=int, default=1, help="seeds for each form")
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--statements", type=int, default=10_000, help="for each seed")
     parser.add_argument("--form", action="append", choices=list(FORMS))
-    options = parser.parse_args(arguments)
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    options = parse("commitlog", __doc__, arguments)
     wrong = sum(run_form(name, options.n, options.statements, options.first)
                 for name in options.form or FORMS)
     print(f"{wrong} differences")
