@@ -66,7 +66,7 @@ static int bad_row(void *ctx, int64_t row, int field, const char *code, const ch
   struct pg_sink *s = ctx;
   const struct pg_column *c = field < s->n_fields ? &s->column[s->field_column[field]] : NULL;
   const char *column = c ? c->name : NULL;
-  const struct pg_fault *why =
+  const struct ups_fault *why =
       field == s->n_fields ? pg_stage_fault(s, s->batch, row, &column) : NULL;
   if (why) {
     code = why->code;
@@ -77,15 +77,6 @@ static int bad_row(void *ctx, int64_t row, int field, const char *code, const ch
     msg = evo_message(&s->words, msg, c->shown ? c->shown : "another type",
                       s->in.children[c->source]);
   return pg_bad_row(s, row, code, msg, column);
-}
-
-bool pg_is_delete(const struct mr_view *op, int64_t i)
-{
-  int64_t n;
-  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
-    return false;
-  const char *text = mr_view_bytes(op, i, &n);
-  return n == 6 && !memcmp(text, "delete", 6);
 }
 
 int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,

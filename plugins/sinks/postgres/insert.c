@@ -229,7 +229,7 @@ static int write_each(struct pg_sink *s, const struct mr_batch *b, const struct 
     mr_view_column(&op, b->schema ? b->schema : &s->in, &b->rows, s->op_source);
   for (int64_t i = from; status >= 0 && i < to; i++)
     if (!is_skipped(r, i))
-      status = replace_row(s, r, i, s->op_source >= 0 && pg_is_delete(&op, i), &v, err);
+      status = replace_row(s, r, i, s->op_source >= 0 && ups_is_delete(&op, i), &v, err);
   values_done(&v);
   return status;
 }

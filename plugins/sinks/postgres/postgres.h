@@ -17,6 +17,7 @@
 #include "common/sql-ident.h"
 #include "common/wait.h"
 #include "common/src-error.h"
+#include "common/upsert.h"
 #include "millrace/plugin.h"
 
 #define PG_STAGE "millrace_stage" /* the session's own temporary table */
@@ -26,13 +27,11 @@
 #define PG_SET_BITS 64
 #define PG_STAGE_VERSION "_millrace_version"
 #define PG_STAGE_MERGED "_millrace_merged"
-#define PG_STAGE_RANGE                                                                        \
-  "_millrace_range"                   /* a bit for each key column that it names; null: a row \
-                                       */
-#define PG_WRITTEN "millrace_written" /* the target's, too */
-#define PG_KEYS_MAX 32                /* columns of an index (INDEX_MAX_KEYS) */
-#define PG_TAG_MAX 32                 /* bytes of a command tag */
-#define PG_NAME_MAX 63                /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
+#define PG_STAGE_RANGE                                                         \
+  "_millrace_range"    /* a bit for each key column that it names; null: a row \
+                        */
+#define PG_TAG_MAX 32  /* bytes of a command tag */
+#define PG_NAME_MAX 63 /* bytes of a name that the server keeps (NAMEDATALEN - 1) */
 
 enum { MODE_APPEND, MODE_UPSERT };
 enum { METHOD_AUTO, METHOD_COPY, METHOD_INSERT };
@@ -84,10 +83,6 @@ struct pg_range {
   struct pg_field bound[2];
   uint8_t *bits[4]; /* for a batch: which values count */
   int64_t bits_cap[4];
-};
-/* Why a row cannot be staged. */
-struct pg_fault {
-  const char *code, *msg;
 };
 
 enum pg_form { FORM_BINARY, FORM_TEXT, FORM_INSERT };
@@ -311,7 +306,6 @@ int pg_rows_of(struct pg_sink *s, const struct mr_batch *b, struct pg_rows *ret,
 void pg_write_target(const struct pg_sink *s, struct sql_buf *out);
 void pg_column_list(const struct pg_sink *s, const char *prefix, struct sql_buf *out);
 bool pg_is_staged(const struct pg_sink *s);
-bool pg_is_delete(const struct mr_view *op, int64_t i); /* of the column _op */
 int pg_merge(struct pg_sink *s, struct mr_error *err);
 /* "prefix.key, …", or with other != NULL "prefix.key = other.key AND …". */
 void pg_keys(const struct pg_sink *s, struct sql_buf *sql, const char *prefix, const char *other);
@@ -355,11 +349,10 @@ int pg_stage_fill(struct pg_sink *s, const struct mr_batch *b, int *ret_fields,
                   struct mr_error *err);
 void pg_stage_field(struct pg_sink *s, int *k, const struct pg_field *f); /* the k-th is f */
 /* Why a row cannot be staged; NULL: it can. */
-const struct pg_fault *pg_stage_fault(const struct pg_sink *s, const struct mr_batch *b,
-                                      int64_t row, const char **ret_column);
+const struct ups_fault *pg_stage_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                       int64_t row, const char **ret_column);
 
 /* ---- version.c */
-int pg_version_validate(const struct pg_conf *c, struct mr_error *err);
 /* Appends ", column type" of the helper column, when the options ask for versions. */
 void pg_version_ddl(const struct pg_sink *s, struct sql_buf *sql);
 /* Adds the helper column to a table without, when the options allow it. */
@@ -367,8 +360,8 @@ int pg_version_add(struct pg_sink *s, struct mr_error *err);
 /* MR_BADCONF: table or rows have not what versions need. */
 int pg_version_plan(struct pg_sink *s, struct mr_error *err);
 /* As pg_stage_fault, for what concerns the version alone. */
-const struct pg_fault *pg_version_fault(const struct pg_sink *s, const struct mr_batch *b,
-                                        int64_t row);
+const struct ups_fault *pg_version_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                         int64_t row);
 /* Clears the bits of rows with such a fault; false: there are some. */
 bool pg_version_sound(const struct pg_sink *s, const struct mr_batch *b, uint8_t *bits);
 /* versions: room for 8 bytes a row. Makes the next two of the staging table's own fields. */

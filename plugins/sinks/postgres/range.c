@@ -64,19 +64,6 @@ int pg_range_prepare(struct pg_sink *s, struct sql_buf *sql, struct mr_error *er
 
 /* ---------------------------------------------------------------- plan */
 
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static int refuse(struct mr_error *err, const char *option, const char *fmt, ...)
-{
-  char text[300];
-  va_list ap;
-  va_start(ap, fmt);
-  vsnprintf(text, sizeof text, fmt, ap);
-  va_end(ap);
-  snprintf(err->option, sizeof err->option, "%s", option);
-  return src_fail(err, MR_BADCONF, "0A000", "%s", text);
-}
-
 void pg_range_forget(struct pg_sink *s)
 {
   for (int r = 0; r < s->n_range; r++)
@@ -90,9 +77,16 @@ void pg_range_forget(struct pg_sink *s)
   s->n_range = 0;
 }
 
-/* Can values be compared there as the rows' values are? */
-static bool has_order(const struct pg_type *t)
+static bool is_text(uint32_t oid)
 {
+  return oid == PG_TEXT || oid == PG_VARCHAR || oid == PG_BPCHAR;
+}
+
+/* Can values be compared there as the rows' values are? */
+static bool has_order(const struct ArrowSchema *from, const struct pg_type *t)
+{
+  if (is_text(t->oid))
+    return ups_text_orders(mr_kind_of(from));
   return !t->elem_oid && !t->text_like && t->oid != PG_JSON && t->oid != PG_JSONB &&
          t->oid != PG_XML;
 }
@@ -102,7 +96,8 @@ static void plan_key(struct pg_sink *s, int key, const struct ArrowSchema *bound
   struct pg_type type = s->column[pg_column_find(s, key_name(s, key))].type;
   struct pg_range *r = &s->range[s->n_range++];
   type.not_null = false;
-  *r = (struct pg_range){.key = key, .oid = type.oid, .ordered = has_order(&type)};
+  *r = (struct pg_range){
+      .key = key, .oid = type.oid, .ordered = has_order(bounds->children[0], &type)};
   for (int b = 0; b < 2; b++)
     if (!pg_field_plan(bounds->children[b], &type, &r->bound[b]))
       pg_field_unfit(bounds->children[b], &type, &r->bound[b]);
@@ -114,17 +109,16 @@ int pg_range_plan(struct pg_sink *s, struct mr_error *err)
   if (s->range_source < 0)
     return MR_OK;
   const struct ArrowSchema *range = s->in.children[s->range_source];
-  if (s->conf->mode != MODE_UPSERT)
-    return refuse(err, "mode",
-                  "deletes of many rows (_range) need mode: upsert; select: {drop: "
-                  "_range} leaves them out");
-  if (!s->genuine)
-    return refuse(err, "table",
-                  "deletes of many rows (_range) can go into PostgreSQL alone; this"
-                  " server has not its catalog%s",
-                  s->where);
-  if (!mr_range_valid(range))
-    return refuse(err, "table", "_range is not a struct of bounds");
+  int status = ups_range_check(range, s->conf->mode == MODE_UPSERT, err);
+  if (status < 0)
+    return status;
+  if (!s->genuine) {
+    snprintf(err->option, sizeof err->option, "table");
+    return src_fail(err, MR_BADCONF, "0A000",
+                    "deletes of many rows (_range) can go into PostgreSQL alone; this"
+                    " server has not its catalog%s",
+                    s->where);
+  }
   s->range = calloc(s->conf->key.n, sizeof *s->range);
   for (size_t k = 0; s->range && k < s->conf->key.n; k++) {
     int64_t at = mr_schema_find(range, key_name(s, (int)k));
@@ -176,7 +170,7 @@ int pg_range_fill(struct pg_sink *s, const struct mr_batch *b, int *k, struct mr
 static void value(const struct pg_sink *s, const struct pg_range *r, const char *prefix,
                   const char *bound, struct sql_buf *sql)
 {
-  bool text = r->oid == PG_TEXT || r->oid == PG_VARCHAR || r->oid == PG_BPCHAR;
+  bool text = is_text(r->oid);
   sql_buf_str(sql, prefix);
   if (bound)
     sql_buf_fmt(sql, "%s%d", bound, r->key);

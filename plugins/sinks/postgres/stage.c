@@ -4,19 +4,10 @@
 #include "postgres.h"
 #include "millrace/changes.h"
 
-static const struct pg_fault no_key = {"23502", "the row does not write its key"};
-static const struct pg_fault null_key = {"23502", "null in a column that is NOT NULL"};
-static const struct pg_fault range_of_null = {"23502", "a delete of many rows with a key of null"};
-static const struct pg_fault range_unordered = {
-    "0A000", "the delete bounds a column that the table orders in another way"};
-static const struct pg_fault range_without_delete = {"22023", "_range in a row that is no delete"};
-
 /* What is looked at in each row of a batch. */
 struct looks {
   struct mr_view op;
-  struct mr_range_columns range[PG_KEYS_MAX + 1]; /* of the key columns; the last: of the row */
-  struct mr_view set[PG_KEYS_MAX];                /* of the key columns */
-  const struct pg_field *key[PG_KEYS_MAX];
+  struct ups_key key[UPS_KEYS_MAX];
 };
 
 /* ---------------------------------------------------------------- the table */
@@ -26,7 +17,7 @@ void pg_stage_list(const struct pg_sink *s, struct sql_buf *sql)
   sql_buf_str(sql, ", " PG_STAGE_NUMBER ", " PG_STAGE_DELETED);
   pg_set_columns(s, ", ", "", sql);
   if (s->versioned)
-    sql_buf_str(sql, ", " PG_STAGE_VERSION ", " PG_WRITTEN);
+    sql_buf_str(sql, ", " PG_STAGE_VERSION ", " UPS_WRITTEN);
   pg_range_list(s, "", sql);
 }
 
@@ -42,7 +33,7 @@ static void create_sql(const struct pg_sink *s, struct sql_buf *sql)
   pg_set_columns(s, ", CAST(0 AS bigint) AS ", "", sql);
   if (s->versioned)
     sql_buf_str(sql, ", CAST(0 AS bigint) AS " PG_STAGE_VERSION ", CAST(NULL AS jsonb)"
-                     " AS " PG_WRITTEN ", CAST(NULL AS boolean) AS " PG_STAGE_MERGED);
+                     " AS " UPS_WRITTEN ", CAST(NULL AS boolean) AS " PG_STAGE_MERGED);
   pg_range_ddl(s, sql);
   sql_buf_fmt(sql, " FROM %s WHERE 1 = 0", s->target);
 }
@@ -68,12 +59,12 @@ static const struct ArrowSchema *schema_of(const struct pg_sink *s, const struct
   return b->schema ? b->schema : &s->in;
 }
 
-static int find_field(const struct pg_sink *s, const char *name)
+static bool is_unordered(const struct pg_sink *s, size_t key)
 {
-  for (int f = 0; f < s->n_fields; f++)
-    if (!strcmp(s->column[s->field_column[f]].name, name))
-      return f;
-  return -1;
+  for (int r = 0; r < s->n_range; r++)
+    if (s->range[r].key == (int)key)
+      return !s->range[r].ordered;
+  return false;
 }
 
 static void look(const struct pg_sink *s, const struct mr_batch *b, struct looks *l)
@@ -82,72 +73,33 @@ static void look(const struct pg_sink *s, const struct mr_batch *b, struct looks
   memset(&l->op, 0, sizeof l->op);
   if (s->op_source >= 0)
     mr_view_column(&l->op, schema, &b->rows, s->op_source);
-  mr_range_view(&l->range[PG_KEYS_MAX], schema, &b->rows, "");
   for (size_t k = 0; s->range_source >= 0 && k < s->conf->key.n; k++) {
-    const char *name = ((const char *const *)s->conf->key.item)[k];
-    mr_set_view(&l->set[k], schema, &b->rows, name);
-    mr_range_view(&l->range[k], schema, &b->rows, name);
-    l->key[k] = &s->field[find_field(s, name)];
+    int at = pg_column_find(s, ((const char *const *)s->conf->key.item)[k]);
+    ups_key_view(&l->key[k], schema, &b->rows, s->column[at].source, is_unordered(s, k));
   }
-}
-
-static bool deletes(const struct pg_sink *s, const struct looks *l, int64_t i)
-{
-  return s->op_source >= 0 && pg_is_delete(&l->op, i);
-}
-
-/* Does a delete of many rows say what key column k is? Without `_set` by a value; that of a column
- * which cannot be bounded must be there. */
-static bool names_key(const struct looks *l, size_t k, int64_t i)
-{
-  if (l->set[k].kind == MR_K_BOOL)
-    return mr_set_has(&l->set[k], i);
-  return l->range[k].column.kind != MR_K_STRUCT || !mr_view_null(&l->key[k]->v, i);
-}
-
-/* Does a delete of many rows bound key column k, whose bounds the server would read otherwise? */
-static bool bounds_unordered(const struct pg_sink *s, const struct looks *l, size_t k, int64_t i)
-{
-  for (int r = 0; r < s->n_range; r++)
-    if (s->range[r].key == (int)k && !s->range[r].ordered)
-      return mr_range_bounds(&l->range[k], i);
-  return false;
 }
 
 /* NULL: the row can be staged. Only for rows that may have `_range`: else the encoder sees null in
- * a key. *ret_key: of which key column. */
-static const struct pg_fault *key_fault(const struct pg_sink *s, const struct looks *l, int64_t i,
-                                        size_t *ret_key)
+ * a key. *ret_key: of which key column, -1: `_range`. */
+static const struct ups_fault *key_fault(const struct pg_sink *s, const struct looks *l, int64_t i,
+                                         int *ret_key)
 {
   if (s->range_source < 0)
     return NULL;
-  bool many = mr_range_has(&l->range[PG_KEYS_MAX], i);
-  if (many && !deletes(s, l, i))
-    return &range_without_delete;
-  for (size_t k = 0; k < s->conf->key.n; k++) {
-    bool written = many ? names_key(l, k, i) : mr_set_has(&l->set[k], i);
-    *ret_key = k;
-    if (many && bounds_unordered(s, l, k, i))
-      return &range_unordered;
-    if (!mr_view_null(&l->key[k]->v, i) || (many && !written))
-      continue;
-    return many ? &range_of_null : written ? &null_key : &no_key;
-  }
-  return NULL;
+  return ups_key_fault(l->key, s->conf->key.n, i, ups_is_delete(&l->op, i), ret_key);
 }
 
-const struct pg_fault *pg_stage_fault(const struct pg_sink *s, const struct mr_batch *b,
-                                      int64_t row, const char **ret_column)
+const struct ups_fault *pg_stage_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                       int64_t row, const char **ret_column)
 {
   struct looks l;
-  size_t key = 0;
+  int key = 0;
   look(s, b, &l);
-  const struct pg_fault *why = pg_version_fault(s, b, row);
+  const struct ups_fault *why = pg_version_fault(s, b, row);
   *ret_column = s->conf->version;
   if (!why) {
     why = key_fault(s, &l, row, &key);
-    *ret_column =
-        why == &range_without_delete ? MR_RANGE : ((const char *const *)s->conf->key.item)[key];
+    *ret_column = key < 0 ? MR_RANGE : ((const char *const *)s->conf->key.item)[key];
   }
   return why;
 }
@@ -180,7 +132,7 @@ static void number_rows(struct pg_sink *s, const struct looks *l, int64_t n, uin
   for (int64_t i = 0; i < n; i++) {
     int64_t number = s->sequence++;
     memcpy(numbers + i * 8, &number, 8);
-    if (deletes(s, l, i)) {
+    if (ups_is_delete(&l->op, i)) {
       mr_bit_set(bits, i, true);
       s->has_delete = true;
     }
@@ -192,7 +144,7 @@ static const uint8_t *sound_rows(struct pg_sink *s, const struct mr_batch *b, co
                                  uint8_t *bits)
 {
   bool sound = true;
-  size_t key;
+  int key;
   memset(bits, 0xff, (size_t)(b->rows.length / 8 + 1));
   for (int64_t i = 0; i < b->rows.length; i++)
     if (key_fault(s, l, i, &key)) {
@@ -208,10 +160,8 @@ static void range_masks(struct pg_sink *s, const struct looks *l, int64_t n, uin
 {
   memset(valid, 0, (size_t)(n / 8 + 1));
   for (int64_t i = 0; i < n; i++) {
-    int64_t mask = 0;
-    bool many = mr_range_has(&l->range[PG_KEYS_MAX], i);
-    for (size_t k = 0; many && k < s->conf->key.n; k++)
-      mask |= names_key(l, k, i) ? INT64_C(1) << k : 0;
+    bool many = mr_range_has(&l->key[0].range, i);
+    int64_t mask = many ? ups_key_mask(l->key, s->conf->key.n, i) : 0;
     memcpy(masks + i * 8, &mask, 8);
     mr_bit_set(valid, i, many);
     s->has_range |= many;

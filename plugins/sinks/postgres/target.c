@@ -293,7 +293,7 @@ static int check_unfilled(struct pg_sink *s, struct mr_error *err)
   struct sql_buf names = {0};
   for (int i = 0; i < s->n_columns; i++) {
     struct pg_column *c = &s->column[i];
-    bool own = s->conf->version && !strcmp(c->name, PG_WRITTEN);
+    bool own = s->conf->version && !strcmp(c->name, UPS_WRITTEN);
     if (c->type.not_null && !c->has_default && !c->generated && !own && !wanted(s, c))
       sql_buf_fmt(&names, "%s%s", names.len ? ", " : "", c->name);
   }

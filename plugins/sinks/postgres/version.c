@@ -9,39 +9,23 @@
 #include "postgres.h"
 #include "millrace/changes.h"
 
-static const struct pg_fault no_version = {"23502", "the row has no version"};
-static const struct pg_fault large_version = {"22003", "the version is above 9223372036854775807"};
-
 /* ---------------------------------------------------------------- plan */
-
-int pg_version_validate(const struct pg_conf *c, struct mr_error *err)
-{
-  const char *const *key = c->key.item;
-  if (!c->version)
-    return MR_OK;
-  if (c->mode != MODE_UPSERT)
-    return src_badconf(err, "version", "only mode upsert has versions");
-  for (size_t i = 0; i < c->key.n; i++)
-    if (!strcmp(key[i], c->version))
-      return src_badconf(err, "version", "the version is no key column");
-  return MR_OK;
-}
 
 void pg_version_ddl(const struct pg_sink *s, struct sql_buf *sql)
 {
   if (s->conf->version)
-    sql_buf_str(sql, ", " PG_WRITTEN " jsonb");
+    sql_buf_str(sql, ", " UPS_WRITTEN " jsonb");
 }
 
 int pg_version_add(struct pg_sink *s, struct mr_error *err)
 {
-  if (!s->conf->version || pg_column_find(s, PG_WRITTEN) >= 0 || s->conf->evolve == EVOLVE_NONE)
+  if (!s->conf->version || pg_column_find(s, UPS_WRITTEN) >= 0 || s->conf->evolve == EVOLVE_NONE)
     return MR_OK;
   int status =
-      pg_alter(s, "ADD COLUMN IF NOT EXISTS " PG_WRITTEN " jsonb", "ALTER TABLE ADD COLUMN", err);
+      pg_alter(s, "ADD COLUMN IF NOT EXISTS " UPS_WRITTEN " jsonb", "ALTER TABLE ADD COLUMN", err);
   if (status < 0)
     return status;
-  src_log(s->host, MR_INFO, "added column " PG_WRITTEN " to %s", s->shown);
+  src_log(s->host, MR_INFO, "added column " UPS_WRITTEN " to %s", s->shown);
   return pg_target_columns(s, err);
 }
 
@@ -64,13 +48,10 @@ static int check_column(struct pg_sink *s, struct mr_error *err)
   const char *name = s->conf->version;
   int at = pg_column_find(s, name);
   const struct pg_column *c = at < 0 ? NULL : &s->column[at];
-  if (!c || c->source < 0)
-    return src_badconf(err, "version", "version column %s is %s", name,
-                       c ? "not among the pipeline's columns" : "no column of the table");
-  enum mr_kind k = mr_kind_of(s->in.children[c->source]);
-  if ((k < MR_K_INT8 || k > MR_K_UINT64) && k != MR_K_TIMESTAMP)
-    return src_badconf(err, "version", "version column %s is neither an integer nor a timestamp",
-                       name);
+  const struct ArrowSchema *from = c && c->source >= 0 ? s->in.children[c->source] : NULL;
+  int status = ups_version_source(name, &s->in, from, c != NULL, err);
+  if (status < 0)
+    return status;
   if (!keeps_versions(&c->type))
     return src_badconf(err, "version",
                        "version column %s has type %s in %s: that does not keep versions"
@@ -81,17 +62,14 @@ static int check_column(struct pg_sink *s, struct mr_error *err)
 
 static int check_helper(struct pg_sink *s, struct mr_error *err)
 {
-  int at = pg_column_find(s, PG_WRITTEN);
-  if (mr_schema_find(&s->in, PG_WRITTEN) >= 0)
-    return src_badconf(err, "version",
-                       "column " PG_WRITTEN " is made here: leave it out of the rows");
+  int at = pg_column_find(s, UPS_WRITTEN);
   if (at < 0 && s->conf->evolve == EVOLVE_NONE)
     return src_badconf(err, "version",
                        "`version` keeps the columns' versions in a column that %s has not"
-                       "%s: ALTER TABLE %s ADD COLUMN " PG_WRITTEN " jsonb",
+                       "%s: ALTER TABLE %s ADD COLUMN " UPS_WRITTEN " jsonb",
                        s->shown, s->where, s->target);
   if (at >= 0 && (s->column[at].type.oid != PG_JSONB || s->column[at].generated))
-    return src_badconf(err, "version", "column " PG_WRITTEN " of %s is no jsonb to be written",
+    return src_badconf(err, "version", "column " UPS_WRITTEN " of %s is no jsonb to be written",
                        s->shown);
   return MR_OK;
 }
@@ -130,42 +108,31 @@ int pg_version_plan(struct pg_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- a batch */
 
-static void view_version(const struct pg_sink *s, const struct mr_batch *b, struct mr_view *ret,
-                         struct mr_view *ret_set)
+static void view_version(const struct pg_sink *s, const struct mr_batch *b, struct ups_version *ret)
 {
   const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
-  int at = pg_column_find(s, s->conf->version);
-  mr_view_column(ret, schema, &b->rows, s->column[at].source);
-  mr_set_view(ret_set, schema, &b->rows, s->conf->version);
+  ups_version_view(ret, schema, &b->rows, s->column[pg_column_find(s, s->conf->version)].source);
 }
 
-static const struct pg_fault *fault_of(const struct mr_view *version, const struct mr_view *set,
-                                       int64_t i)
+const struct ups_fault *pg_version_fault(const struct pg_sink *s, const struct mr_batch *b,
+                                         int64_t row)
 {
-  if (mr_view_null(version, i) || !mr_set_has(set, i))
-    return &no_version;
-  return version->kind == MR_K_UINT64 && mr_view_int(version, i) < 0 ? &large_version : NULL;
-}
-
-const struct pg_fault *pg_version_fault(const struct pg_sink *s, const struct mr_batch *b,
-                                        int64_t row)
-{
-  struct mr_view version, set;
+  struct ups_version v;
   if (!s->versioned)
     return NULL;
-  view_version(s, b, &version, &set);
-  return fault_of(&version, &set, row);
+  view_version(s, b, &v);
+  return ups_version_fault(&v, row);
 }
 
 bool pg_version_sound(const struct pg_sink *s, const struct mr_batch *b, uint8_t *bits)
 {
-  struct mr_view version, set;
+  struct ups_version v;
   bool sound = true;
   if (!s->versioned)
     return true;
-  view_version(s, b, &version, &set);
+  view_version(s, b, &v);
   for (int64_t i = 0; i < b->rows.length; i++)
-    if (fault_of(&version, &set, i)) {
+    if (ups_version_fault(&v, i)) {
       mr_bit_set(bits, i, false);
       sound = false;
     }
@@ -216,10 +183,10 @@ int pg_version_fill(struct pg_sink *s, const struct mr_batch *b, const uint8_t *
                     uint8_t *versions, int *k, struct mr_error *err)
 {
   int64_t n = b->rows.length, *version = (int64_t *)(void *)versions;
-  struct mr_view v, set;
-  view_version(s, b, &v, &set);
+  struct ups_version v;
+  view_version(s, b, &v);
   for (int64_t i = 0; i < n; i++)
-    version[i] = mr_view_null(&v, i) ? 0 : mr_view_int(&v, i);
+    version[i] = mr_view_null(&v.value, i) ? 0 : mr_view_int(&v.value, i);
   if (!mr_buf_reserve(&s->ends, &s->ends_cap, 0, (n + 1) * 4) ||
       !fill_written(s, b, deleted, version, (int32_t *)(void *)s->ends))
     return pg_no_memory(err);
@@ -239,14 +206,14 @@ int pg_version_fill(struct pg_sink *s, const struct mr_batch *b, const uint8_t *
 /* "(row.millrace_written -> 'column')::bigint"; column "": the newest delete. */
 static void put_time(struct pg_sink *s, const char *row, const char *column, struct sql_buf *sql)
 {
-  sql_buf_fmt(sql, "(%s." PG_WRITTEN " -> ", row);
+  sql_buf_fmt(sql, "(%s." UPS_WRITTEN " -> ", row);
   pg_literal(s, sql, column);
   sql_buf_str(sql, ")::bigint");
 }
 
 static void put_has(struct pg_sink *s, const char *row, const char *column, struct sql_buf *sql)
 {
-  sql_buf_fmt(sql, "%s." PG_WRITTEN " ? ", row);
+  sql_buf_fmt(sql, "%s." UPS_WRITTEN " ? ", row);
   pg_literal(s, sql, column);
 }
 
@@ -295,7 +262,7 @@ void pg_version_clear(struct pg_sink *s, const char *delete, struct sql_buf *sql
     sql_ident(sql, name_of(s, f));
     sql_buf_str(sql, " END, ");
   }
-  sql_buf_fmt(sql, PG_WRITTEN " = coalesce(t." PG_WRITTEN ", '{}') || jsonb_build_object('', %s)",
+  sql_buf_fmt(sql, UPS_WRITTEN " = coalesce(t." UPS_WRITTEN ", '{}') || jsonb_build_object('', %s)",
               delete);
 }
 
@@ -303,7 +270,7 @@ void pg_version_clear(struct pg_sink *s, const char *delete, struct sql_buf *sql
  * look at the columns. A row that was made of several has older parts. */
 static void put_newer(struct pg_sink *s, const char *row, struct sql_buf *sql)
 {
-  sql_buf_fmt(sql, "t." PG_WRITTEN " IS NULL OR (%s.", row);
+  sql_buf_fmt(sql, "t." UPS_WRITTEN " IS NULL OR (%s.", row);
   sql_ident(sql, s->conf->version);
   sql_buf_str(sql, " >= t.");
   sql_ident(sql, s->conf->version);
@@ -331,7 +298,7 @@ static void put_wins(struct pg_sink *s, const char *row, bool proposed, int fiel
     sql_buf_str(sql, " AND (");
   }
   if (proposed && s->partial)
-    sql_buf_str(sql, "t." PG_WRITTEN " IS NULL");
+    sql_buf_str(sql, "t." UPS_WRITTEN " IS NULL");
   else
     put_newer(s, row, sql);
   sql_buf_str(sql, " OR (coalesce(");
@@ -376,17 +343,17 @@ static void assignments(struct pg_sink *s, const char *row, bool proposed, struc
   for (int f = 0; f < s->n_fields; f++)
     if (!is_key(s, f))
       assign(s, row, proposed, f, sql);
-  sql_buf_fmt(sql, PG_WRITTEN " = CASE WHEN t." PG_WRITTEN " IS NULL THEN %s." PG_WRITTEN, row);
+  sql_buf_fmt(sql, UPS_WRITTEN " = CASE WHEN t." UPS_WRITTEN " IS NULL THEN %s." UPS_WRITTEN, row);
   if (!s->has_delete && !(proposed && s->partial)) {
     sql_buf_str(sql, " WHEN ");
     put_newer(s, row, sql);
-    sql_buf_fmt(sql, " THEN t." PG_WRITTEN " || %s." PG_WRITTEN, row);
+    sql_buf_fmt(sql, " THEN t." UPS_WRITTEN " || %s." UPS_WRITTEN, row);
   }
   sql_buf_fmt(sql,
               " ELSE (SELECT jsonb_object_agg(m.k, m.v) FROM (SELECT e.key AS k,"
-              " max(e.value::bigint) AS v FROM (SELECT * FROM jsonb_each(t." PG_WRITTEN
+              " max(e.value::bigint) AS v FROM (SELECT * FROM jsonb_each(t." UPS_WRITTEN
               ") UNION ALL"
-              " SELECT * FROM jsonb_each(%s." PG_WRITTEN ")) e GROUP BY e.key) m) END",
+              " SELECT * FROM jsonb_each(%s." UPS_WRITTEN ")) e GROUP BY e.key) m) END",
               row);
 }
 
@@ -416,7 +383,7 @@ static void join(struct pg_sink *s, struct sql_buf *sql)
     sql_buf_str(sql, ", ");
   }
   sql_buf_str(sql,
-              PG_WRITTEN " = a." PG_WRITTEN " || b." PG_WRITTEN ", " PG_STAGE_MERGED " = true");
+              UPS_WRITTEN " = a." UPS_WRITTEN " || b." UPS_WRITTEN ", " PG_STAGE_MERGED " = true");
 }
 
 static int fold(struct pg_sink *s, struct sql_buf *sql, struct mr_error *err)
@@ -440,11 +407,11 @@ static int delete_rows(struct pg_sink *s, struct sql_buf *sql, struct mr_error *
 {
   if (!s->has_delete)
     return MR_OK;
-  sql_buf_fmt(sql, "DELETE FROM %s t USING " PG_STAGE " d WHERE d." PG_WRITTEN " ? '' AND ",
+  sql_buf_fmt(sql, "DELETE FROM %s t USING " PG_STAGE " d WHERE d." UPS_WRITTEN " ? '' AND ",
               s->target);
   pg_keys(s, sql, "t.", "d.");
   sql_buf_str(sql, " AND ");
-  pg_version_older(s, "(d." PG_WRITTEN " -> '')::bigint", sql);
+  pg_version_older(s, "(d." UPS_WRITTEN " -> '')::bigint", sql);
   return pg_statement(s, sql, "DELETE FROM", err);
 }
 
@@ -480,12 +447,12 @@ static int insert_rows(struct pg_sink *s, bool folded, struct sql_buf *sql, stru
 {
   sql_buf_fmt(sql, "INSERT INTO %s AS t (", s->target);
   pg_column_list(s, "", sql);
-  sql_buf_str(sql, ", " PG_WRITTEN ") SELECT ");
+  sql_buf_str(sql, ", " UPS_WRITTEN ") SELECT ");
   for (int f = 0; f < s->n_fields; f++) {
     put_new(s, f, sql);
     sql_buf_str(sql, ", ");
   }
-  sql_buf_str(sql, "d." PG_WRITTEN " FROM ");
+  sql_buf_str(sql, "d." UPS_WRITTEN " FROM ");
   if (folded) {
     sql_buf_fmt(sql,
                 PG_STAGE " d WHERE NOT d." PG_STAGE_DELETED

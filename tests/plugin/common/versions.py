@@ -39,6 +39,20 @@ def rows(changes, schema=SCHEMA):
     return partial.rows(*[{**c, "at": at(c["v"])} for c in changes], schema=schema)
 
 
+def row(v, **columns):
+    """One change of a row, the same each time."""
+    return {"k": 1, "c1": 1, "c2": "x", "_op": "update", "v": v, **columns}
+
+
+def many(k, c1=None, c2=None, v=1, **written):
+    """A delete of many rows."""
+    return {"k": k, "_op": "delete", "v": v, "_range": {"c1": c1, "c2": c2}, **written}
+
+
+def span(lower, upper, lower_inc=True, upper_inc=True):
+    return {"lower": lower, "upper": upper, "lower_inc": lower_inc, "upper_inc": upper_inc}
+
+
 # ---------------------------------------------------------------- random changes
 
 def _span(r, values):

@@ -10,6 +10,7 @@ import pytest
 
 import versions
 from abi import BADCONF, REJECT, RETRY, UNSURE, Failure, SinkUnderTest
+from versions import many, row, span
 
 TABLE = ('CREATE TABLE t (k bigint, c1 integer, c2 text COLLATE "en-x-icu", a bigint, b text,'
          " n integer NOT NULL DEFAULT 7, at timestamptz, millrace_written jsonb,"
@@ -26,10 +27,6 @@ def sink(db, schema=versions.SCHEMA, **options):
 def content(db):
     rows = db.sql("SELECT k, c1, c2, a, b, n, at FROM t")
     return sorted(((*r[:-1], r[-1].astimezone(versions.EPOCH.tzinfo)) for r in rows), key=repr)
-
-
-def flat(units):
-    return [c for unit in units for batch in unit for c in batch]
 
 
 # ---------------------------------------------------------------- random changes against a model
@@ -102,10 +99,6 @@ def write(db, *changes, schema=versions.SCHEMA, **options):
     with sink(db, schema, pipeline=f"p{next(pipelines)}", **{**VERSION, **options}) as s:
         versions.Player(s, schema).unit([list(changes)])
         return s
-
-
-def row(v, **columns):
-    return {"k": 1, "c1": 1, "c2": "x", "_op": "update", "v": v, **columns}
 
 
 def values(db):
@@ -188,14 +181,6 @@ def keys(db, k):
     return db.sql("SELECT c1, c2 FROM t WHERE k = %s ORDER BY c1, c2 COLLATE \"C\"", k)
 
 
-def many(k, c1=None, c2=None, v=1, **written):
-    return {"k": k, "_op": "delete", "v": v, "_range": {"c1": c1, "c2": c2}, **written}
-
-
-def span(lower, upper, lower_inc=True, upper_inc=True):
-    return {"lower": lower, "upper": upper, "lower_inc": lower_inc, "upper_inc": upper_inc}
-
-
 def test_without_versions_rows_count_in_their_order(db):
     grid(db)
     write(db, row(1, a=1), many(1), row(1, b="after"), many(2, c1=span(1, 3, False)), many(3, c2=span("a", "b", True, False), c1=span(None, 3, True, False)),
@@ -244,6 +229,17 @@ def test_bounds_of_what_the_table_orders_otherwise_are_refused(db):
               schema=schema, version=None, key=["k", "s"])
     assert [(r[1], r[2], r[4]) for r in s.rejects] == [(0, "0A000", "s")]
     assert db.sql("SELECT k, s::text FROM t") == [(1, "large")]
+
+
+def test_bounds_of_numbers_that_the_table_has_as_text_are_refused(db):
+    db.sql("CREATE TABLE t (k bigint, s text, PRIMARY KEY (k, s))")
+    db.sql("INSERT INTO t VALUES (1, '5'), (1, '10')")
+    schema = pa.schema([("k", pa.int64()), ("s", pa.int64()), ("_op", pa.string()),
+                        ("_range", pa.struct([("s", versions.bounds(pa.int64()))]))])
+    s = write(db, {"_op": "delete", "v": 1, "k": 1, "_range": {"s": span(None, 7)}}, schema=schema,
+              version=None, key=["k", "s"])
+    assert [(r[1], r[2], r[4]) for r in s.rejects] == [(0, "0A000", "s")]
+    assert len(db.sql("SELECT * FROM t")) == 2
 
 
 # ---------------------------------------------------------------- faults
