@@ -34,6 +34,7 @@ sources:
       compression: false
       ranges: {ranges}
       page: {page}
+      concurrent_queries: {concurrent}
 sinks:
   - name: out
 {sink}
@@ -99,7 +100,7 @@ class Scans:
     def millrace(self, sink, parallel):
         program = Millrace(self.folder / f"scan{self.runs}")
         text = PIPELINE.format(port=self.node.port, keyspace=self.keyspace, parallel=parallel, ranges=RANGES,
-                               page=PAGE, sink=SINKS[sink])
+                               page=PAGE, concurrent=CONCURRENT, sink=SINKS[sink])
         argv = [program.binary, "run", program.write("scan.yaml", text), "--once"]
         around, result = self._run(argv, program.env, program.folder)
         written = program.folder / "out.jsonl"

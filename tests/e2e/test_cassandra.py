@@ -179,6 +179,18 @@ def test_a_hundred_thousand_rows_in_parallel(cassandra, keyspace, database, mill
     assert database.count("copy") == 100_000
 
 
+@pytest.mark.parametrize("page, ranges, concurrent", [(7, 5, 1), (7, 5, 3), (40, 300, 64)])
+def test_several_ranges_at_a_time(cassandra, keyspace, database, millrace, page, ranges, concurrent):
+    """Fewer queries than ranges, and more ranges than partitions, so that some are empty."""
+    table = wide(cassandra, keyspace, 40, 30, "")
+    text = (source(cassandra, table,
+                   f"      page: {page}\n      ranges: {ranges}\n      concurrent_queries: {concurrent}\n")
+            + postgres_sink("copy", options="      create: true\n") + ENDING)
+    millrace.run(text, timeout=120).expect(0)
+    assert database.sql("SELECT count(*), count(DISTINCT (p, c)), sum(p), sum(c) FROM copy") == [
+        (1200, 1200, 30 * 780, 40 * 435)]
+
+
 @pytest.mark.parametrize("partitions", [1, 40])
 def test_killed_in_the_middle_it_goes_on_there(cassandra, keyspace, database, millrace, partitions):
     rows = 12_000 // partitions

@@ -8,10 +8,12 @@ import time
 import uuid
 
 from . import maven
-from .process import Process, ServerError, free_port, require_tool, wait_until
+from .process import Process, ServerError, free_port, require_tool, tail, wait_until
 from .proxy import Proxy
 
 COORDINATES = ("org.apache.kafka:kafka_2.13:3.9.1", "org.slf4j:slf4j-simple:1.7.36")
+
+FORMATS = 3  # a JVM that the machine has no room for at this moment is tried again
 
 PROPERTIES = """process.roles=broker,controller
 node.id=1
@@ -71,10 +73,13 @@ class Kafka:
 
     def _format(self, *options):
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        process = Process(self._java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c",
-                                     str(self.properties), *options), self.folder / "format.log")
-        if process.popen.wait(60) != 0:
-            raise ServerError((self.folder / "format.log").read_text())
+        log = self.folder / "format.log"
+        for _ in range(FORMATS):
+            process = Process(self._java("kafka.tools.StorageTool", "format", "--ignore-formatted", f"--cluster-id={cluster}",
+                                         "-c", str(self.properties), *options), log)
+            if process.popen.wait(120) == 0:
+                return
+        raise ServerError(f"kafka's format ended with {process.popen.returncode}:\n{tail(log)}")
 
     def start(self, timeout=60):
         """Starts the broker (again, with its data) and waits until it answers."""

@@ -2,8 +2,9 @@
 /* The cassandra source's own parts: one instance, one connection, one thread.
  *
  * table.c what the node says about a table    select.c the statement and its columns
- * mark.c positions of a range                 scan.c   ranges, pages, rows
- * discover.c health, tables and columns       plugin.c options and the calls of the ABI
+ * mark.c positions of a range                 scan.c   ranges and rows
+ * pages.c questions in flight, their pages    plugin.c options and the calls of the ABI
+ * discover.c health, tables and columns
  *
  * The ring of tokens is cut into `ranges` even pieces, whatever the nodes own: each is a lane, so
  * that a scan goes on where it was even if nodes come or go. Instance i of n reads every n-th. */
@@ -22,7 +23,7 @@ struct cass_conf {
   int32_t rows, partial; /* of cdc: enum cass_rows, enum cass_partial */
   const struct ArrowSchema *columns;
   struct mr_list writetime, ttl; /* const char * */
-  int64_t ranges, page;
+  int64_t ranges, page, concurrent_queries;
   /* mode cdc */
   const char *directory, *history;
   int32_t read, on_gap, on_damage, start;
@@ -122,6 +123,15 @@ struct cass_lane {
   uint32_t lane;
   struct cass_mark at;
   struct mr_position cut; /* len 0: none */
+  bool whole;             /* the mark's row is gone: its partition is read from its beginning */
+};
+/* A question in flight, or to be asked; its index is the stream's number. */
+struct cass_query {
+  struct cass_lane *lane; /* NULL: none */
+  int64_t first;          /* token at which it began */
+  bool asked;             /* a page is on its way */
+  bool skipping;          /* rows up to the lane's mark */
+  struct sql_buf paging;  /* state behind the page on the way, or behind the last one */
 };
 struct cass_cell {
   const uint8_t *p;
@@ -141,15 +151,14 @@ struct cass_source {
   struct cql_columns types;     /* of the statement, as the first prepare told them */
   struct ArrowSchema columns;   /* without system columns; released until known */
   struct mr_column *column;
-  struct cass_lane *lane;          /* NULL until named */
-  size_t n_lane, at;               /* at: the lane of the running query */
-  int64_t first;                   /* token at which that began */
-  struct cass_cell *cell;          /* the current row, types.n of them */
-  bool running, skipping, pending; /* skipping: rows up to the mark; pending: cell was not given */
-  bool whole;            /* the mark's row is gone: its partition is read from its beginning */
-  struct cql_rows page;  /* columns released; n: rows left */
-  struct sql_buf paging; /* state behind the page on the way, or behind the last one */
-  bool more;             /* a page is on its way */
+  struct cass_lane *lane; /* NULL until named */
+  size_t n_lane, at;      /* at: the lanes before it are over */
+  struct cass_query *query;
+  size_t n_query;
+  struct cass_query *now; /* of the current page; NULL: there is none */
+  struct cql_rows page;   /* columns released; n: rows left; lent by conn until the next answer */
+  struct cass_cell *cell; /* the current row, types.n of them */
+  bool pending;           /* cell was not given */
 };
 int cass_start(void *self, struct mr_error *err);
 int cass_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
@@ -159,6 +168,18 @@ int cass_seek(void *self, uint32_t lane, const struct mr_position *at, struct mr
 void cass_done(struct cass_source *s);
 /* Connects, describes the table, prepares the statement, knows the columns. */
 int cass_learn(struct cass_source *s, struct mr_error *err);
+
+/* ---- pages.c. On a failure the caller stops: each range is then read again from its mark. */
+/* Knows the statement, and that its columns are still the same. */
+int cass_pages_prepare(struct cass_source *s, struct mr_error *err);
+/* Connects, and asks for the first pages of as many more ranges as may be in flight. */
+int cass_pages_fill(struct cass_source *s, struct mr_error *err);
+/* The next page of any range becomes the current one, all rows of the last one being taken.
+ * MR_IDLE: none is there by until_ms. */
+int cass_pages_next(struct cass_source *s, int64_t until_ms, struct mr_error *err);
+/* The current query's range is over. */
+void cass_pages_end(struct cass_source *s);
+void cass_pages_stop(struct cass_source *s);
 
 /* ---- cdc.c */
 /* The rows that wait in it, none too: cass_changes_take whose MR_IDLE is a batch without rows. */

@@ -34,6 +34,8 @@ static const struct mr_opt options[] = {
         .doc = "Pieces of the token ring, each with a position of its own; stays as it is once a "
                "scan began"),
     OPT(page, "page", MR_INT, .range = "1..1000000", .dflt = "5000", .doc = "Rows of one answer"),
+    OPT(concurrent_queries, "concurrent_queries", MR_INT, .range = "1..1024", .dflt = "8",
+        .doc = "Ranges that one connection reads at the same time"),
     OPT(directory, "directory", MR_TEXT, .doc = "cdc: the node's cdc_raw_directory"),
     OPT(history, "history", MR_TEXT,
         .doc = "cdc: folder for the schema's history and the positions of all readers of this "

@@ -1,27 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ranges of tokens, read page by page. */
+/* Ranges of tokens, and the rows of their pages. */
 #include "change.h"
 #include "common/clock.h"
 #include "common/cql-value.h"
 #include "common/src-error.h"
 
-enum { QUERY_VALUES = 1, QUERY_PAGE = 4, QUERY_STATE = 8 };
-
 /* ---- what the rows are */
-
-static int prepare(struct cass_source *s, struct mr_error *err)
-{
-  if (s->prepared.id)
-    return MR_OK;
-  int rc = cql_conn_prepare(&s->conn, s->select.cql, &s->prepared, err);
-  if (rc >= 0 && s->types.n && !cql_columns_equal(&s->types, &s->prepared.columns))
-    rc = src_fail(err, MR_FATAL, "",
-                  "columns of table %s have another type than when the scan began%s",
-                  s->conf->table, s->conn.where);
-  if (rc < 0)
-    cql_prepared_done(&s->prepared);
-  return rc;
-}
 
 static int set_columns(struct cass_source *s, struct mr_error *err)
 {
@@ -73,7 +57,7 @@ int cass_learn(struct cass_source *s, struct mr_error *err)
     rc = make_select(s, &t, err);
   cass_table_done(&t);
   if (rc >= 0)
-    rc = prepare(s, err);
+    rc = cass_pages_prepare(s, err);
   return rc < 0 ? rc : set_columns(s, err);
 }
 
@@ -134,101 +118,22 @@ static int name_lanes(struct cass_source *s, struct mr_error *err)
   return MR_OK;
 }
 
+static int make_queries(struct cass_source *s, struct mr_error *err)
+{
+  size_t n = (size_t)s->conf->concurrent_queries;
+  if (!(s->query = calloc(n, sizeof *s->query)))
+    return src_no_memory(err);
+  s->n_query = n;
+  return MR_OK;
+}
+
 int cass_start(void *self, struct mr_error *err)
 {
   struct cass_source *s = self;
   int rc = cass_learn(s, err);
+  if (rc >= 0 && !s->query)
+    rc = make_queries(s, err);
   return rc < 0 || s->lane ? rc : name_lanes(s, err);
-}
-
-/* ---- the running query */
-
-static void stop(struct cass_source *s)
-{
-  if (s->more && s->conn.asked)
-    cql_conn_close(&s->conn); /* its answer is not wanted any more */
-  s->running = s->skipping = s->pending = s->more = false;
-  s->page.n = 0;
-  sql_buf_clear(&s->paging);
-}
-
-/* Asks for a page: the first, or the one behind s->paging. */
-static int ask_page(struct cass_source *s, struct mr_error *err)
-{
-  struct sql_buf b = {0};
-  const struct cass_lane *l = &s->lane[s->at];
-  int32_t flags = QUERY_VALUES | QUERY_PAGE | (s->paging.len ? QUERY_STATE : 0);
-  if (!s->running) /* the pages of one query have one beginning */
-    s->first = l->at.kind == CASS_AT ? l->at.token : l->first;
-  uint64_t first = htobe64((uint64_t)s->first), last = htobe64((uint64_t)l->last);
-  cql_put_short(&b, s->prepared.id, s->prepared.id_len);
-  if (s->conn.version >= 5)
-    cql_put_short(&b, s->prepared.metadata_id, s->prepared.metadata_id_len);
-  cql_put_u16(&b, cql_consistency_codes[s->conf->server.consistency]);
-  if (s->conn.version >= 5)
-    cql_put_i32(&b, flags);
-  else
-    sql_buf_byte(&b, (char)flags);
-  cql_put_u16(&b, 2);
-  cql_put_value(&b, &first, sizeof first);
-  cql_put_value(&b, &last, sizeof last);
-  cql_put_i32(&b, (int32_t)s->conf->page);
-  if (s->paging.len)
-    cql_put_value(&b, s->paging.p, s->paging.len);
-  int rc = cql_conn_send(&s->conn, CQL_EXECUTE, &b, err);
-  s->more = rc >= 0;
-  sql_buf_done(&b);
-  return rc;
-}
-
-static int begin(struct cass_source *s, struct mr_error *err)
-{
-  const struct cass_lane *l = &s->lane[s->at];
-  int rc = cql_conn_open(&s->conn, err);
-  if (rc >= 0)
-    rc = prepare(s, err);
-  if (rc >= 0)
-    rc = ask_page(s, err);
-  if (rc < 0)
-    return rc;
-  s->running = true;
-  s->skipping = l->at.kind == CASS_AT && !s->whole;
-  s->whole = false;
-  return MR_OK;
-}
-
-static int refused(struct cass_source *s, const struct cql_frame *f, struct mr_error *err)
-{
-  int32_t code;
-  int rc = cql_conn_refused(&s->conn, f, &code, err);
-  if (code == CQL_UNPREPARED)
-    cql_prepared_done(&s->prepared); /* the node has forgotten it: it started anew, or an ALTER */
-  return rc;
-}
-
-/* Takes the page that is on its way, and asks for the one behind it. MR_IDLE: not there yet. */
-static int next_page(struct cass_source *s, int64_t until_ms, struct mr_error *err)
-{
-  struct cql_frame f;
-  int rc = cql_conn_receive(&s->conn, until_ms, &f, err);
-  if (rc != MR_OK)
-    return rc;
-  s->more = false;
-  if (f.opcode == CQL_ERROR)
-    return refused(s, &f, err);
-  rc = cql_reply_rows(&f, &s->page, err);
-  bool same = rc >= 0 && cql_columns_equal(&s->page.columns, &s->types);
-  cql_columns_done(&s->page.columns);
-  if (rc < 0)
-    return rc;
-  if (!same)
-    return src_fail(err, MR_FATAL, "", "columns of table %s changed during the scan%s",
-                    s->conf->table, s->conn.where);
-  sql_buf_clear(&s->paging);
-  sql_buf_bytes(&s->paging, s->page.paging, s->page.paging_len);
-  if (s->paging.failed)
-    return src_no_memory(err);
-  return s->paging.len ? ask_page(s, err) : MR_OK;
 }
 
 /* ---- rows */
@@ -250,7 +155,7 @@ static uint64_t hash_of(const struct cass_source *s)
 /* The mark behind the current row. */
 static struct cass_mark mark_of(const struct cass_source *s)
 {
-  const struct cass_mark *at = &s->lane[s->at].at;
+  const struct cass_mark *at = &s->now->lane->at;
   struct cass_mark m = {.kind = CASS_AT, .token = token_of(s), .count = 1, .hash = hash_of(s)};
   if (at->kind == CASS_AT && at->token == m.token)
     m.count = at->count + 1;
@@ -260,10 +165,10 @@ static struct cass_mark mark_of(const struct cass_source *s)
 /* Is the current row before or at the mark where the lane stands? */
 static bool was_given(struct cass_source *s)
 {
-  const struct cass_mark *at = &s->lane[s->at].at;
-  if (!s->skipping || token_of(s) != at->token)
+  const struct cass_mark *at = &s->now->lane->at;
+  if (!s->now->skipping || token_of(s) != at->token)
     return false;
-  s->skipping = hash_of(s) != at->hash;
+  s->now->skipping = hash_of(s) != at->hash;
   return true;
 }
 
@@ -271,10 +176,10 @@ static bool was_given(struct cass_source *s)
  * rows, which of them were given is not known. */
 static int mark_gone(struct cass_source *s, struct mr_error *err)
 {
-  s->skipping = false;
+  s->now->skipping = false;
   if (!s->select.clustered)
     return MR_OK;
-  s->whole = true;
+  s->now->lane->whole = true;
   return src_fail(err, MR_RETRY, "",
                   "the row where the scan of %s stood was deleted: its partition is read again",
                   s->conf->table);
@@ -292,19 +197,15 @@ static int take_row(struct cass_source *s, struct mr_error *err)
 }
 
 /* The next row that was not given before becomes the current one. MR_END: the range is over.
- * MR_IDLE: the next page is not there by until_ms. */
-static int advance(struct cass_source *s, int64_t until_ms, struct mr_error *err)
+ * MR_IDLE: the page is. */
+static int advance(struct cass_source *s, struct mr_error *err)
 {
   bool given = !s->pending;
   while (given) {
-    int rc = MR_OK;
-    while (rc == MR_OK && !s->page.n)
-      rc = s->more ? next_page(s, until_ms, err) : MR_END;
-    if (rc == MR_OK)
-      rc = take_row(s, err);
+    int rc = s->page.n ? take_row(s, err) : s->now->asked ? MR_IDLE : MR_END;
     if (rc == MR_OK)
       given = was_given(s);
-    if (s->skipping && (rc == MR_END || (rc == MR_OK && !given)) && mark_gone(s, err) < 0)
+    if (s->now->skipping && (rc == MR_END || (rc == MR_OK && !given)) && mark_gone(s, err) < 0)
       return MR_RETRY;
     if (rc != MR_OK)
       return rc;
@@ -324,7 +225,7 @@ static void forget_rows(struct cass_source *s, int64_t n)
 
 static int reject(struct cass_source *s, size_t column, const char *why, struct mr_error *err)
 {
-  const struct cass_lane *l = &s->lane[s->at];
+  const struct cass_lane *l = s->now->lane;
   struct mr_position at = cass_mark_position(&l->at);
   struct mr_reject r = {.size = sizeof r,
                         .lane = l->lane,
@@ -362,7 +263,7 @@ static int64_t write_time(const struct cass_source *s)
 /* The current row, by the write times of its columns as several. */
 static int add_changes(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_error *err)
 {
-  const struct cass_lane *l = &s->lane[s->at];
+  const struct cass_lane *l = s->now->lane;
   struct mr_position at = cass_mark_position(&l->at);
   int rc = cass_changes_scanned(s->changes, s->types.item + 1, s->cell + 1, l->lane, &at, err);
   *bytes = cass_changes_bytes(s->changes);
@@ -403,14 +304,14 @@ static bool at_cut(struct cass_lane *l, bool moved)
   return past && moved;
 }
 
-/* Fills the columns. MR_OK: full, or cut; MR_IDLE: no more by now; MR_END: the range is over. */
-static int fill(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t until_ms,
-                int64_t *ret_n, bool *ret_moved, struct mr_error *err)
+/* Fills the columns. MR_OK: full, or cut; MR_IDLE: the page is over; MR_END: the range is. */
+static int fill(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t *ret_n,
+                bool *ret_moved, struct mr_error *err)
 {
-  struct cass_lane *l = &s->lane[s->at];
+  struct cass_lane *l = s->now->lane;
   int64_t bytes = 0;
   while (*ret_n < max_rows && bytes < max_bytes) {
-    int rc = advance(s, *ret_moved ? 0 : until_ms, err);
+    int rc = advance(s, err);
     if (rc != MR_OK)
       return rc;
     if (at_cut(l, *ret_moved))
@@ -426,7 +327,8 @@ static int fill(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int6
   return MR_OK;
 }
 
-static int give_rows(struct cass_source *s, int64_t n, struct mr_batch *give, struct mr_error *err)
+static int give_rows(struct cass_source *s, const struct cass_lane *l, int64_t n,
+                     struct mr_batch *give, struct mr_error *err)
 {
   struct ArrowArray rows;
   int rc = s->changes ? cass_changes_give(s->changes, &give->rows, err) : MR_OK;
@@ -435,35 +337,51 @@ static int give_rows(struct cass_source *s, int64_t n, struct mr_batch *give, st
   if (!s->changes && (!mr_rows_finish(s->column, (int64_t)s->select.given, n, &rows) ||
                       !src_system_join(&s->system, &rows, &give->rows)))
     return src_no_memory(err);
-  give->lane = s->lane[s->at].lane;
-  give->upto = cass_mark_position(&s->lane[s->at].at);
+  give->lane = l->lane;
+  give->upto = cass_mark_position(&l->at);
   give->watermark_us = INT64_MIN;
   return MR_OK;
 }
 
-/* One batch of the running query. A failure gives nothing of it, and what was taken is read again.
- */
-static int read_batch(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t until_ms,
-                      struct mr_batch *give, struct mr_error *err)
+/* One batch of the current page, or none (MR_IDLE) if nothing of it is new. A failure gives nothing
+ * of it, and what was taken is read again. */
+static int read_page(struct cass_source *s, int64_t max_rows, int64_t max_bytes,
+                     struct mr_batch *give, struct mr_error *err)
 {
-  struct cass_lane *l = &s->lane[s->at];
+  struct cass_lane *l = s->now->lane;
   struct cass_mark before = l->at;
   int64_t n = 0;
   bool moved = false;
-  int rc = fill(s, max_rows, max_bytes, until_ms, &n, &moved, err);
+  int rc = fill(s, max_rows, max_bytes, &n, &moved, err);
+  if (rc == MR_IDLE)
+    s->now = NULL;
   if (rc == MR_END) {
-    stop(s);
+    cass_pages_end(s);
     l->at = (struct cass_mark){.kind = CASS_DONE};
     moved = true;
   }
   if (rc >= 0 && moved)
-    rc = give_rows(s, n, give, err);
+    rc = give_rows(s, l, n, give, err);
   if (rc >= 0)
     return moved ? MR_OK : MR_IDLE;
   forget_rows(s, 0);
-  stop(s);
   l->at = before;
   return rc;
+}
+
+static int read_pages(struct cass_source *s, int64_t max_rows, int64_t max_bytes, int64_t until_ms,
+                      struct mr_batch *give, struct mr_error *err)
+{
+  for (;;) {
+    int rc = s->now ? MR_OK : cass_pages_fill(s, err);
+    if (rc >= 0 && !s->now)
+      rc = cass_pages_next(s, until_ms, err);
+    if (rc != MR_OK)
+      return rc;
+    rc = read_page(s, max_rows, max_bytes, give, err);
+    if (rc != MR_IDLE)
+      return rc;
+  }
 }
 
 int cass_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_ms,
@@ -471,18 +389,16 @@ int cass_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t timeout_m
 {
   struct cass_source *s = self;
   int64_t until = clock_now_ms() + timeout_ms;
-  while (!s->running && s->at < s->n_lane && s->lane[s->at].at.kind == CASS_DONE)
+  while (s->at < s->n_lane && s->lane[s->at].at.kind == CASS_DONE)
     s->at++;
   if (s->at >= s->n_lane)
     return MR_END;
   if (max_rows <= 0)
     return MR_IDLE;
-  int rc = s->running ? MR_OK : begin(s, err);
-  if (rc < 0) {
-    stop(s);
-    return rc;
-  }
-  return read_batch(s, max_rows, max_bytes > 0 ? max_bytes : 1, until, give, err);
+  int rc = read_pages(s, max_rows, max_bytes > 0 ? max_bytes : 1, until, give, err);
+  if (rc < 0)
+    cass_pages_stop(s);
+  return rc;
 }
 
 /* ---- the engine's wishes */
@@ -510,8 +426,8 @@ int cass_seek(void *self, uint32_t lane, const struct mr_position *at, struct mr
   struct cass_lane *l = find_lane(s, lane);
   if (!l)
     return MR_OK;
-  stop(s); /* of any lane: it begins again where it stands */
-  s->whole = false;
+  cass_pages_stop(s); /* of all lanes: they begin again where they stand */
+  l->whole = false;
   s->at = 0;
   return set_mark(s, l, at, err);
 }
@@ -524,11 +440,13 @@ void cass_done(struct cass_source *s)
   free(s->column);
   free(s->cell);
   free(s->lane);
+  for (size_t i = 0; i < s->n_query; i++)
+    sql_buf_done(&s->query[i].paging);
+  free(s->query);
   mr_schema_release(&s->columns);
   cql_prepared_done(&s->prepared);
   cql_columns_done(&s->types);
   cass_select_done(&s->select);
-  sql_buf_done(&s->paging);
   src_system_done(&s->system);
   sql_name_done(&s->name);
 }
