@@ -7,6 +7,7 @@ import pathlib
 
 import pytest
 
+from faults import cassandra_merge
 from pipelines import ENDING
 from servers.process import wait_until
 from servers.proxy import Proxy
@@ -459,22 +460,9 @@ def versioned(text):
     return text + VERSIONED + sink("t", "id", "      version: written_at\n") + ENDING
 
 
-def test_snapshot_then_log_has_no_gap(cassandra, table, millrace, database):
-    cassandra.cql_many(f"INSERT INTO {table} (id, v, n) VALUES (?, ?, ?)", [(i, f"v{i}", i) for i in range(3000)])
-    text = versioned(live(cassandra, table, "      page: 50\n").replace("mode: cdc", "mode: snapshot+cdc"))
-    running = millrace.start(text)
-    for i in range(0, 500):
-        key = i * 7 % 3300
-        cassandra.cql(f"UPDATE {table} SET n = %s WHERE id = %s", -i, key)
-        if i % 5 == 0:
-            cassandra.cql(f"DELETE FROM {table} WHERE id = %s", key + 1)
-        if i == 250:
-            running.wait_for(lambda: database.count("t") > 0, LONG, "the first rows")
-            running.kill()
-            running = millrace.start(text, log="again.log")
-    want = sorted(cassandra.cql(f"SELECT id, v, n FROM {table}"))
-    wait_equal(running, lambda: stored(database, "t", "id, v, n"), want)
-    running.terminate().expect(0)
+def test_snapshot_then_log_has_no_gap(cassandra, postgres, tmp_path):
+    outcome = cassandra_merge.run(cassandra, postgres, tmp_path, kills=1, rows=3000, writes=500, seed=1, delete=False)
+    assert outcome.good, outcome
 
 
 def test_the_same_changes_from_two_replicas_have_one_effect(cassandra, table, millrace, database, tmp_path):
