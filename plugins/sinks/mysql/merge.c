@@ -6,7 +6,7 @@
  * key's index is the only one. */
 #include "mysql-sink.h"
 
-static void key_list(const struct my_sink *s, struct sql_buf *sql)
+void my_key_list(const struct my_sink *s, struct sql_buf *sql)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; i < s->conf->key.n; i++) {
@@ -27,14 +27,33 @@ void my_on_keys(const struct my_sink *s, struct sql_buf *sql)
   }
 }
 
-/* A column as the target has it, but nullable: a delete brings its key alone. */
-static void stage_column(const struct my_column *c, struct sql_buf *sql)
+void my_stage_column(const struct my_column *c, const char *name, bool not_null,
+                     struct sql_buf *sql)
 {
-  maria_ident(sql, c->name);
+  maria_ident(sql, name);
   sql_buf_fmt(sql, " %s", c->shown);
   if (c->collation)
     sql_buf_fmt(sql, " COLLATE %s", c->collation);
-  sql_buf_str(sql, c->is_key ? " NOT NULL, " : " NULL, ");
+  sql_buf_str(sql, not_null ? " NOT NULL" : " NULL");
+}
+
+/* Columns as the target has them, but nullable: a delete brings its key alone. */
+static void stage_create(const struct my_sink *s, struct sql_buf *sql)
+{
+  sql_buf_str(sql, "CREATE TEMPORARY TABLE " MY_STAGE " (");
+  for (int i = 0; i < s->n_fields; i++) {
+    const struct my_column *c = &s->column[s->field_column[i]];
+    my_stage_column(c, c->name, c->is_key, sql);
+    sql_buf_str(sql, ", ");
+  }
+  sql_buf_str(sql, MY_STAGE_DELETED " tinyint NOT NULL DEFAULT 0");
+  if (s->versioned)
+    my_version_ddl(s, sql);
+  else
+    my_set_columns(s, "tinyint NOT NULL", sql);
+  sql_buf_str(sql, ", PRIMARY KEY (");
+  my_key_list(s, sql);
+  sql_buf_str(sql, ")) ENGINE=InnoDB");
 }
 
 /* Made (or made anew, to be empty) before the unit's transaction. */
@@ -43,15 +62,12 @@ int my_stage_prepare(struct my_sink *s, struct mr_error *err)
   struct sql_buf sql = {0};
   if (s->staged && s->stage_of == s->conn.connected && !s->stage_used)
     return MR_OK;
-  sql_buf_str(&sql,
-              "DROP TEMPORARY TABLE IF EXISTS " MY_STAGE "; CREATE TEMPORARY TABLE " MY_STAGE " (");
-  for (int i = 0; i < s->n_fields; i++)
-    stage_column(&s->column[s->field_column[i]], &sql);
-  sql_buf_str(&sql, MY_STAGE_DELETED " tinyint NOT NULL");
-  my_set_columns(s, "tinyint NOT NULL", &sql);
-  sql_buf_str(&sql, ", PRIMARY KEY (");
-  key_list(s, &sql);
-  sql_buf_str(&sql, ")) ENGINE=InnoDB");
+  sql_buf_str(&sql, "DROP TEMPORARY TABLE IF EXISTS " MY_STAGE ", " MY_LOG "; ");
+  if (s->logged) {
+    my_log_create(s, &sql);
+    sql_buf_str(&sql, "; ");
+  }
+  stage_create(s, &sql);
   int status = my_statement(s, &sql, "CREATE TEMPORARY TABLE for", MARIA_GIVE_UP, err);
   sql_buf_done(&sql);
   s->staged = status >= 0;
@@ -127,20 +143,36 @@ static int update_then_insert(struct my_sink *s, struct sql_buf *sql, struct mr_
   return my_statement(s, sql, "INSERT INTO", MARIA_GO_ON, err);
 }
 
+static int in_order(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  int status = delete_rows(s, sql, err);
+  if (status < 0)
+    return status;
+  if (s->partial)
+    return my_partial_merge(s, sql, err);
+  return s->only_key ? insert_or_update(s, sql, err) : update_then_insert(s, sql, err);
+}
+
+/* The unit goes on. */
+static int empty_stage(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  sql_buf_str(sql, "DELETE FROM " MY_STAGE);
+  int status = my_statement(s, sql, "empty the staging table of", MARIA_GO_ON, err);
+  return status >= 0 && s->logged ? my_log_empty(s, sql, err) : status;
+}
+
 int my_merge(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  int status = delete_rows(s, &sql, err);
-  if (status >= 0 && s->partial)
-    status = my_partial_merge(s, &sql, err);
-  else if (status >= 0)
-    status = s->only_key ? insert_or_update(s, &sql, err) : update_then_insert(s, &sql, err);
-  if (status >= 0 && s->careful) { /* the unit goes on with an empty one */
-    sql_buf_str(&sql, "DELETE FROM " MY_STAGE);
-    status = my_statement(s, &sql, "empty the staging table of", MARIA_GO_ON, err);
-  }
-  sql_buf_done(&sql);
+  int status = s->logged ? my_log_fold(s, &sql, err) : MR_OK;
   if (status >= 0)
-    s->dirty = s->has_delete = false;
+    status = s->versioned ? my_version_merge(s, &sql, err) : in_order(s, &sql, err);
+  if (status >= 0 && s->careful)
+    status = empty_stage(s, &sql, err);
+  sql_buf_done(&sql);
+  if (status < 0)
+    return status;
+  s->kept_deletes |= s->versioned && (s->has_delete || s->has_range);
+  s->dirty = s->has_delete = s->has_range = false;
   return status;
 }

@@ -5,7 +5,8 @@
  * lanes.c    millrace_offsets                            unit.c     begin, write, flush, commit
  * rows.c     rows by LOAD DATA or INSERT                 refused.c  which rows the server refused
  * merge.c    upserts from a staging table                discover.c check and discover
- * partial.c  upserts of rows with some columns only
+ * partial.c  upserts of rows with some columns only   log.c      rows kept one by one until then
+ * version.c  upserts where the newest version wins    range.c    deletes of many rows
  *
  * A stretch is what one flush answers for: rows that were encoded or sent, and not yet accepted. */
 #ifndef MYSQL_SINK_H
@@ -13,6 +14,7 @@
 #include "common/evolve.h"
 #include "common/maria-conn.h"
 #include "common/maria-encode.h"
+#include "common/upsert.h"
 
 #define MY_STAGE "millrace_stage" /* the session's own temporary table */
 #define MY_STAGE_DELETED "_millrace_deleted"
@@ -20,12 +22,19 @@
 #define MY_STAGE_GONE "_millrace_gone" /* partial.c: the key's last row is a delete */
 #define MY_SET_BITS 64
 
+#define MY_LOG "millrace_log" /* log.c: another temporary table */
+#define MY_LOG_NUMBER "_millrace_number"
+#define MY_LOG_VERSION "_millrace_version" /* version.c; in the staging table, too: the newest */
+#define MY_LOG_RANGE "_millrace_range"     /* range.c: of a delete, the key columns that it names */
+#define MY_STAGE_TIME "_millrace_time"     /* version.c; and a field's number: its version */
+#define MY_STAGE_LEAST "_millrace_least"   /* version.c: the oldest version in the row */
+
 enum { MODE_APPEND, MODE_UPSERT };
 enum { METHOD_AUTO, METHOD_LOAD, METHOD_INSERT };
 
 struct my_conf {
   struct maria_conf server;
-  const char *table;
+  const char *table, *version;
   int64_t commit_timeout_ms, statement_bytes;
   int32_t mode, evolve, method;
   bool create, create_offsets, drop_columns;
@@ -40,6 +49,14 @@ struct my_column {
   bool generated, has_default, is_key;
   bool counts;    /* AUTO_INCREMENT */
   int32_t source; /* index in the input, -1: nothing fills it */
+};
+
+/* A key column that `_range` can bound. */
+struct my_range {
+  int key;      /* index in the option */
+  bool ordered; /* the table orders its values as the rows do */
+  struct maria_field bound[2];
+  struct mr_range_columns at; /* in the batch */
 };
 
 struct my_sink {
@@ -59,11 +76,15 @@ struct my_sink {
   struct maria_field *field; /* of the columns that are written, in the table's order */
   int *field_column;         /* index in column */
   int n_fields;
-  int op_source, set_source; /* index of _op and _set in the input, -1: none */
-  bool partial;              /* an upsert of rows with _set */
-  struct mr_view *set;       /* with _set: for each field, the rows that write it; else NULL */
-  bool only_key;             /* no other unique index than the key's */
-  char *types;               /* what a SELECT of the written columns says of them */
+  int op_source, set_source, range_source; /* of _op, _set, _range in the input, -1: none */
+  bool partial;                            /* an upsert of rows with _set */
+  struct mr_view *set; /* with _set: for each field, the rows that write it; else NULL */
+  bool versioned;      /* an upsert where a column's newest version wins */
+  bool logged;         /* rows are kept one by one until they are merged */
+  struct my_range *range;
+  int n_range;
+  bool only_key; /* no other unique index than the key's */
+  char *types;   /* what a SELECT of the written columns says of them */
   enum maria_form form;
   struct sql_buf load_sql; /* up to the rows: LOAD DATA whole, INSERT up to VALUES */
   struct sql_buf tail_sql; /* what follows the rows of an INSERT */
@@ -74,12 +95,17 @@ struct my_sink {
   bool savepoint; /* the stretch has one */
   bool staged;    /* the staging table was made, by the connection stage_of */
   uint64_t stage_of;
-  bool stage_used;              /* it has had rows */
-  bool dirty;                   /* it has rows of this stretch */
-  bool has_delete;              /* one of them is a delete */
-  const struct mr_batch *batch; /* that is being encoded */
-  struct sql_buf rows;          /* encoded, not sent */
-  struct sql_buf words;         /* what a row that is rejected is told */
+  bool stage_used;                  /* it has had rows */
+  bool dirty;                       /* it has rows of this stretch */
+  bool has_delete;                  /* one of them is a delete */
+  bool has_range;                   /* one is a delete of many rows */
+  bool kept_deletes;                /* with versions: the unit's merged stretches had deletes */
+  int64_t sequence;                 /* of the next row that is logged */
+  struct ups_key key[UPS_KEYS_MAX]; /* of the batch, with _range */
+  struct ups_version version;       /* of the batch, with versions */
+  const struct mr_batch *batch;     /* that is being encoded */
+  struct sql_buf rows;              /* encoded, not sent */
+  struct sql_buf words;             /* what a row that is rejected is told */
   int64_t n_rows;
   int64_t *row_of; /* the batch's row of each of them */
   int64_t cap_row_of;
@@ -160,7 +186,11 @@ int my_refused_rows(struct my_sink *s, struct mr_error *err);
 /* ---- merge.c */
 int my_stage_prepare(struct my_sink *s, struct mr_error *err);
 int my_merge(struct my_sink *s, struct mr_error *err);
-
+/* A column as the target has it, for a temporary table: "`name` type null". */
+void my_stage_column(const struct my_column *c, const char *name, bool not_null,
+                     struct sql_buf *sql);
+/* "`key`, …" */
+void my_key_list(const struct my_sink *s, struct sql_buf *sql);
 /* "t.`key` = d.`key` AND …" */
 void my_on_keys(const struct my_sink *s, struct sql_buf *sql);
 
@@ -172,10 +202,73 @@ bool my_set_bind(struct my_sink *s, const struct ArrowSchema *schema, const stru
  */
 void my_set_put(const struct my_sink *s, int64_t row, bool deleted, struct sql_buf *out);
 void my_set_columns(const struct my_sink *s, const char *type, struct sql_buf *sql);
+/* "d.word >> 5 & 1": does the staged row d write the field? */
+void my_set_bit(struct sql_buf *sql, const char *row, int field);
 /* What makes one staged row of those of a key. */
 void my_partial_fold(const struct my_sink *s, struct sql_buf *sql);
 /* Takes what is staged, and not gone, to the target. */
 int my_partial_merge(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+
+/* ---- log.c: where the order of a unit's rows counts, or does not count at all. They are kept in a
+ * table of their own; what deletes of many rows take leaves it, the rest goes to the staging table.
+ */
+/* Appends the statement that makes the table anew. */
+void my_log_create(const struct my_sink *s, struct sql_buf *sql);
+/* Appends ", name" of its columns behind _millrace_set…, and of LOAD DATA's variables. */
+void my_log_columns(const struct my_sink *s, struct sql_buf *sql);
+void my_log_load(const struct my_sink *s, struct sql_buf *sql, struct sql_buf *set);
+/* After bind: points what is looked at in each row at the batch. */
+void my_log_bind(struct my_sink *s, const struct ArrowSchema *schema, const struct mr_batch *b);
+/* Why the row cannot be kept; NULL: it can. */
+const struct ups_fault *my_log_fault(const struct my_sink *s, int64_t row, bool deleted,
+                                     const char **ret_column);
+/* Appends the values of these columns, each behind the separator. *ret_bad: the field of the key
+ * that a bound does not fit, with code and msg; else untouched. */
+void my_log_put(struct my_sink *s, int64_t row, bool deleted, int *ret_bad, const char **code,
+                const char **msg);
+/* Is the row a delete of many rows, and does it name the key column of this field? */
+bool my_log_many(const struct my_sink *s, int64_t row);
+bool my_log_names(const struct my_sink *s, int field, int64_t row);
+/* Takes the logged rows to the staging table, one for each key. */
+int my_log_fold(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* After a part of a unit: leaves what later parts need. */
+int my_log_empty(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+
+/* ---- range.c: nothing happens where rows have no `_range`, and no versions */
+void my_range_forget(struct my_sink *s);
+/* MR_BADCONF: the server or the table is not one for such rows. */
+int my_range_plan(struct my_sink *s, struct mr_error *err);
+/* Appends ", " and a definition of each of the log's columns for it. */
+void my_range_ddl(const struct my_sink *s, struct sql_buf *sql);
+void my_range_columns(const struct my_sink *s, struct sql_buf *sql);
+/* Does the logged deletes to logged rows, and to the target's. */
+int my_range_log(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+int my_range_target(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* With versions, behind the upsert: rows that are newer than a delete lose what is older. */
+int my_range_clear(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* The name of the log's column for a bound of a key column. */
+void my_range_name(enum mr_bound bound, int key, char *ret, size_t size);
+
+/* ---- version.c */
+/* Can this server have versions and deletes of many rows? MR_BADCONF: no. */
+int my_version_server(const struct my_sink *s, const char *option, const char *what,
+                      struct mr_error *err);
+/* Adds the helper column to a table without, when the options allow it. */
+int my_version_add(struct my_sink *s, struct mr_error *err);
+/* MR_BADCONF: server, table or rows have not what versions need. */
+int my_version_plan(struct my_sink *s, struct mr_error *err);
+/* Appends ", " and a definition of each of the staging table's columns for it. */
+void my_version_ddl(const struct my_sink *s, struct sql_buf *sql);
+/* Appends the statement that takes the logged rows to the staging table. */
+void my_version_fold(const struct my_sink *s, struct sql_buf *sql);
+/* Takes what is staged to the target. */
+int my_version_merge(struct my_sink *s, struct sql_buf *sql, struct mr_error *err);
+/* Append a condition and assignments on the target, t, for a delete of the version r: everything in
+ * the row is older, or as old; its columns that are older are emptied, and it notes the delete. */
+void my_version_older(const struct my_sink *s, struct sql_buf *sql);
+void my_version_clear(const struct my_sink *s, struct sql_buf *sql);
+/* "IFNULL(…, TRUE)": the row knows no delete as new as r. */
+void my_version_unmarked(const struct my_sink *s, struct sql_buf *sql);
 
 /* ---- discover.c */
 int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error *err);

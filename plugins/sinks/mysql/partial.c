@@ -28,13 +28,16 @@ bool my_set_bind(struct my_sink *s, const struct ArrowSchema *schema, const stru
 
 void my_set_put(const struct my_sink *s, int64_t row, bool deleted, struct sql_buf *out)
 {
+  char separator = s->form == MARIA_FORM_LOAD ? '\t' : ',';
   for (int w = 0; w < my_set_words(s); w++) {
     uint64_t word = 0;
     for (int f = w * MY_SET_BITS; f < s->n_fields && f < (w + 1) * MY_SET_BITS; f++)
       word |= (uint64_t)(!deleted && mr_set_has(&s->set[f], row)) << f % MY_SET_BITS;
-    sql_buf_fmt(out, ",%llu", (unsigned long long)word);
+    sql_buf_byte(out, separator);
+    sql_buf_uint(out, word, 1);
   }
-  sql_buf_fmt(out, ",%d", deleted);
+  sql_buf_byte(out, separator);
+  sql_buf_byte(out, deleted ? '1' : '0');
 }
 
 void my_set_columns(const struct my_sink *s, const char *type, struct sql_buf *sql)
@@ -47,10 +50,9 @@ void my_set_columns(const struct my_sink *s, const char *type, struct sql_buf *s
 
 /* ---------------------------------------------------------------- folding */
 
-/* "word >> 5 & 1"; before and after: around the word's name. */
-static void put_bit(struct sql_buf *sql, const char *before, int field, const char *after)
+void my_set_bit(struct sql_buf *sql, const char *row, int field)
 {
-  sql_buf_fmt(sql, "%s" MY_STAGE_SET "%d%s >> %d & 1", before, field / MY_SET_BITS, after,
+  sql_buf_fmt(sql, "%s." MY_STAGE_SET "%d >> %d & 1", row, field / MY_SET_BITS,
               field % MY_SET_BITS);
 }
 
@@ -65,20 +67,21 @@ void my_partial_fold(const struct my_sink *s, struct sql_buf *sql)
       continue;
     maria_ident(sql, name);
     sql_buf_str(sql, " = IF(");
-    put_bit(sql, "VALUES(", f, ")");
+    sql_buf_fmt(sql, "VALUES(" MY_STAGE_SET "%d) >> %d & 1", f / MY_SET_BITS, f % MY_SET_BITS);
     sql_buf_str(sql, ", VALUES(");
     maria_ident(sql, name);
-    sql_buf_str(sql, "), IF(VALUES(" MY_STAGE_GONE "), NULL, ");
+    sql_buf_str(sql, "), IF(VALUES(" MY_STAGE_GONE "), NULL, " MY_STAGE ".");
     maria_ident(sql, name);
     sql_buf_str(sql, ")), ");
   }
   for (int w = 0; w < my_set_words(s); w++)
     sql_buf_fmt(sql,
-                MY_STAGE_SET "%d = IF(VALUES(" MY_STAGE_GONE "), 0, " MY_STAGE_SET
+                MY_STAGE_SET "%d = IF(VALUES(" MY_STAGE_GONE "), 0, " MY_STAGE "." MY_STAGE_SET
                              "%d | VALUES(" MY_STAGE_SET "%d)), ",
                 w, w, w);
-  sql_buf_str(sql, MY_STAGE_DELETED " = " MY_STAGE_DELETED " | VALUES(" MY_STAGE_DELETED
-                                    "), " MY_STAGE_GONE " = VALUES(" MY_STAGE_GONE ")");
+  sql_buf_str(sql,
+              MY_STAGE_DELETED " = " MY_STAGE "." MY_STAGE_DELETED " | VALUES(" MY_STAGE_DELETED
+                               "), " MY_STAGE_GONE " = VALUES(" MY_STAGE_GONE ")");
 }
 
 /* ---------------------------------------------------------------- to the target */
@@ -96,7 +99,7 @@ static int update_rows(struct my_sink *s, struct sql_buf *sql, struct mr_error *
     sql_buf_str(sql, n++ ? ", t." : "t.");
     maria_ident(sql, name);
     sql_buf_str(sql, " = IF(");
-    put_bit(sql, "d.", f, "");
+    my_set_bit(sql, "d", f);
     sql_buf_str(sql, ", d.");
     maria_ident(sql, name);
     sql_buf_str(sql, ", t.");
@@ -118,7 +121,7 @@ static void put_new(const struct my_sink *s, int field, struct sql_buf *sql)
   bool chosen = c->preset && !c->is_key;
   if (chosen) {
     sql_buf_str(sql, "IF(");
-    put_bit(sql, "d.", field, "");
+    my_set_bit(sql, "d", field);
     sql_buf_str(sql, ", ");
   }
   sql_buf_str(sql, "d.");

@@ -18,6 +18,8 @@ static const struct mr_opt options[] = {
         .doc = "append inserts every row; upsert keeps one row for each key"),
     OPT(key, "key", MR_TEXT, .flags = MR_MANY | MR_PARTITION,
         .doc = "Columns of the unique key, for mode upsert and create"),
+    OPT(version, "version", MR_TEXT,
+        .doc = "Column whose newest value wins, for each column of a row; else the last row does"),
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
     OPT(create_offsets, "create_offsets", MR_BOOL, .dflt = "true",
         .doc = "Create the table millrace_offsets when it does not exist"),
@@ -49,12 +51,16 @@ static int validate(const void *conf, struct mr_error *err)
   if (!sql_name_parse(c->table, NAME_BYTES, &name, &why))
     return src_badconf(err, "table", "%s", why);
   sql_name_done(&name);
+  if (c->mode == MODE_UPSERT && c->key.n > UPS_KEYS_MAX)
+    return src_badconf(err, "key", "more than 32 columns");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
     return src_badconf(err, "key", "mode upsert needs the key columns");
   for (size_t i = 0; i < c->key.n; i++)
     if (!name_fits(key[i]))
       return src_badconf(err, "key", "a column name is empty or longer than 64 characters");
-  int status = evo_validate(c->evolve, c->drop_columns, err);
+  int status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
+  if (status >= 0)
+    status = evo_validate(c->evolve, c->drop_columns, err);
   return status < 0 ? status : maria_validate(&c->server, err);
 }
 
@@ -109,7 +115,7 @@ int my_open(const struct mr_open *o, void **self, struct mr_error *err)
     return src_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->set_source = -1;
+  s->op_source = s->set_source = s->range_source = -1;
   int status = fill(s, o, err);
   if (status < 0)
     my_free(s);
@@ -177,5 +183,5 @@ const struct mr_plugin mr_plugin_desc = {
     .discover = my_discover,
     .ddl = my_ddl,
     .type = my_type,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

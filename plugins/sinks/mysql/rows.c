@@ -12,7 +12,7 @@ bool my_is_staged(const struct my_sink *s)
 
 static const char *written_table(const struct my_sink *s)
 {
-  return my_is_staged(s) ? MY_STAGE : s->target;
+  return s->logged ? MY_LOG : my_is_staged(s) ? MY_STAGE : s->target;
 }
 
 /* ---------------------------------------------------------------- the statement */
@@ -40,7 +40,10 @@ static void load_columns(const struct my_sink *s, struct sql_buf *sql)
     }
     sql_buf_done(&expr);
   }
-  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED ")" : ")");
+  sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED : "");
+  my_set_columns(s, NULL, sql);
+  my_log_load(s, sql, &set);
+  sql_buf_byte(sql, ')');
   sql_buf_bytes(sql, set.p, set.len);
   sql->failed |= set.failed;
   sql_buf_done(&set);
@@ -51,24 +54,26 @@ static void load_statement(const struct my_sink *s, struct sql_buf *sql)
   sql_buf_fmt(sql,
               "LOAD DATA LOCAL INFILE 'millrace' %sINTO TABLE %s CHARACTER SET utf8mb4"
               " FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' LINES TERMINATED BY '\\n' ",
-              my_is_staged(s) ? "REPLACE " : "", written_table(s));
+              my_is_staged(s) && !s->logged ? "REPLACE " : "", written_table(s));
   load_columns(s, sql);
 }
 
 static void insert_statement(const struct my_sink *s, struct sql_buf *sql)
 {
-  bool replaces = my_is_staged(s) && !s->partial;
+  bool replaces = my_is_staged(s) && !s->partial && !s->logged;
   sql_buf_fmt(sql, "%s INTO %s (", replaces ? "REPLACE" : "INSERT", written_table(s));
   my_column_list(s, NULL, sql);
   sql_buf_str(sql, my_is_staged(s) ? ", " MY_STAGE_DELETED : "");
   my_set_columns(s, NULL, sql);
+  my_log_columns(s, sql);
   sql_buf_str(sql, ") VALUES ");
 }
 
 int my_rows_plan(struct my_sink *s, struct mr_error *err)
 {
   bool wants_load = s->conf->method != METHOD_INSERT;
-  s->form = wants_load && !s->partial && s->conn.loads ? MARIA_FORM_LOAD : MARIA_FORM_INSERT;
+  bool folds = s->partial && !s->logged; /* LOAD DATA cannot */
+  s->form = wants_load && !folds && s->conn.loads ? MARIA_FORM_LOAD : MARIA_FORM_INSERT;
   if (!s->conn.loads && s->conf->method == METHOD_LOAD)
     return src_badconf(err, "method", "the server forbids LOAD DATA LOCAL (local_infile is off)%s",
                        s->conn.where);
@@ -84,7 +89,7 @@ int my_rows_plan(struct my_sink *s, struct mr_error *err)
   else
     insert_statement(s, &s->load_sql);
   sql_buf_clear(&s->tail_sql);
-  if (s->partial)
+  if (folds)
     my_partial_fold(s, &s->tail_sql);
   sql_buf_text(&s->load_sql);
   return s->load_sql.failed || s->tail_sql.failed ? src_no_memory(err) : MR_OK;
@@ -177,13 +182,9 @@ int my_bad_row(struct my_sink *s, int64_t row, const char *code, const char *msg
   return s->host->reject(s->host->ctx, &r);
 }
 
-static bool is_delete(const struct mr_view *op, int64_t i)
+static void put_null(struct my_sink *s)
 {
-  int64_t n;
-  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
-    return false;
-  const char *text = mr_view_bytes(op, i, &n);
-  return n == 6 && !memcmp(text, "delete", 6);
+  sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
 }
 
 /* Appends one field; of a row that is deleted only the key counts. */
@@ -192,15 +193,21 @@ static bool put_field(struct my_sink *s, int k, int64_t i, bool deleted, const c
 {
   const struct maria_field *f = &s->field[k];
   bool key = s->column[s->field_column[k]].is_key, staged = my_is_staged(s);
+  if (key && my_log_many(s, i)) {
+    if (my_log_names(s, k, i))
+      return maria_field_value(f, i, s->form, &s->rows, code, msg);
+    put_null(s);
+    return true;
+  }
   if (s->set_source >= 0 && !mr_set_has(&s->set[k], i)) {
     *code = "23502";
     *msg = key && staged ? "the row does not write its key"
                          : "the row does not write a NOT NULL column";
-    sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
+    put_null(s);
     return !(staged ? key : f->type.not_null);
   }
   if (deleted && !s->column[s->field_column[k]].is_key) {
-    sql_buf_str(&s->rows, s->form == MARIA_FORM_LOAD ? "\\N" : "NULL");
+    put_null(s);
     return true;
   }
   return maria_field_value(f, i, s->form, &s->rows, code, msg);
@@ -226,6 +233,8 @@ static void put_row(struct my_sink *s, int64_t i, bool deleted, int *ret_bad, co
     sql_buf_fmt(&s->rows, "%c%d", loads ? '\t' : ',', deleted);
   if (s->partial)
     my_set_put(s, i, deleted, &s->rows);
+  if (s->logged)
+    my_log_put(s, i, deleted, ret_bad, code, msg);
   sql_buf_byte(&s->rows, loads ? '\n' : ')');
 }
 
@@ -269,8 +278,11 @@ static int bad_value(struct my_sink *s, int64_t row, int field, const char *code
 /* Row i behind those that are encoded; sends those first when both do not fit a statement. */
 static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *err)
 {
-  const char *code = "", *msg = "";
+  const char *code = "", *msg = "", *column;
   int bad;
+  const struct ups_fault *why = s->logged ? my_log_fault(s, i, deleted, &column) : NULL;
+  if (why)
+    return my_bad_row(s, i, why->code, why->msg, column);
   if (s->form == MARIA_FORM_INSERT && !s->n_rows) {
     sql_buf_clear(&s->rows);
     sql_buf_bytes(&s->rows, s->load_sql.p, s->load_sql.len);
@@ -291,7 +303,8 @@ static int add_row(struct my_sink *s, int64_t i, bool deleted, struct mr_error *
     s->rows.len = before;
     return bad_value(s, i, bad, code, msg);
   }
-  s->has_delete |= deleted;
+  s->has_range |= my_log_many(s, i);
+  s->has_delete |= deleted && !my_log_many(s, i);
   return keep_row(s, i) ? MR_OK : src_no_memory(err);
 }
 
@@ -306,6 +319,8 @@ static bool bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op
   memset(op, 0, sizeof *op);
   if (s->op_source >= 0 && my_is_staged(s))
     mr_view_column(op, schema, &b->rows, s->op_source);
+  if (s->logged)
+    my_log_bind(s, schema, b);
   return s->set_source < 0 || my_set_bind(s, schema, b);
 }
 
@@ -319,7 +334,7 @@ int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *
   for (int64_t i = 0; status >= 0 && i < b->rows.length; i++) {
     if (mr_bit_get(s->dead, i))
       continue;
-    status = add_row(s, i, is_delete(&op, i), err);
+    status = add_row(s, i, ups_is_delete(&op, i), err);
     if (status >= 0 && s->rows.len >= most)
       status = my_rows_send(s, err);
   }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the target table looks like, and how the pipeline's columns go into it. */
 #include "mysql-sink.h"
+#include "millrace/changes.h"
 
 int my_statement(struct my_sink *s, struct sql_buf *sql, const char *kind,
                  enum maria_patience patience, struct mr_error *err)
@@ -22,6 +23,7 @@ static void forget_plan(struct my_sink *s)
   s->field_column = NULL;
   s->types = NULL;
   s->n_fields = 0;
+  my_range_forget(s);
 }
 
 void my_target_forget(struct my_sink *s)
@@ -210,6 +212,7 @@ int my_target_ddl(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
     sql_buf_str(sql, n++ ? ", " : "");
     status = column_ddl(s, s->in.children[i], sql, err);
   }
+  sql_buf_str(sql, s->conf->version ? ", " UPS_WRITTEN " json NULL" : "");
   for (size_t i = 0; i < s->conf->key.n; i++) {
     sql_buf_str(sql, i ? ", " : ", PRIMARY KEY (");
     maria_ident(sql, key[i]);
@@ -262,7 +265,7 @@ static int check_unfilled(struct my_sink *s, struct mr_error *err)
 static int link_columns(struct my_sink *s, struct sql_buf *missing)
 {
   int n = 0;
-  s->op_source = s->set_source = -1;
+  s->op_source = s->set_source = s->range_source = -1;
   for (int i = 0; i < s->n_columns; i++)
     s->column[i].source = -1;
   for (int64_t i = 0; i < s->in.n_children; i++) {
@@ -270,8 +273,10 @@ static int link_columns(struct my_sink *s, struct sql_buf *missing)
     int at = my_column_find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
-    else if (!strcmp(name, "_set"))
+    else if (!strcmp(name, MR_SET))
       s->set_source = (int)i;
+    else if (!strcmp(name, MR_RANGE))
+      s->range_source = (int)i;
     else if (mr_schema_is_system(s->in.children[i]))
       continue;
     else if (at >= 0)
@@ -433,6 +438,11 @@ int my_target_plan(struct my_sink *s, struct mr_error *err)
     status = plan_fields(s, err);
   if (status >= 0 && s->conf->mode == MODE_UPSERT)
     status = check_key(s, err);
+  if (status >= 0)
+    status = my_version_plan(s, err);
+  if (status >= 0)
+    status = my_range_plan(s, err);
+  s->logged = s->versioned || s->range_source >= 0;
   return status < 0 ? status : my_rows_plan(s, err);
 }
 
@@ -447,6 +457,8 @@ int my_target_learn(struct my_sink *s, struct mr_error *err)
   struct evo_table t = my_evolve_table(s);
   if (status >= 0)
     status = evo_follow(&t, NULL, &s->in, err);
+  if (status >= 0)
+    status = my_version_add(s, err);
   if (status >= 0)
     status = my_target_plan(s, err);
   if (status < 0)

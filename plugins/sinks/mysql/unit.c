@@ -37,6 +37,7 @@ void my_roll_back(struct my_sink *s)
   if (s->conn.db && s->conn.in_tx && simple(s, "ROLLBACK", &ignored) < 0)
     maria_close(&s->conn);
   s->conn.in_tx = s->savepoint = s->dirty = s->has_delete = false;
+  s->has_range = s->kept_deletes = false;
   my_rows_drop(s);
 }
 
@@ -74,7 +75,7 @@ static int begin_transaction(struct my_sink *s, struct mr_error *err)
   struct sql_buf sql = {0};
   sql_buf_str(&sql, "START TRANSACTION; SELECT ");
   my_column_list(s, NULL, &sql);
-  sql_buf_fmt(&sql, " FROM %s LIMIT 0", s->target);
+  sql_buf_fmt(&sql, "%s FROM %s LIMIT 0", s->versioned ? ", " UPS_WRITTEN : "", s->target);
   s->changed = false;
   s->conn.in_tx = true;
   int status = maria_run(&s->conn, sql_buf_text(&sql), sql.len, "START TRANSACTION",
@@ -133,7 +134,7 @@ static int stretch_drop(struct my_sink *s, int status, struct mr_error *err)
   my_rows_drop(s);
   err->unit_lost = false;
   if (keep && simple(s, "ROLLBACK TO SAVEPOINT millrace_stretch", &ignored) >= 0) {
-    s->dirty = s->has_delete = false;
+    s->dirty = s->has_delete = s->has_range = false;
     return status;
   }
   my_roll_back(s);
@@ -248,7 +249,7 @@ static int send_commit(struct my_sink *s, struct mr_error *err)
     s->careful = false;
   else if (answered)
     my_roll_back(s);
-  s->conn.in_tx = s->in_unit = s->dirty = s->has_delete = false;
+  s->conn.in_tx = s->in_unit = s->dirty = s->has_delete = s->has_range = s->kept_deletes = false;
   if (status >= 0)
     return MR_OK;
   err->unit_lost = true;

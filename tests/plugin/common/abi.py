@@ -460,3 +460,26 @@ def batch(schema, rows):
     columns = list(zip(*rows)) if rows else [[] for _ in schema]
     return pa.record_batch([pa.array(list(v), f.type) for v, f in zip(columns, schema)],
                            schema=schema)
+
+
+def halve(s, record, first, dead):
+    """What the engine does with a batch that is refused: the row that is named, or each half."""
+    if record.num_rows == 0:
+        return
+    known = len(s.rejects)
+    try:
+        s.write(record)
+        s.flush()
+        dead += [first + r[1] for r in s.rejects[known:]]
+        return
+    except Failure as f:
+        assert f.status == REJECT and not f.unit_lost, f
+        row = f.row if f.row >= 0 else 0 if record.num_rows == 1 else -1
+    if row >= 0:
+        dead.append(first + row)
+        halve(s, record.slice(0, row), first, dead)
+        halve(s, record.slice(row + 1), first + row + 1, dead)
+    else:
+        middle = record.num_rows // 2
+        halve(s, record.slice(0, middle), first, dead)
+        halve(s, record.slice(middle), first + middle, dead)

@@ -34,6 +34,13 @@ def at(version):
     return EPOCH + dt.timedelta(microseconds=version)
 
 
+def number(moment):
+    """The version of a time, which is UTC when it says nothing else."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.timezone.utc)
+    return (moment - EPOCH) // dt.timedelta(microseconds=1)
+
+
 def rows(changes, schema=SCHEMA):
     """A record batch; "v" of a change is its version."""
     return partial.rows(*[{**c, "at": at(c["v"])} for c in changes], schema=schema)
@@ -157,6 +164,25 @@ class Model:
             return value if version > row[""] else DEFAULTS[name]
         return sorted(((*key, *(value(row, c) for c in COLUMNS), row["at"][1])
                        for key, row in self.rows.items()), key=repr)
+
+
+class InOrder:
+    """Without versions: each change counts for what came before it."""
+
+    def __init__(self):
+        self.rows = {}
+
+    def unit(self, changes):
+        for c in changes:
+            if c["_op"] == "delete":
+                for key in [k for k in self.rows if fits(c, k)]:
+                    del self.rows[key]
+                continue
+            row = self.rows.setdefault(tuple(c[k] for k in KEY), dict(DEFAULTS))
+            row.update({name: value for name, value in c.items() if name in DEFAULTS}, at=at(c["v"]))
+
+    def table(self):
+        return sorted(((*key, *(row[c] for c in COLUMNS), row["at"]) for key, row in self.rows.items()), key=repr)
 
 
 class Player:

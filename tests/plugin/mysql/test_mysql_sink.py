@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import saved
-from abi import BADCONF, FATAL, FENCED, REJECT, RETRY, UNSURE, Failure, SinkUnderTest, batch
+from abi import BADCONF, FATAL, FENCED, REJECT, RETRY, UNSURE, Failure, SinkUnderTest, batch, halve
 
 TRADES = pa.schema([("id", pa.int64()), ("name", pa.string()), ("at", pa.timestamp("us", "UTC"))])
 
@@ -164,29 +164,6 @@ def test_reread_raises_the_owner_and_tells_the_position(table, made):
 
 
 # ---------------------------------------------------------------- rows that the server refuses
-
-def halve(s, record, first, dead):
-    """What the engine does with a batch that is refused: the row that is named, or each half."""
-    if record.num_rows == 0:
-        return
-    known = len(s.rejects)
-    try:
-        s.write(record)
-        s.flush()
-        dead += [first + r[1] for r in s.rejects[known:]]
-        return
-    except Failure as f:
-        assert f.status == REJECT and not f.unit_lost, f
-        row = f.row if f.row >= 0 else 0 if record.num_rows == 1 else -1
-    if row >= 0:
-        dead.append(first + row)
-        halve(s, record.slice(0, row), first, dead)
-        halve(s, record.slice(row + 1), first + row + 1, dead)
-    else:
-        middle = record.num_rows // 2
-        halve(s, record.slice(0, middle), first, dead)
-        halve(s, record.slice(middle), first + middle, dead)
-
 
 def rewrite(s, record, unit):
     """What the engine does with rows that lost their unit; the rows that were refused."""

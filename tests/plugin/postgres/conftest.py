@@ -12,6 +12,8 @@ import pytest
 TESTS = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(TESTS), str(TESTS / "plugin" / "common")]
 
+pytest.register_assert_rewrite("version_cases")
+
 import servers.postgres  # noqa: E402
 from servers.postgres import Postgres  # noqa: E402
 from servers.proxy import Proxy  # noqa: E402
