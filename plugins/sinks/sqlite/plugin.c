@@ -16,6 +16,8 @@ static const struct mr_opt options[] = {
         .doc = "append inserts every row; upsert keeps one row for each key"),
     OPT(key, "key", MR_TEXT, .flags = MR_MANY | MR_PARTITION,
         .doc = "Columns of the unique key, for mode upsert and create"),
+    OPT(version, "version", MR_TEXT,
+        .doc = "Column whose newest value wins, for each column of a row; else the last row does"),
     OPT(create, "create", MR_BOOL, .doc = "Create the target table when it does not exist"),
     EVO_OPTIONS(sq_conf),
     OPT(busy_timeout_ms, "busy_timeout", MR_TIME_MS, .range = "0..1h", .dflt = "5s",
@@ -38,7 +40,10 @@ static int validate(const void *conf, struct mr_error *err)
     return src_badconf(err, "table", "an SQLite file has only the schema main");
   if (c->mode == MODE_UPSERT && c->key.n == 0)
     return src_badconf(err, "key", "mode upsert needs the key columns");
-  return evo_validate(c->evolve, c->drop_columns, err);
+  if (c->mode == MODE_UPSERT && c->key.n > UPS_KEYS_MAX)
+    return src_badconf(err, "key", "more than 32 columns");
+  int status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
+  return status < 0 ? status : evo_validate(c->evolve, c->drop_columns, err);
 }
 
 static int fill(struct sq_sink *s, const struct mr_open *o, struct mr_error *err)
@@ -64,7 +69,7 @@ int sq_open(const struct mr_open *o, void **self, struct mr_error *err)
     return sq_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = -1;
+  s->op_source = s->range_source = -1;
   int status = fill(s, o, err);
   if (status < 0)
     sq_free(s);
@@ -83,6 +88,8 @@ void sq_free(void *self)
   sqlite3_close_v2(s->db);
   sql_buf_done(&s->cells);
   sql_buf_done(&s->words);
+  sql_buf_done(&s->written);
+  sql_buf_done(&s->known.other);
   free(s->row);
   mr_schema_release(&s->in);
   sql_name_done(&s->table);
@@ -125,5 +132,5 @@ const struct mr_plugin mr_plugin_desc = {
     .discover = sq_discover,
     .ddl = sq_ddl,
     .type = sq_type,
-    .flags = MR_PARTIAL,
+    .flags = MR_PARTIAL | MR_RANGES,
 };

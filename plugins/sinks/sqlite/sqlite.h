@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The sqlite sink's own parts: one instance, one connection, one thread.
  *
- * table.c  what the table looks like, creating and extending it     cells.c  values as SQLite keeps
- * them lanes.c  millrace_offsets                                          unit.c   begin, write,
- * commit, abort partial.c  rows that write only some columns
+ * table.c    what the table looks like, creating it      cells.c    values as SQLite keeps them
+ * unit.c     begin, write, commit, abort                 lanes.c    millrace_offsets
+ * partial.c  rows that write only some columns           delete.c   deletes of a row, or of many
+ * version.c  where the newest version wins               discover.c check and discover
  *
  * write() only converts: the file's one write lock is held for the length of a commit, never while
  * the runtime waits for something. Two sinks of one pipeline may so share a file. */
@@ -14,15 +15,16 @@
 #include "common/sql-ident.h"
 #include "common/sql-text.h"
 #include "common/src-error.h"
+#include "common/upsert.h"
 #include "millrace/plugin.h"
 
-#define SQ_SETS 64       /* sets of written columns whose statements are kept */
+#define SQ_KEPT 64       /* pairs of statements of one kind that are kept */
 #define SQ_NAME_MAX 1000 /* bytes of a name: far below SQLite's own bound */
 
 enum { MODE_APPEND, MODE_UPSERT };
 
 struct sq_conf {
-  const char *path, *table;
+  const char *path, *table, *version;
   int32_t mode, evolve;
   bool create, drop_columns;
   int64_t busy_timeout_ms;
@@ -33,7 +35,7 @@ struct sq_conf {
 enum sq_affinity { SQ_NONE, SQ_INTEGER, SQ_REAL, SQ_NUMERIC, SQ_TEXT };
 
 struct sq_column {
-  char *name, *declared;
+  char *name, *declared, *preset; /* preset: its default as declared, NULL: none */
   enum sq_affinity affinity;
   bool not_null, has_default, generated, is_key;
   int32_t source; /* index in the input, -1: nothing fills it */
@@ -44,19 +46,33 @@ struct sq_field {
   bool not_null, unfit;  /* unfit: every value is refused */
   struct mr_view v, set; /* set: which rows write it */
 };
-/* A converted row: its cells begin at `at` in sq_sink.cells; before them, in a partial upsert, a
- * bit for each field that it writes. */
+/* A converted row, which begins at `at` in sq_sink.cells. A write: in an upsert of some columns, or
+ * with versions, a bit for each field that it writes, then all cells. A delete: as delete.c has it.
+ */
 struct sq_row {
   size_t at;
   uint64_t batch;
-  int64_t row;
-  bool deleted;
+  int64_t row, version;
+  bool deleted, refused; /* refused: rejected when it was tried */
 };
 enum sq_tag { SQ_TAG_NULL, SQ_TAG_INT, SQ_TAG_REAL, SQ_TAG_TEXT, SQ_TAG_BLOB };
 
-struct sq_set {  /* statements for rows that write the same columns */
-  uint8_t *bits; /* NULL: a free place */
-  sqlite3_stmt *update, *insert;
+struct sq_pair {  /* statements for rows of the same shape */
+  uint8_t *shape; /* NULL: a free place */
+  sqlite3_stmt *first, *second;
+};
+struct sq_kept { /* the one made longest ago gives its place */
+  struct sq_pair pair[SQ_KEPT];
+  int next;
+};
+/* What a stored row knows of the versions of its columns. */
+struct sq_versions {
+  bool found, deleted;   /* there is such a row; it outlived a delete */
+  int64_t newest_delete; /* its version */
+  bool *has;             /* for each field: has a version */
+  int64_t *version;
+  uint8_t *wins;        /* a bit for each field: what a row writes of it is stored */
+  struct sql_buf other; /* of columns that are not written here, as JSON: ,"name":7 */
 };
 
 struct sq_sink {
@@ -73,11 +89,14 @@ struct sq_sink {
   struct sq_column *column;
   int n_columns;
   struct sq_field *field; /* of the columns that are written */
-  int n_fields, op_source;
-  sqlite3_stmt *insert, *delete_;
-  bool partial; /* upsert of rows with `_set` */
-  struct sq_set set[SQ_SETS];
-  int next_set;
+  int n_fields, op_source, range_source;
+  int key_field[UPS_KEYS_MAX], n_keys; /* the fields of the key */
+  sqlite3_stmt *insert, *stored;       /* stored: version.c */
+  bool partial;                        /* upsert of rows with `_set` */
+  bool versioned;
+  struct sq_kept sets, deletes; /* UPDATE and INSERT; DELETE and UPDATE */
+  struct sq_versions known;
+  struct sql_buf written; /* what is to be stored in the helper column */
 
   struct sql_buf cells, words; /* words: what a row that is rejected is told */
   struct sq_row *row;
@@ -113,18 +132,68 @@ const uint8_t *sq_cell_bind(sqlite3_stmt *st, int parameter, const uint8_t *p);
 const uint8_t *sq_cell_skip(const uint8_t *p);
 
 /* ---- partial.c */
+/* Do rows begin with a bit for each field? */
+static inline bool sq_has_bits(const struct sq_sink *s)
+{
+  return s->partial || s->versioned;
+}
 static inline size_t sq_set_bytes(const struct sq_sink *s)
 {
   return (size_t)(s->n_fields + 7) / 8;
 }
 bool sq_set_whole(const struct sq_sink *s, const uint8_t *bits);
+/* The statements for a set of fields; lent until the next call. */
+int sq_set_find(struct sq_sink *s, const uint8_t *bits, struct sq_pair **ret, struct mr_error *err);
+/* Runs one of them for a row; with versions it stores sq_sink.written, too. what: for errors. */
+int sq_set_run(struct sq_sink *s, sqlite3_stmt *st, const uint8_t *bits, const uint8_t *cells,
+               const char *what, struct mr_error *err);
 /* Writes the fields whose bits are set; status as of SQLite's refusal. */
 int sq_partial_row(struct sq_sink *s, const uint8_t *bits, const uint8_t *cells,
                    struct mr_error *err);
-void sq_sets_forget(struct sq_sink *s);
+
+/* Fills in the pair for its shape. */
+typedef int sq_prepare_fn(struct sq_sink *s, struct sq_pair *pair, struct mr_error *err);
+/* Statements that are kept, or else prepared. size: bytes of the shape; *ret: lent until the next
+ * call. */
+int sq_kept_find(struct sq_sink *s, struct sq_kept *kept, const uint8_t *shape, size_t size,
+                 sq_prepare_fn *prepare, struct sq_pair **ret, struct mr_error *err);
+void sq_kept_forget(struct sq_kept *kept);
+
+/* ---- delete.c */
+/* Appends what row i, a delete, says of the key, the fields bound to its batch. key: in the order
+ * of sq_sink.key_field. false: a value cannot be kept, in field *ret_field. */
+bool sq_delete_put(const struct sq_sink *s, const struct ups_key *key, int64_t i,
+                   struct sql_buf *out, int *ret_field, const char **ret_code,
+                   const char **ret_msg);
+/* Takes the rows that such a delete means; with versions what is no newer than it. */
+int sq_delete_row(struct sq_sink *s, const struct sq_row *row, struct mr_error *err);
+/* Prepares what deletes of one row need. */
+int sq_delete_plan(struct sq_sink *s, struct mr_error *err);
+/* Does a column of that affinity order these values as the rows do? */
+bool sq_kind_ordered(const struct ArrowSchema *from, enum sq_affinity to);
+
+/* ---- version.c */
+/* Adds the helper column to a table without, when the options allow it. */
+int sq_version_add(struct sq_sink *s, struct mr_error *err);
+/* MR_BADCONF: table or rows have not what versions need. */
+int sq_version_plan(struct sq_sink *s, struct mr_error *err);
+void sq_version_forget(struct sq_sink *s);
+/* Writes the fields whose bits are set, where what is stored is not newer. */
+int sq_version_row(struct sq_sink *s, const struct sq_row *row, const uint8_t *bits,
+                   const uint8_t *cells, struct mr_error *err);
+/* Appends conditions and assignments on the target, t, for a delete whose version is this
+ * parameter: the row has nothing newer; it knows no delete as new; what is older becomes its
+ * default, and the row notes the delete. */
+void sq_version_older(const struct sq_sink *s, int parameter, struct sql_buf *sql);
+void sq_version_unmarked(int parameter, struct sql_buf *sql);
+void sq_version_clear(const struct sq_sink *s, int parameter, struct sql_buf *sql);
+/* What SQLite's last error means for a statement that reads the helper column. */
+int sq_version_error(struct sq_sink *s, const char *what, struct mr_error *err);
 
 /* ---- table.c */
 enum sq_affinity sq_affinity_of(const char *declared);
+/* Index of a column, without regard to case; -1: none. */
+int sq_column_find(const struct sq_sink *s, const char *name);
 int sq_table_learn(struct sq_sink *s, struct mr_error *err);
 /* Reads columns only. MR_BADCONF with code "no such table" when there is none. */
 int sq_table_columns(struct sq_sink *s, struct mr_error *err);

@@ -33,7 +33,7 @@ static bool is_key(const struct sq_sink *s, const char *name)
 }
 
 /* Names of columns are equal without regard to the case of ASCII letters, as SQLite has it. */
-static int find(const struct sq_sink *s, const char *name)
+int sq_column_find(const struct sq_sink *s, const char *name)
 {
   for (int i = 0; i < s->n_columns; i++)
     if (!sqlite3_stricmp(s->column[i].name, name))
@@ -44,18 +44,20 @@ static int find(const struct sq_sink *s, const char *name)
 void sq_table_forget(struct sq_sink *s)
 {
   sqlite3_finalize(s->insert);
-  sqlite3_finalize(s->delete_);
-  s->insert = s->delete_ = NULL;
-  sq_sets_forget(s);
+  s->insert = NULL;
+  sq_kept_forget(&s->sets);
+  sq_kept_forget(&s->deletes);
+  sq_version_forget(s);
   for (int i = 0; i < s->n_columns; i++) {
     free(s->column[i].name);
     free(s->column[i].declared);
+    free(s->column[i].preset);
   }
   free(s->column);
   free(s->field);
   s->column = NULL;
   s->field = NULL;
-  s->n_columns = s->n_fields = 0;
+  s->n_columns = s->n_fields = s->n_keys = 0;
   s->learned = false;
 }
 
@@ -94,7 +96,9 @@ static bool add_column(struct sq_sink *s, sqlite3_stmt *st)
                           .has_default = sqlite3_column_type(st, 3) != SQLITE_NULL,
                           .generated = sqlite3_column_int(st, 5) > 1,
                           .source = -1};
-  if (!c->name || !c->declared)
+  if (c->has_default)
+    c->preset = strdup(text_at(st, 3));
+  if (!c->name || !c->declared || (c->has_default && !c->preset))
     return false;
   c->affinity = sq_affinity_of(c->declared);
   /* INTEGER PRIMARY KEY numbers its rows by itself */
@@ -186,6 +190,8 @@ static int create_sql(struct sq_sink *s, struct sql_buf *sql, struct mr_error *e
     if (is_key(s, c->name))
       sql_buf_str(sql, " NOT NULL");
   }
+  if (s->conf->version)
+    sql_buf_str(sql, ", " UPS_WRITTEN " TEXT");
   if (s->conf->key.n) {
     sql_buf_str(sql, ", PRIMARY KEY (");
     key_list(s, sql);
@@ -333,37 +339,21 @@ static int prepare_insert(struct sq_sink *s, struct mr_error *err)
   return status;
 }
 
-static int prepare_delete(struct sq_sink *s, struct mr_error *err)
-{
-  struct sql_buf sql = {0};
-  int n = 0;
-  sql_buf_fmt(&sql, "DELETE FROM %s WHERE ", s->target);
-  for (int i = 0; i < s->n_fields; i++) {
-    const struct sq_column *c = &s->column[s->field[i].column];
-    if (!c->is_key)
-      continue;
-    sql_buf_str(&sql, n++ ? " AND " : "");
-    sql_ident(&sql, c->name);
-    sql_buf_fmt(&sql, " = ?%d", i + 1);
-  }
-  int status = sq_prepare(s, sql_buf_text(&sql), "DELETE", &s->delete_, err);
-  sql_buf_done(&sql);
-  return status;
-}
-
 /* ---------------------------------------------------------------- planning */
 
 static int link_columns(struct sq_sink *s, struct mr_error *err)
 {
   struct sql_buf missing = {0};
   int status = MR_OK;
-  s->op_source = -1;
+  s->op_source = s->range_source = -1;
   s->partial = s->conf->mode == MODE_UPSERT && mr_schema_find(&s->in, MR_SET) >= 0;
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
-    int at = find(s, name);
+    int at = sq_column_find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
+    else if (!strcmp(name, MR_RANGE))
+      s->range_source = (int)i;
     if (mr_schema_is_system(s->in.children[i]))
       continue;
     if (at >= 0)
@@ -389,7 +379,8 @@ static int check_unfilled(struct sq_sink *s, struct mr_error *err)
   struct sql_buf names = {0};
   for (int i = 0; i < s->n_columns; i++) {
     const struct sq_column *c = &s->column[i];
-    if (c->not_null && !c->has_default && !c->generated && c->source < 0)
+    bool own = s->conf->version && !sqlite3_stricmp(c->name, UPS_WRITTEN);
+    if (c->not_null && !c->has_default && !c->generated && !own && c->source < 0)
       sql_buf_fmt(&names, "%s%s", names.len ? ", " : "", c->name);
   }
   int status = MR_OK;
@@ -439,6 +430,8 @@ static int plan_field(struct sq_sink *s, int column, struct mr_error *err)
     return status;
   c->is_key = is_key(s, c->name);
   bool deletes = s->conf->mode == MODE_UPSERT && s->op_source >= 0;
+  if (c->is_key && s->conf->mode == MODE_UPSERT)
+    s->key_field[s->n_keys++] = s->n_fields;
   s->field[s->n_fields++] = (struct sq_field){.column = column,
                                               .affinity = c->affinity,
                                               .unfit = !fits,
@@ -450,7 +443,7 @@ static int check_key(struct sq_sink *s, struct mr_error *err)
 {
   const char *const *key = s->conf->key.item;
   for (size_t i = 0; s->conf->mode == MODE_UPSERT && i < s->conf->key.n; i++) {
-    int at = find(s, key[i]);
+    int at = sq_column_find(s, key[i]);
     if (at >= 0 && s->column[at].source >= 0)
       continue;
     snprintf(err->option, sizeof err->option, "key");
@@ -478,8 +471,13 @@ int sq_table_plan(struct sq_sink *s, struct mr_error *err)
     status = check_key(s, err);
   if (status >= 0)
     status = prepare_insert(s, err);
-  if (status >= 0 && s->conf->mode == MODE_UPSERT)
-    status = prepare_delete(s, err);
+  if (status >= 0 && s->range_source >= 0)
+    status = ups_range_check(s->in.children[s->range_source], s->conf->mode == MODE_UPSERT, err);
+  if (status >= 0)
+    status = sq_version_plan(s, err);
+  bool ready = !s->versioned || s->stored; /* else `check`, before the helper column was added */
+  if (status >= 0 && s->conf->mode == MODE_UPSERT && ready)
+    status = sq_delete_plan(s, err);
   return status;
 }
 
@@ -497,6 +495,8 @@ static int learn(struct sq_sink *s, const struct ArrowSchema *before, const stru
   }
   if (status >= 0)
     status = evo_follow(&t, before, to, err);
+  if (status >= 0)
+    status = sq_version_add(s, err);
   if (status >= 0 && to != &s->in)
     status = evo_input(&s->in, to, err);
   if (status >= 0)

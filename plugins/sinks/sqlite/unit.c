@@ -190,14 +190,13 @@ static int reject(struct sq_sink *s, const struct mr_batch *b, int64_t row, cons
   return s->host->reject(s->host->ctx, &r);
 }
 
-static bool is_delete(const struct mr_view *op, int64_t i)
-{
-  int64_t n;
-  if (op->kind != MR_K_TEXT || mr_view_null(op, i))
-    return false;
-  const char *text = mr_view_bytes(op, i, &n);
-  return n == 6 && !memcmp(text, "delete", 6);
-}
+/* A batch and what is looked at in each of its rows, beside the fields. */
+struct looks {
+  const struct mr_batch *b;
+  struct mr_view op;
+  struct ups_version version;
+  struct ups_key key[UPS_KEYS_MAX];
+};
 
 /* The cell of a column that the row does not write. */
 static bool put_unwritten(const struct sq_sink *s, const struct sq_field *f, struct sql_buf *out,
@@ -213,75 +212,173 @@ static bool put_unwritten(const struct sq_sink *s, const struct sq_field *f, str
   return true;
 }
 
-static bool put_bits(const struct sq_sink *s, int64_t i, struct sql_buf *out)
+static void put_bits(const struct sq_sink *s, int64_t i, struct sql_buf *out)
 {
   size_t n = sq_set_bytes(s);
   if (!sql_buf_reserve(out, n))
-    return false;
+    return;
   memset(out->p + out->len, 0, n);
   for (int c = 0; c < s->n_fields; c++)
     mr_bit_set(out->p + out->len, c, mr_set_has(&s->field[c].set, i));
   out->len += n;
+}
+
+static bool put_cells(const struct sq_sink *s, int64_t i, struct sql_buf *out, int *ret_field,
+                      const char **ret_code, const char **ret_msg)
+{
+  if (sq_has_bits(s))
+    put_bits(s, i, out);
+  for (int c = 0; c < s->n_fields; c++) {
+    const struct sq_field *f = &s->field[c];
+    *ret_field = c;
+    if (!(mr_set_has(&f->set, i) ? sq_cell_put(f, i, out, ret_code, ret_msg)
+                                 : put_unwritten(s, f, out, ret_code, ret_msg)))
+      return false;
+  }
   return true;
 }
 
-/* Appends one row's cells; a row that cannot be kept is rejected and leaves nothing. */
-static int convert_row(struct sq_sink *s, const struct mr_batch *b, int64_t i, bool deleted,
-                       struct mr_error *err)
+/* Why the row cannot be meant, whatever its values are; NULL: it can. */
+static const struct ups_fault *fault_of(const struct sq_sink *s, const struct looks *l, int64_t i,
+                                        bool deleted, const char **ret_column)
 {
-  struct sq_row row = {.at = s->cells.len, .batch = b->id, .row = i, .deleted = deleted};
-  if (s->partial && !put_bits(s, i, &s->cells))
-    return sq_no_memory(err);
-  for (int c = 0; c < s->n_fields; c++) {
-    const struct sq_field *f = &s->field[c];
-    const char *code, *msg;
-    if (mr_set_has(&f->set, i) ? sq_cell_put(f, i, &s->cells, &code, &msg)
-                               : put_unwritten(s, f, &s->cells, &code, &msg))
-      continue;
-    s->cells.len = row.at;
-    const struct sq_column *column = &s->column[f->column];
-    if (strcmp(code, "23502"))
-      msg = evo_message(&s->words, msg, *column->declared ? column->declared : "any",
-                        s->in.children[column->source]);
-    int status = reject(s, b, i, code, msg, column->name);
-    return status < 0 ? src_fail(err, status, code, "%s", msg) : MR_OK;
-  }
-  return s->cells.failed || !keep_row(s, &row) ? sq_no_memory(err) : MR_OK;
+  const struct ups_fault *why = s->versioned ? ups_version_fault(&l->version, i) : NULL;
+  int key = -1;
+  *ret_column = s->conf->version;
+  if (why || s->conf->mode != MODE_UPSERT)
+    return why;
+  why = ups_key_fault(l->key, (size_t)s->n_keys, i, deleted, &key);
+  *ret_column = key < 0 ? MR_RANGE : s->column[s->field[s->key_field[key]].column].name;
+  return why;
 }
 
-static int convert(struct sq_sink *s, const struct mr_batch *b, struct mr_error *err)
+static int refuse_value(struct sq_sink *s, const struct mr_batch *b, int64_t i, int field,
+                        const char *code, const char *msg, struct mr_error *err)
+{
+  const struct sq_column *column = &s->column[s->field[field].column];
+  if (strcmp(code, "23502"))
+    msg = evo_message(&s->words, msg, *column->declared ? column->declared : "any",
+                      s->in.children[column->source]);
+  int status = reject(s, b, i, code, msg, column->name);
+  return status < 0 ? src_fail(err, status, code, "%s", msg) : MR_OK;
+}
+
+/* Appends one row's cells; a row that cannot be kept is rejected and leaves nothing. */
+static int convert_row(struct sq_sink *s, const struct looks *l, int64_t i, struct mr_error *err)
+{
+  struct sq_row row = {.at = s->cells.len, .batch = l->b->id, .row = i};
+  const char *column, *code, *msg;
+  int field = 0;
+  row.deleted = ups_is_delete(&l->op, i);
+  const struct ups_fault *why = fault_of(s, l, i, row.deleted, &column);
+  if (why) {
+    int status = reject(s, l->b, i, why->code, why->msg, column);
+    return status < 0 ? src_fail(err, status, why->code, "%s", why->msg) : MR_OK;
+  }
+  if (s->versioned)
+    row.version = mr_view_int(&l->version.value, i);
+  if (row.deleted ? sq_delete_put(s, l->key, i, &s->cells, &field, &code, &msg)
+                  : put_cells(s, i, &s->cells, &field, &code, &msg))
+    return s->cells.failed || !keep_row(s, &row) ? sq_no_memory(err) : MR_OK;
+  s->cells.len = row.at;
+  return refuse_value(s, l->b, i, field, code, msg, err);
+}
+
+static void look(struct sq_sink *s, const struct mr_batch *b, struct looks *l)
 {
   const struct ArrowSchema *schema = b->schema ? b->schema : &s->in;
-  bool deletes = s->conf->mode == MODE_UPSERT && s->op_source >= 0;
-  struct mr_view op = {0};
-  int status = MR_OK;
+  l->b = b;
   for (int c = 0; c < s->n_fields; c++) {
     int32_t at = s->column[s->field[c].column].source;
     mr_view_column(&s->field[c].v, schema, &b->rows, at);
     mr_set_view(&s->field[c].set, schema, &b->rows, schema->children[at]->name);
   }
-  if (deletes)
-    mr_view_column(&op, schema, &b->rows, s->op_source);
+  memset(&l->op, 0, sizeof l->op);
+  if (s->conf->mode == MODE_UPSERT && s->op_source >= 0)
+    mr_view_column(&l->op, schema, &b->rows, s->op_source);
+  if (s->versioned)
+    ups_version_view(&l->version, schema, &b->rows,
+                     s->column[sq_column_find(s, s->conf->version)].source);
+  for (int k = 0; k < s->n_keys; k++) {
+    const struct sq_field *f = &s->field[s->key_field[k]];
+    int32_t at = s->column[f->column].source;
+    ups_key_view(&l->key[k], schema, &b->rows, at,
+                 !sq_kind_ordered(schema->children[at], f->affinity));
+  }
+}
+
+static int convert(struct sq_sink *s, const struct mr_batch *b, struct mr_error *err)
+{
+  struct looks l;
+  int status = MR_OK;
+  look(s, b, &l);
   for (int64_t i = 0; status >= 0 && i < b->rows.length; i++)
-    status = convert_row(s, b, i, deletes && is_delete(&op, i), err);
+    status = convert_row(s, &l, i, err);
   return status;
 }
 
 /* ---------------------------------------------------------------- writing */
 
+static int insert_row(struct sq_sink *s, const uint8_t *cells, struct mr_error *err)
+{
+  const uint8_t *p = cells;
+  for (int c = 0; p && c < s->n_fields; c++)
+    p = sq_cell_bind(s->insert, c + 1, p);
+  int rc = p ? sqlite3_step(s->insert) : SQLITE_TOOBIG;
+  int status = rc == SQLITE_DONE ? MR_OK : sq_error(s, "INSERT", err);
+  sqlite3_reset(s->insert);
+  return status;
+}
+
 static int run_row(struct sq_sink *s, const struct sq_row *row, struct mr_error *err)
 {
-  sqlite3_stmt *st = row->deleted ? s->delete_ : s->insert;
-  const uint8_t *bits = s->cells.p + row->at, *p = bits + (s->partial ? sq_set_bytes(s) : 0);
-  if (s->partial && !row->deleted && !sq_set_whole(s, bits))
-    return sq_partial_row(s, bits, p, err);
-  for (int c = 0; p && c < s->n_fields; c++) {
-    bool bound = !row->deleted || s->column[s->field[c].column].is_key;
-    p = bound ? sq_cell_bind(st, c + 1, p) : sq_cell_skip(p);
+  const uint8_t *bits = s->cells.p + row->at;
+  const uint8_t *cells = bits + (sq_has_bits(s) ? sq_set_bytes(s) : 0);
+  if (row->deleted)
+    return sq_delete_row(s, row, err);
+  if (s->versioned)
+    return sq_version_row(s, row, bits, cells, err);
+  if (s->partial && !sq_set_whole(s, bits))
+    return sq_partial_row(s, bits, cells, err);
+  return insert_row(s, cells, err);
+}
+
+/* tried: the batch of the rows that are only tried, and rejected when the table refuses them; NULL:
+ * the unit is lost by one. */
+static int run_or_reject(struct sq_sink *s, struct sq_row *row, const struct mr_batch *tried,
+                         struct mr_error *err)
+{
+  struct mr_error why = {.size = sizeof why, .row = -1};
+  int status = run_row(s, row, &why);
+  if (status == MR_REJECT && tried) {
+    row->refused = true;
+    return reject(s, tried, row->row, why.code, why.msg, NULL);
   }
-  int rc = p ? sqlite3_step(st) : SQLITE_TOOBIG;
-  int status = rc == SQLITE_DONE ? MR_OK : sq_error(s, row->deleted ? "DELETE" : "INSERT", err);
-  sqlite3_reset(st);
+  if (status == MR_REJECT) {
+    why.batch = row->batch;
+    why.row = row->row;
+    why.unit_lost = s->careful = true;
+  }
+  if (status < 0)
+    *err = why;
+  return status;
+}
+
+/* With versions the order of rows does not matter: deletes are done once more when all are written,
+ * for what is older and came later. */
+static int run_rows(struct sq_sink *s, int64_t first, const struct mr_batch *tried,
+                    struct mr_error *err)
+{
+  int64_t last_write = first;
+  int status = MR_OK;
+  for (int64_t i = first; status >= 0 && i < s->n_rows; i++) {
+    if (!s->row[i].deleted)
+      last_write = i;
+    status = run_or_reject(s, &s->row[i], tried, err);
+  }
+  for (int64_t i = first; s->versioned && status >= 0 && i < last_write; i++)
+    if (s->row[i].deleted && !s->row[i].refused)
+      status = run_or_reject(s, &s->row[i], tried, err);
   return status;
 }
 
@@ -292,17 +389,12 @@ static int try_rows(struct sq_sink *s, const struct mr_batch *b, int64_t first,
 {
   int64_t kept = first;
   int status = sq_exec(s, "BEGIN IMMEDIATE", "BEGIN", err);
-  for (int64_t i = first; status >= 0 && i < s->n_rows; i++) {
-    struct mr_error why = {.size = sizeof why, .row = -1};
-    status = run_row(s, &s->row[i], &why);
-    if (status == MR_REJECT)
-      status = reject(s, b, s->row[i].row, why.code, why.msg, NULL);
-    else if (status < 0)
-      *err = why;
-    else
-      s->row[kept++] = s->row[i];
-  }
+  if (status >= 0)
+    status = run_rows(s, first, b, err);
   sq_rollback(s);
+  for (int64_t i = first; i < s->n_rows; i++)
+    if (!s->row[i].refused)
+      s->row[kept++] = s->row[i];
   if (status >= 0)
     s->n_rows = kept;
   return status;
@@ -348,22 +440,6 @@ static int check_unchanged(struct sq_sink *s, struct mr_error *err)
   return src_fail(err, MR_RETRY, "SQLITE_SCHEMA", "the tables of %s have changed", s->conf->path);
 }
 
-static int write_rows(struct sq_sink *s, struct mr_error *err)
-{
-  for (int64_t i = 0; i < s->n_rows; i++) {
-    int status = run_row(s, &s->row[i], err);
-    if (status == MR_REJECT) {
-      err->batch = s->row[i].batch;
-      err->row = s->row[i].row;
-      err->unit_lost = true;
-      s->careful = true;
-    }
-    if (status < 0)
-      return status;
-  }
-  return MR_OK;
-}
-
 int sq_commit(void *self, const struct mr_unit *u, struct mr_error *err)
 {
   struct sq_sink *s = self;
@@ -373,7 +449,7 @@ int sq_commit(void *self, const struct mr_unit *u, struct mr_error *err)
   if (status >= 0)
     status = sq_lanes_set(s, u, err);
   if (status >= 0)
-    status = write_rows(s, err);
+    status = run_rows(s, 0, NULL, err);
   if (status < 0) {
     sq_rollback(s);
     return status;
