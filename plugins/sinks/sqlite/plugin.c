@@ -59,7 +59,9 @@ static int fill(struct sq_sink *s, const struct mr_open *o, struct mr_error *err
   sql_name_quoted(&quoted, &s->table);
   sql_buf_text(&quoted);
   s->target = (char *)quoted.p;
-  return s->target ? MR_OK : sq_no_memory(err);
+  if (!s->target)
+    return sq_no_memory(err);
+  return s->in.release ? sq_table_input(s, err) : MR_OK;
 }
 
 int sq_open(const struct mr_open *o, void **self, struct mr_error *err)
@@ -69,7 +71,7 @@ int sq_open(const struct mr_open *o, void **self, struct mr_error *err)
     return sq_no_memory(err);
   s->host = o->host;
   s->conf = o->conf;
-  s->op_source = s->range_source = -1;
+  s->op_source = -1;
   int status = fill(s, o, err);
   if (status < 0)
     sq_free(s);

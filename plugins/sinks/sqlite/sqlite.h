@@ -89,7 +89,7 @@ struct sq_sink {
   struct sq_column *column;
   int n_columns;
   struct sq_field *field; /* of the columns that are written */
-  int n_fields, op_source, range_source;
+  int n_fields, op_source;
   int key_field[UPS_KEYS_MAX], n_keys; /* the fields of the key */
   sqlite3_stmt *insert, *stored;       /* stored: version.c */
   bool partial;                        /* upsert of rows with `_set` */
@@ -175,7 +175,8 @@ bool sq_kind_ordered(const struct ArrowSchema *from, enum sq_affinity to);
 /* ---- version.c */
 /* Adds the helper column to a table without, when the options allow it. */
 int sq_version_add(struct sq_sink *s, struct mr_error *err);
-/* MR_BADCONF: table or rows have not what versions need. */
+/* MR_BADCONF: the rows have not what versions need; or (plan) the table has not. */
+int sq_version_input(const struct sq_sink *s, struct mr_error *err);
 int sq_version_plan(struct sq_sink *s, struct mr_error *err);
 void sq_version_forget(struct sq_sink *s);
 /* Writes the fields whose bits are set, where what is stored is not newer. */
@@ -194,6 +195,8 @@ int sq_version_error(struct sq_sink *s, const char *what, struct mr_error *err);
 enum sq_affinity sq_affinity_of(const char *declared);
 /* Index of a column, without regard to case; -1: none. */
 int sq_column_find(const struct sq_sink *s, const char *name);
+/* MR_BADCONF: the rows cannot be meant for any table. */
+int sq_table_input(const struct sq_sink *s, struct mr_error *err);
 int sq_table_learn(struct sq_sink *s, struct mr_error *err);
 /* Reads columns only. MR_BADCONF with code "no such table" when there is none. */
 int sq_table_columns(struct sq_sink *s, struct mr_error *err);

@@ -341,19 +341,26 @@ static int prepare_insert(struct sq_sink *s, struct mr_error *err)
 
 /* ---------------------------------------------------------------- planning */
 
+int sq_table_input(const struct sq_sink *s, struct mr_error *err)
+{
+  int64_t range = mr_schema_find(&s->in, MR_RANGE);
+  int status = MR_OK;
+  if (range >= 0)
+    status = ups_range_check(s->in.children[range], s->conf->mode == MODE_UPSERT, err);
+  return status < 0 ? status : sq_version_input(s, err);
+}
+
 static int link_columns(struct sq_sink *s, struct mr_error *err)
 {
   struct sql_buf missing = {0};
   int status = MR_OK;
-  s->op_source = s->range_source = -1;
+  s->op_source = -1;
   s->partial = s->conf->mode == MODE_UPSERT && mr_schema_find(&s->in, MR_SET) >= 0;
   for (int64_t i = 0; i < s->in.n_children; i++) {
     const char *name = s->in.children[i]->name;
     int at = sq_column_find(s, name);
     if (!strcmp(name, "_op"))
       s->op_source = (int)i;
-    else if (!strcmp(name, MR_RANGE))
-      s->range_source = (int)i;
     if (mr_schema_is_system(s->in.children[i]))
       continue;
     if (at >= 0)
@@ -455,7 +462,9 @@ static int check_key(struct sq_sink *s, struct mr_error *err)
 
 int sq_table_plan(struct sq_sink *s, struct mr_error *err)
 {
-  int status = link_columns(s, err);
+  int status = sq_table_input(s, err);
+  if (status >= 0)
+    status = link_columns(s, err);
   if (status >= 0)
     status = check_unfilled(s, err);
   s->field = calloc((size_t)s->n_columns + 1, sizeof *s->field);
@@ -471,8 +480,6 @@ int sq_table_plan(struct sq_sink *s, struct mr_error *err)
     status = check_key(s, err);
   if (status >= 0)
     status = prepare_insert(s, err);
-  if (status >= 0 && s->range_source >= 0)
-    status = ups_range_check(s->in.children[s->range_source], s->conf->mode == MODE_UPSERT, err);
   if (status >= 0)
     status = sq_version_plan(s, err);
   bool ready = !s->versioned || s->stored; /* else `check`, before the helper column was added */

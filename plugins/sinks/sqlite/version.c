@@ -22,6 +22,17 @@ int sq_version_add(struct sq_sink *s, struct mr_error *err)
   return sq_table_columns(s, err);
 }
 
+int sq_version_input(const struct sq_sink *s, struct mr_error *err)
+{
+  const struct ArrowSchema *from = NULL;
+  if (!s->conf->version)
+    return MR_OK;
+  for (int64_t i = 0; i < s->in.n_children; i++)
+    if (!sqlite3_stricmp(s->in.children[i]->name, s->conf->version))
+      from = s->in.children[i];
+  return ups_version_source(s->conf->version, &s->in, from, true, err);
+}
+
 static int check_helper(struct sq_sink *s, int at, struct mr_error *err)
 {
   const struct sq_column *c = at < 0 ? NULL : &s->column[at];
@@ -62,9 +73,7 @@ int sq_version_plan(struct sq_sink *s, struct mr_error *err)
     return MR_OK;
   int helper = sq_column_find(s, UPS_WRITTEN), at = sq_column_find(s, s->conf->version);
   bool brought = at >= 0 && s->column[at].source >= 0;
-  int status =
-      ups_version_source(s->conf->version, &s->in,
-                         brought ? s->in.children[s->column[at].source] : NULL, at >= 0, err);
+  int status = brought ? MR_OK : ups_version_source(s->conf->version, &s->in, NULL, at >= 0, err);
   if (status >= 0)
     status = check_helper(s, helper, err);
   if (status < 0 || helper < 0)

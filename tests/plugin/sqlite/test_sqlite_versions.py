@@ -5,6 +5,7 @@ import datetime as dt
 import decimal
 import itertools
 import json
+import pathlib
 import random
 
 import pyarrow as pa
@@ -455,11 +456,21 @@ def test_evolve_adds_the_helper_column(file):
 
 @pytest.mark.parametrize("options, word", [
     ({"version": "at", "mode": "append", "key": []}, "upsert"), ({"version": "k"}, "no key"),
-    ({"version": "zz"}, "no column"), ({"version": "b"}, "neither"),
+    ({"version": "zz"}, "not among"), ({"version": "b"}, "neither"),
     ({"mode": "append", "key": []}, "_range"), ({"key": [f"k{i}" for i in range(33)]}, "32")])
 def test_options_that_make_no_sense(file, options, word):
     file.sql(TABLE)
     assert word in refused(file, **options).msg
+
+
+@pytest.mark.parametrize("options, word", [
+    ({"version": "zz"}, "not among"), ({"version": "b"}, "neither"), ({"mode": "append", "key": []}, "_range")])
+def test_what_rows_cannot_have_is_known_without_a_file(file, options, word):
+    """As `check` opens it; nothing is made."""
+    with pytest.raises(Failure) as caught:
+        sink(file, create="true", **options).open()
+    assert caught.value.status == BADCONF and word in caught.value.msg
+    assert not pathlib.Path(file.path).exists()
 
 
 @pytest.mark.parametrize("column", ["millrace_written INTEGER", "millrace_written TEXT AS (b)"])
