@@ -2,8 +2,10 @@
 """Changes of a Cassandra table, read from the commit log: a live node's, and directories that are made of
 what it wrote."""
 
+import contextlib
 import json
 import pathlib
+import sqlite3
 
 import pytest
 
@@ -456,8 +458,18 @@ VERSIONED = """transforms:
 """
 
 
+LOCAL = """  - name: local
+    sqlite: {path: local.db, table: t, mode: upsert, key: id, version: written_at, create: true}
+"""
+
+
 def versioned(text):
-    return text + VERSIONED + sink("t", "id", "      version: written_at\n") + ENDING
+    return text + VERSIONED + sink("t", "id", "      version: written_at\n") + LOCAL + ENDING
+
+
+def stored_locally(millrace):
+    with contextlib.closing(sqlite3.connect(millrace.folder / "local.db")) as db:
+        return sorted(db.execute("SELECT id, v, n FROM t"))
 
 
 def test_snapshot_then_log_has_no_gap(cassandra, postgres, tmp_path):
@@ -466,7 +478,7 @@ def test_snapshot_then_log_has_no_gap(cassandra, postgres, tmp_path):
 
 
 def test_the_same_changes_from_two_replicas_have_one_effect(cassandra, table, millrace, database, tmp_path):
-    """Two nodes' logs hold the same mutations; each has a pipeline, both write one table."""
+    """Two nodes' logs hold the same mutations; each has a pipeline, both write one table of each database."""
     for i in range(30):
         cassandra.cql(f"INSERT INTO {table} (id, v, n) VALUES ({i}, 'v{i}', {i})")
     cassandra.cql(f"UPDATE {table} SET n = -1 WHERE id = 3")
@@ -481,9 +493,9 @@ def test_the_same_changes_from_two_replicas_have_one_effect(cassandra, table, mi
         raw.write(1, order[:16], order[16:], idx="live")
         text = source(cassandra, table, raw.folder, name=name, history=f"history-{name}")
         millrace.run(versioned(text), env={"STATE": str(tmp_path / f"state-{name}")}).expect(0)
-        assert stored(database, "t", "id, v, n") == want
+        assert stored(database, "t", "id, v, n") == want == stored_locally(millrace)
     half = Directory(tmp_path / "late")  # a node that was away has hints of old writes behind newer ones
     half.write(1, row[20:], row[:20], idx="live")
     text = source(cassandra, table, half.folder, name="late", history="history-late")
     millrace.run(versioned(text), env={"STATE": str(tmp_path / "state-late")}).expect(0)
-    assert stored(database, "t", "id, v, n") == want
+    assert stored(database, "t", "id, v, n") == want == stored_locally(millrace)

@@ -3,8 +3,11 @@
 ./dev faults cassandra-replay is the long form of the random statements, on nodes of each version and
 compression."""
 
+import contextlib
 import datetime as dt
+import json
 import random
+import sqlite3
 
 import pytest
 
@@ -24,9 +27,9 @@ def test_random_statements_end_as_select_shows_them(cassandra, postgres, databas
 
 
 class Table:
-    """One stream of a table, followed into PostgreSQL by runs to the log's end."""
+    """One stream of a table, followed into PostgreSQL, and what `sinks` adds, by runs to the log's end."""
 
-    def __init__(self, cassandra, keyspace, millrace, folder, key, name="t", options="", select=""):
+    def __init__(self, cassandra, keyspace, millrace, folder, key, name="t", options="", select="", sinks=""):
         self.cassandra, self.keyspace, self.millrace = cassandra, keyspace, millrace
         self.pipeline = f"""name: follow-{keyspace}-{name}
 sources:
@@ -52,7 +55,7 @@ sinks:
       key: [{key}]
       version: written_at
       create: true
-{LETTERS}{ENDING}"""
+{sinks}{LETTERS}{ENDING}"""
 
     def cql(self, *statements):
         for statement in statements:
@@ -97,9 +100,14 @@ EXPECTED = {  # a, c, d: v, l, m, u
 }
 
 
+LOCAL = """  - name: local
+    sqlite: {path: local.db, table: t, mode: upsert, key: [a, c, d], version: written_at, create: true}
+"""
+
+
 @pytest.mark.parametrize("partial", ["keep", "read_back"])
 def test_every_kind_of_statement(cassandra, keyspace, database, millrace, tmp_path, partial):
-    t = Table(cassandra, keyspace, millrace, tmp_path, "a, c, d", options=f"      partial: {partial}")
+    t = Table(cassandra, keyspace, millrace, tmp_path, "a, c, d", options=f"      partial: {partial}", sinks=LOCAL)
     t.cql(f"CREATE TYPE {keyspace}.pair (a int, b text)",
           "CREATE TABLE t (a int, c int, d text, v int, l list<int>, m map<text, int>, u pair,"
           " PRIMARY KEY (a, c, d)) WITH CLUSTERING ORDER BY (c DESC, d ASC) AND cdc = true")
@@ -107,6 +115,9 @@ def test_every_kind_of_statement(cassandra, keyspace, database, millrace, tmp_pa
     t.follow()
     rows = database.sql("SELECT a, c, d, v, l, m, u FROM t")
     assert {r[:3]: r[3:] for r in rows} == EXPECTED
+    with contextlib.closing(sqlite3.connect(millrace.folder / "local.db")) as db:
+        rows = db.execute("SELECT a, c, d, v, l, m, u FROM t").fetchall()
+    assert {r[:3]: (r[3], *(text and json.loads(text) for text in r[4:])) for r in rows} == EXPECTED
 
 
 def test_static_columns_are_a_stream_of_their_own(cassandra, keyspace, database, millrace, tmp_path):

@@ -31,8 +31,12 @@ class VersionTarget:
     def sql(self, query, *args):
         return self.db.sql(query, *args)
 
+    def place(self):
+        """Options that say where the table is."""
+        return {"url": self.db.url}
+
     def sink(self, schema=versions.SCHEMA, **options):
-        values = {"url": self.db.url, "table": "t", "mode": "upsert", "key": versions.KEY,
+        values = {**self.place(), "table": "t", "mode": "upsert", "key": versions.KEY,
                   **self.options, **options}
         return SinkUnderTest(self.plugin, schema, **values)
 
@@ -396,7 +400,7 @@ def test_evolve_adds_the_helper_column(target):
 
 @pytest.mark.parametrize("options, word", [
     ({"version": "at", "mode": "append", "key": []}, "upsert"), ({"version": "k"}, "no key"),
-    ({"version": "zz"}, "no column"), ({"version": "b"}, "neither"),
+    ({"version": "zz"}, "column zz is no"), ({"version": "b"}, "neither"),
     ({"mode": "append", "key": []}, "_range")])
 def test_options_that_make_no_sense(target, options, word):
     target.create()

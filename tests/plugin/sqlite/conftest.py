@@ -9,6 +9,8 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "common"))
 
+pytest.register_assert_rewrite("version_cases")
+
 
 class File:
     def __init__(self, path):
