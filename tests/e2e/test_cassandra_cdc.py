@@ -499,3 +499,22 @@ def test_the_same_changes_from_two_replicas_have_one_effect(cassandra, table, mi
     text = source(cassandra, table, half.folder, name="late", history="history-late")
     millrace.run(versioned(text), env={"STATE": str(tmp_path / "state-late")}).expect(0)
     assert stored(database, "t", "id, v, n") == want == stored_locally(millrace)
+
+
+def test_changes_of_every_kind_end_alike_in_mariadb(cassandra, keyspace, millrace, schema):
+    """Whole rows, parts, old write times, deletes of rows, of ranges and of a partition."""
+    table = f"{keyspace}.t"
+    cassandra.cql(f"CREATE TABLE {table} (id int, at int, v text, n int, PRIMARY KEY (id, at)) WITH cdc = true")
+    mysql = sink("t", "id, at", "      version: written_at\n", "${MYSQL_URL}").replace("postgres:", "mysql:").replace("public.", "")
+    running = millrace.start(live(cassandra, table) + VERSIONED + mysql + ENDING)
+    cassandra.cql_many(f"INSERT INTO {table} (id, at, v, n) VALUES (?, ?, ?, ?)",
+                       [(i, at, f"v{at}", at) for i in range(5) for at in range(20)])
+    for statement in ("UPDATE {} SET n = -1 WHERE id = 0 AND at = 3", "UPDATE {} USING TIMESTAMP 1000 SET n = -2 WHERE id = 0 AND at = 4",
+                      "UPDATE {} SET v = null WHERE id = 0 AND at = 5", "DELETE FROM {} WHERE id = 0 AND at = 6",
+                      "DELETE FROM {} WHERE id = 1 AND at >= 5 AND at < 15", "INSERT INTO {} (id, at, v) VALUES (1, 7, 'again')",
+                      "DELETE FROM {} WHERE id = 2", "INSERT INTO {} (id, at, n) VALUES (2, 1, 21)",
+                      "DELETE FROM {} USING TIMESTAMP 1000 WHERE id = 3", "DELETE FROM {} WHERE id = 4 AND at > 17"):
+        cassandra.cql(statement.format(table))
+    want = sorted(cassandra.cql(f"SELECT id, at, v, n FROM {table}"))
+    wait_equal(running, lambda: stored(schema, "t", "id, at, v, n"), want)
+    running.terminate().expect(0)

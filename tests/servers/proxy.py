@@ -118,7 +118,7 @@ class Connection:
                     continue
                 self.proxy.spend(len(data))
                 self.proxy.running.wait()
-                self.client.sendall(data)
+                self.client.sendall(self.proxy.rewrite(data))
             self.answered.set()
             self.close()
         except OSError:
@@ -155,6 +155,7 @@ class Proxy:
         self.connections = []
         self.budget = None
         self.refusing = False
+        self.rewrite = lambda data: data  # of what the server says
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()

@@ -17,7 +17,9 @@ int my_check(const struct mr_open *o, mr_put_fn *put, void *out, struct mr_error
   bool absent = status == MR_BADCONF && !strcmp(err->code, "42S02") && s->conf->create;
   if (absent)
     status = MR_OK;
-  else if (status >= 0 && s->in.release && s->conf->evolve == EVOLVE_NONE)
+  if (status >= 0 && s->in.release)
+    status = my_version_check(s, err);
+  if (!absent && status >= 0 && s->in.release && s->conf->evolve == EVOLVE_NONE)
     status = my_target_plan(s, err);
   if (status >= 0) {
     maria_describe_server(&s->conn, &text);

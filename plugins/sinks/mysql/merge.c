@@ -161,18 +161,19 @@ static int empty_stage(struct my_sink *s, struct sql_buf *sql, struct mr_error *
   return status >= 0 && s->logged ? my_log_empty(s, sql, err) : status;
 }
 
-int my_merge(struct my_sink *s, struct mr_error *err)
+int my_merge(struct my_sink *s, bool more, struct mr_error *err)
 {
   struct sql_buf sql = {0};
   int status = s->logged ? my_log_fold(s, &sql, err) : MR_OK;
   if (status >= 0)
     status = s->versioned ? my_version_merge(s, &sql, err) : in_order(s, &sql, err);
-  if (status >= 0 && s->careful)
+  if (status >= 0 && more)
     status = empty_stage(s, &sql, err);
   sql_buf_done(&sql);
   if (status < 0)
     return status;
   s->kept_deletes |= s->versioned && (s->has_delete || s->has_range);
   s->dirty = s->has_delete = s->has_range = false;
+  s->n_logged = 0;
   return status;
 }

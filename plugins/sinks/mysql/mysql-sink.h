@@ -100,6 +100,7 @@ struct my_sink {
   bool has_delete;                  /* one of them is a delete */
   bool has_range;                   /* one is a delete of many rows */
   bool kept_deletes;                /* with versions: the unit's merged stretches had deletes */
+  int64_t n_logged;                 /* rows that are logged and not merged */
   int64_t sequence;                 /* of the next row that is logged */
   struct ups_key key[UPS_KEYS_MAX]; /* of the batch, with _range */
   struct ups_version version;       /* of the batch, with versions */
@@ -185,7 +186,8 @@ int my_refused_rows(struct my_sink *s, struct mr_error *err);
 
 /* ---- merge.c */
 int my_stage_prepare(struct my_sink *s, struct mr_error *err);
-int my_merge(struct my_sink *s, struct mr_error *err);
+/* Takes what is staged to the target; more: the unit goes on, and the staging table is emptied. */
+int my_merge(struct my_sink *s, bool more, struct mr_error *err);
 /* A column as the target has it, for a temporary table: "`name` type null". */
 void my_stage_column(const struct my_column *c, const char *name, bool not_null,
                      struct sql_buf *sql);
@@ -253,6 +255,8 @@ void my_range_name(enum mr_bound bound, int key, char *ret, size_t size);
 /* Can this server have versions and deletes of many rows? MR_BADCONF: no. */
 int my_version_server(const struct my_sink *s, const char *option, const char *what,
                       struct mr_error *err);
+/* What of versions and deletes of many rows is wrong whatever the table is. MR_BADCONF. */
+int my_version_check(const struct my_sink *s, struct mr_error *err);
 /* Adds the helper column to a table without, when the options allow it. */
 int my_version_add(struct my_sink *s, struct mr_error *err);
 /* MR_BADCONF: server, table or rows have not what versions need. */

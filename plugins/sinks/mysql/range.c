@@ -90,11 +90,6 @@ int my_range_plan(struct my_sink *s, struct mr_error *err)
   if (s->range_source < 0)
     return MR_OK;
   const struct ArrowSchema *range = s->in.children[s->range_source];
-  int status = ups_range_check(range, s->conf->mode == MODE_UPSERT, err);
-  if (status >= 0)
-    status = my_version_server(s, "table", "deletes of many rows (_range)", err);
-  if (status < 0)
-    return status;
   s->range = calloc(s->conf->key.n, sizeof *s->range);
   for (int k = 0; s->range && k < (int)s->conf->key.n; k++) {
     int64_t at = mr_schema_find(range, key_name(s, k));

@@ -3,6 +3,7 @@
 #include "mysql-sink.h"
 #include "millrace/changes.h"
 
+#define LOGGED_ROWS 16384 /* are merged at once: within the statement timeout of a slow server */
 #define PACKET_SPARE 1024 /* bytes of a packet that are not the statement's */
 
 bool my_is_staged(const struct my_sink *s)
@@ -161,6 +162,7 @@ int my_rows_send(struct my_sink *s, struct mr_error *err)
   s->dirty |= my_is_staged(s);
   s->stage_used |= s->dirty;
   int status = loads ? load(s, what, err) : insert(s, what, err);
+  s->n_logged += s->logged ? s->n_rows : 0;
   my_rows_drop(s);
   return status;
 }
@@ -324,6 +326,11 @@ static bool bind(struct my_sink *s, const struct mr_batch *b, struct mr_view *op
   return s->set_source < 0 || my_set_bind(s, schema, b);
 }
 
+static bool is_full(const struct my_sink *s, size_t most)
+{
+  return s->rows.len >= most || (s->logged && s->n_rows >= LOGGED_ROWS);
+}
+
 int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *err)
 {
   struct mr_view op;
@@ -335,8 +342,10 @@ int my_rows_write(struct my_sink *s, const struct mr_batch *b, struct mr_error *
     if (mr_bit_get(s->dead, i))
       continue;
     status = add_row(s, i, ups_is_delete(&op, i), err);
-    if (status >= 0 && s->rows.len >= most)
+    if (status >= 0 && is_full(s, most))
       status = my_rows_send(s, err);
+    if (status >= 0 && s->n_logged >= LOGGED_ROWS)
+      status = my_merge(s, true, err);
   }
   return status;
 }

@@ -31,13 +31,20 @@ int my_start(void *self, struct mr_error *err)
   return status == MR_REJECT ? MR_FATAL : status;
 }
 
+/* Nothing is staged any more. */
+static void forget_stretch(struct my_sink *s)
+{
+  s->dirty = s->has_delete = s->has_range = false;
+  s->n_logged = 0;
+}
+
 void my_roll_back(struct my_sink *s)
 {
   struct mr_error ignored = {.size = sizeof ignored};
   if (s->conn.db && s->conn.in_tx && simple(s, "ROLLBACK", &ignored) < 0)
     maria_close(&s->conn);
-  s->conn.in_tx = s->savepoint = s->dirty = s->has_delete = false;
-  s->has_range = s->kept_deletes = false;
+  s->conn.in_tx = s->savepoint = s->kept_deletes = false;
+  forget_stretch(s);
   my_rows_drop(s);
 }
 
@@ -115,7 +122,7 @@ static int stretch_end(struct my_sink *s, struct mr_error *err)
 {
   int status = my_rows_send(s, err);
   if (status >= 0 && s->dirty)
-    status = my_merge(s, err);
+    status = my_merge(s, s->careful, err);
   if (status >= 0 && s->savepoint) {
     status = simple(s, "RELEASE SAVEPOINT millrace_stretch", err);
     s->savepoint = false;
@@ -134,7 +141,7 @@ static int stretch_drop(struct my_sink *s, int status, struct mr_error *err)
   my_rows_drop(s);
   err->unit_lost = false;
   if (keep && simple(s, "ROLLBACK TO SAVEPOINT millrace_stretch", &ignored) >= 0) {
-    s->dirty = s->has_delete = s->has_range = false;
+    forget_stretch(s);
     return status;
   }
   my_roll_back(s);
@@ -249,7 +256,8 @@ static int send_commit(struct my_sink *s, struct mr_error *err)
     s->careful = false;
   else if (answered)
     my_roll_back(s);
-  s->conn.in_tx = s->in_unit = s->dirty = s->has_delete = s->has_range = s->kept_deletes = false;
+  s->conn.in_tx = s->in_unit = s->kept_deletes = false;
+  forget_stretch(s);
   if (status >= 0)
     return MR_OK;
   err->unit_lost = true;

@@ -24,6 +24,26 @@ int my_version_server(const struct my_sink *s, const char *option, const char *w
                   what, mysql_get_server_info(s->conn.db), s->conn.where);
 }
 
+int my_version_check(const struct my_sink *s, struct mr_error *err)
+{
+  int64_t range = mr_schema_find(&s->in, MR_RANGE);
+  const struct ArrowSchema *from = NULL;
+  const char *version = s->conf->version;
+  int status = MR_OK;
+  if (range >= 0)
+    status = ups_range_check(s->in.children[range], s->conf->mode == MODE_UPSERT, err);
+  if (status >= 0 && range >= 0)
+    status = my_version_server(s, "table", "deletes of many rows (_range)", err);
+  if (status < 0 || !version)
+    return status;
+  status = my_version_server(s, "version", "versions", err);
+  for (int64_t i = 0; !from && i < s->in.n_children; i++)
+    if (!strcasecmp(s->in.children[i]->name, version))
+      from = s->in.children[i];
+  bool in_table = !s->n_columns || my_column_find(s, version) >= 0;
+  return status < 0 ? status : ups_version_source(version, &s->in, from, in_table, err);
+}
+
 int my_version_add(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
@@ -57,10 +77,10 @@ static int check_column(const struct my_sink *s, struct mr_error *err)
   const char *name = s->conf->version;
   int at = my_column_find(s, name);
   const struct my_column *c = at < 0 ? NULL : &s->column[at];
-  const struct ArrowSchema *from = c && c->source >= 0 ? s->in.children[c->source] : NULL;
-  int status = ups_version_source(name, &s->in, from, c != NULL, err);
-  if (status < 0 || keeps_versions(&c->type))
-    return status;
+  if (!c)
+    return ups_version_source(name, &s->in, NULL, false, err);
+  if (keeps_versions(&c->type))
+    return MR_OK;
   return src_badconf(err, "version",
                      "version column %s has type %s in %s: that does not keep versions"
                      " as they are",
@@ -86,11 +106,10 @@ static int check_helper(const struct my_sink *s, struct mr_error *err)
 int my_version_plan(struct my_sink *s, struct mr_error *err)
 {
   s->versioned = s->conf->version != NULL;
-  if (!s->versioned)
-    return MR_OK;
-  int status = my_version_server(s, "version", "versions", err);
-  if (status >= 0)
-    status = check_column(s, err);
+  int status = my_version_check(s, err);
+  if (status < 0 || !s->versioned)
+    return status;
+  status = check_column(s, err);
   return status < 0 ? status : check_helper(s, err);
 }
 
@@ -167,17 +186,26 @@ void my_version_clear(const struct my_sink *s, struct sql_buf *sql)
                    ", '{}'), CONCAT('{\"\":', r." MY_LOG_VERSION ", '}'))");
 }
 
-/* Does the staged row's write of the field win over what is stored? Most rows are newer than all
- * that is stored, which is found out without a look at the field's own version. */
+/* Everything in the staged row is newer than all that is stored: most rows, found out without a
+ * look into the JSON. */
+static void put_newer(const struct my_sink *s, struct sql_buf *sql)
+{
+  const char *name = s->column[my_column_find(s, s->conf->version)].name;
+  if (s->partial)
+    sql_buf_str(sql, "d." MY_STAGE_LEAST " = d." MY_LOG_VERSION " AND ");
+  put_name("d", name, sql);
+  sql_buf_str(sql, " >= ");
+  put_name("t", name, sql);
+}
+
+/* Does the staged row's write of the field win over what is stored? */
 static void put_wins(const struct my_sink *s, int field, struct sql_buf *sql)
 {
   if (s->partial)
     sql_buf_fmt(sql, "d." MY_STAGE_TIME "%d IS NOT NULL AND ", field);
-  sql_buf_str(sql, "(t." UPS_WRITTEN " IS NULL OR d.");
-  sql_buf_str(sql, s->partial ? MY_STAGE_LEAST : MY_LOG_VERSION);
-  sql_buf_str(sql, " >= ");
-  put_stored(s->column[my_column_find(s, s->conf->version)].name, sql);
-  sql_buf_str(sql, " OR (IFNULL(");
+  sql_buf_str(sql, "(t." UPS_WRITTEN " IS NULL OR (");
+  put_newer(s, sql);
+  sql_buf_str(sql, ") OR (IFNULL(");
   put_time(s, field, sql);
   sql_buf_str(sql, " >= ");
   put_stored(column_of(s, field)->name, sql);

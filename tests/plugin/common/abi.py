@@ -433,6 +433,10 @@ class SinkUnderTest:
     def check(self):
         return self._text(self.plugin.check)
 
+    def ddl(self):
+        """The statement that would make the table, and the types of its columns."""
+        return self._text(CHECK(self.plugin.ddl))
+
     def discover(self, table=None):
         return self._text(self.plugin.discover, table.encode() if table else None)
 

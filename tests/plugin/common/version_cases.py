@@ -381,6 +381,38 @@ def test_order_does_not_matter_in_a_unit_that_is_flushed(target, seed, whole):
     assert target.content() == model.table()
 
 
+def test_a_unit_of_many_rows_is_one_all_the_same(target):
+    """Sinks take it to the table in parts: what was deleted in one counts for those behind it."""
+    target.create()
+    others = [{**row(1, k=k), "a": k} for k in range(100, 17100)]
+    first = [many(1, v=100), row(90, k=2, _op="delete"), row(50, k=3, a=5), row(120, k=4, b="new"), row(80, k=4, a=1)]
+    last = [row(60, a=1), row(80, k=2, a=2), row(91, k=2, b="x"), many(3, v=60), row(70, k=4, a=2, b="old"),
+            row(85, k=4, _op="delete"), row(110, n=8)]
+    with target.sink(**VERSION) as s:
+        versions.Player(s).unit([first, others, last])
+        assert not s.rejects
+    model = versions.Model()
+    model.unit(first + last)
+    assert [r for r in target.content() if r[0] < 100] == model.table()
+    assert len(target.sql("SELECT k FROM t")) == 17000 + len(model.rows)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_without_versions_order_counts_in_a_unit_that_is_flushed(target, seed):
+    target.create()
+    changes, model = [{**c, "v": v} for v, c in enumerate(versions.changes(seed, 120))], versions.InOrder()
+    with target.sink() as s:
+        s.found({"0": 0})
+        unit = s.unit({"0": (0, 120, 1, 120)})
+        s.begin(unit)
+        for i in range(0, 120, 20):
+            s.write(versions.rows(changes[i:i + 20]))
+            s.flush()
+        s.commit(unit)
+    model.unit(changes)
+    assert target.content() == model.table()
+
+
 # ---------------------------------------------------------------- what is refused at start
 
 def test_a_table_without_the_helper_column(target):
@@ -390,6 +422,11 @@ def test_a_table_without_the_helper_column(target):
     target.sql(failure.msg[failure.msg.index("ALTER TABLE"):])
     target.write(row(1, a=1))
     assert target.values() == [(1, None, 7, 1)]
+
+
+def test_a_helper_column_of_another_type_is_refused(target):
+    target.create(millrace_written="millrace_written integer,")
+    assert "millrace_written" in target.refused(**VERSION).msg
 
 
 def test_evolve_adds_the_helper_column(target):

@@ -23,6 +23,7 @@ SCHEMA = pa.schema([
     ("_range", pa.struct([("c1", bounds(pa.int32())), ("c2", bounds(pa.string()))])),
     ("at", pa.timestamp("us", "UTC")),
     ("_set", pa.struct([(c, pa.bool_()) for c in ("c2", "n", "a", "k", "b", "c1")]))])
+PARTS = pa.schema([f for f in SCHEMA if f.name != "_range"])
 WHOLE = pa.schema([f for f in SCHEMA if f.name not in ("_set", "_range")])
 KEY = ["k", "c1", "c2"]
 DEFAULTS = {"a": None, "b": None, "n": 7}
