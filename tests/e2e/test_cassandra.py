@@ -330,9 +330,9 @@ def test_the_second_contact_point_is_used(cassandra, keyspace, millrace):
 
 def test_tls_and_password(tmp_path, millrace):
     """A node of its own: both are the node's settings."""
-    with Cassandra(tmp_path / "node", password=True, tls=True, cdc=False) as node:
+    with Cassandra(tmp_path / "node", password=True, tls=True) as node:
         node.create_keyspace("k")
-        node.cql("CREATE TABLE k.t (id int PRIMARY KEY)")
+        node.cql("CREATE TABLE k.t (id int PRIMARY KEY) WITH cdc = true")
         node.cql("INSERT INTO k.t (id) VALUES (7)")
         login = "      user: cassandra\n      password: cassandra\n"
         trust = f"      tls: verify-full\n      tls_ca: {node.ca}\n"
@@ -344,6 +344,11 @@ def test_tls_and_password(tmp_path, millrace):
             assert read(node, millrace, "k.t", login + trust + protocol) == {7: {"id": 7}}
             (millrace.folder / "out.jsonl").unlink()
             millrace.env["STATE"] += "2"
+        log = f"      mode: cdc\n      directory: {node.cdc_raw}\n      history: history\n"
+        following = millrace.start(source(node, "k.t", login + trust + log) + FILE + ENDING)
+        following.wait_for(lambda: (millrace.folder / "out.jsonl").exists() and lines(millrace) == [{"id": 7}], 60,
+                           "the row from the log")
+        following.terminate().expect(0)
         wrong = check("      user: cassandra\n      password: 'wrong horse'\n" + trust)
         assert "0x0100" in wrong and "wrong horse" not in wrong
         assert "the node asks for a user and a password" in check(trust)
