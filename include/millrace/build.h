@@ -342,8 +342,9 @@ static inline int64_t mr_schema_find(const struct ArrowSchema *s, const char *na
       return i;
   return -1;
 }
-#define MR_META_CLASS "millrace.class" /* label: pii, phi, ... (comma-separated) */
-#define MR_META_WANT "millrace.want"   /* on the keys of mr_host.lookup: names, \n between them */
+#define MR_META_CLASS "millrace.class"   /* label: pii, phi, ... (comma-separated) */
+#define MR_META_MASKED "millrace.masked" /* on a masked column: how */
+#define MR_META_WANT "millrace.want"     /* on the keys of mr_host.lookup: names, \n between them */
 #define MR_META_EXTENSION "ARROW:extension:name" /* arrow.json, arrow.uuid */
 static inline bool mr_schema_is_json(const struct ArrowSchema *s)
 {

@@ -7,7 +7,6 @@
 #include "expr/expr.h"
 
 #define TEXT 130 /* a position as text */
-#define META_MASKED "millrace.masked"
 
 /* Finds the traced rows of one shape. */
 struct mr_trace {
@@ -220,7 +219,7 @@ static void list_masked(GString *out, const struct ArrowSchema *s, const char *p
   for (int64_t i = 0; i < s->n_children; i++) {
     const struct ArrowSchema *c = s->children[i];
     size_t n = 0;
-    const char *how = mr_schema_meta(c, META_MASKED, &n);
+    const char *how = mr_schema_meta(c, MR_META_MASKED, &n);
     g_autofree char *at = g_strdup_printf("%s%s%s", path, *path ? "." : "", c->name);
     if (how)
       g_string_append_printf(out, "%s%s (%.*s)", out->len ? ", " : "", at, (int)n, how);

@@ -54,7 +54,6 @@ static void format_of(const struct mr_xtype *t, char *buf, size_t size)
 
 /* ---- labels */
 
-#define META_MASKED "millrace.masked" /* on a masked column: how */
 #define LABEL_BYTES 512
 
 /* Is a label (of n bytes) in a list separated by commas? */
@@ -95,7 +94,7 @@ static bool input_labels(const struct mr_expr *e, const struct mr_input *in, cha
     size_t n = 0, m = 0;
     s = s->children[in->path[k]];
     const char *label = mr_schema_meta(s, MR_META_CLASS, &n);
-    const char *method = mr_schema_meta(s, META_MASKED, &m);
+    const char *method = mr_schema_meta(s, MR_META_MASKED, &m);
     if (method && m < LABEL_BYTES)
       sprintf(how, "%.*s", (int)m, method);
     if (label)
@@ -118,7 +117,7 @@ static int set_labels(struct mr_check *c)
                          LABEL_BYTES);
   const char *labels = *open ? open : masked;
   ok = (!*labels || mr_schema_set_meta(t, MR_META_CLASS, labels)) &&
-       (*open || !*masked || mr_schema_set_meta(t, META_MASKED, how));
+       (*open || !*masked || mr_schema_set_meta(t, MR_META_MASKED, how));
   return ok ? MR_OK : mr_check_memory(c);
 }
 
@@ -133,7 +132,7 @@ static int set_type(struct mr_check *c)
   if (t->schema) {
     bool ok = mr_schema_copy(t->schema, s) && mr_schema_rename(s, "") &&
               mr_schema_set_meta(s, MR_META_CLASS, NULL) &&
-              mr_schema_set_meta(s, META_MASKED, NULL);
+              mr_schema_set_meta(s, MR_META_MASKED, NULL);
     s->flags |= ARROW_FLAG_NULLABLE;
     return ok ? MR_OK : mr_check_memory(c);
   }

@@ -56,7 +56,7 @@ static int check_names(const struct explode *e, const struct ArrowSchema *in, st
 /* The element has the labels of its list. */
 static bool copy_labels(const struct ArrowSchema *from, struct ArrowSchema *to)
 {
-  static const char *const keys[] = {MR_META_CLASS, "millrace.masked"};
+  static const char *const keys[] = {MR_META_CLASS, MR_META_MASKED};
   for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
     size_t n;
     const char *v = mr_schema_meta(from, keys[i], &n);

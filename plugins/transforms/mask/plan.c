@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include "millrace/changes.h"
 
-#define META_MASKED "millrace.masked" /* on a masked column: the method */
-
 struct planner {
   const struct mask_conf *conf;
   bool *used; /* for each rule: it fitted something */
@@ -267,7 +265,7 @@ static bool masked_schema(const struct mask_node *n, const struct ArrowSchema *s
   if (n->method.kind == MASK_NULL || n->method.kind == MASK_TRUNCATE)
     ret->flags |= ARROW_FLAG_NULLABLE;
   return mr_schema_set_meta(ret, MR_META_CLASS, NULL) &&
-         mr_schema_set_meta(ret, META_MASKED, mask_kind_name(n->method.kind));
+         mr_schema_set_meta(ret, MR_META_MASKED, mask_kind_name(n->method.kind));
 }
 
 static bool node_schema(const struct mask_node *n, const struct ArrowSchema *s,
@@ -301,7 +299,7 @@ static bool node_schema(const struct mask_node *n, const struct ArrowSchema *s,
     return false;
   if (n->method.kind > MASK_KEEP) /* a list whose items are masked */
     return mr_schema_set_meta(ret, MR_META_CLASS, NULL) &&
-           mr_schema_set_meta(ret, META_MASKED, mask_kind_name(n->method.kind));
+           mr_schema_set_meta(ret, MR_META_MASKED, mask_kind_name(n->method.kind));
   return !n->class || label_class(s) ||
          mr_schema_set_meta(ret, MR_META_CLASS, mask_class_name(n->class));
 }
