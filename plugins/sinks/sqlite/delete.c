@@ -155,7 +155,7 @@ static int run(struct sq_sink *s, sqlite3_stmt *st, const struct sq_row *row, co
   if (p && s->versioned && sqlite3_bind_int64(st, values + 1, row->version) != SQLITE_OK)
     p = NULL;
   int rc = p ? sqlite3_step(st) : SQLITE_TOOBIG;
-  int status = rc == SQLITE_DONE ? MR_OK : sq_version_error(s, what, err);
+  int status = rc == SQLITE_DONE ? MR_OK : sq_version_error(s, what, rc & 0xff, err);
   sqlite3_reset(st);
   return status;
 }

@@ -67,9 +67,11 @@ struct sq_kept { /* the one made longest ago gives its place */
 };
 /* What a stored row knows of the versions of its columns. */
 struct sq_versions {
-  bool found, deleted;   /* there is such a row; it outlived a delete */
-  int64_t newest_delete; /* its version */
-  bool *has;             /* for each field: has a version */
+  sqlite3_stmt *stored, *entries; /* the helper column of a key; what such a text has */
+  struct sql_buf text;            /* that was read last */
+  bool valid, deleted;            /* it is what follows; the row outlived a delete */
+  int64_t newest_delete;          /* its version */
+  bool *has;                      /* for each field: has a version */
   int64_t *version;
   uint8_t *wins;        /* a bit for each field: what a row writes of it is stored */
   struct sql_buf other; /* of columns that are not written here, as JSON: ,"name":7 */
@@ -91,9 +93,8 @@ struct sq_sink {
   struct sq_field *field; /* of the columns that are written */
   int n_fields, op_source;
   int key_field[UPS_KEYS_MAX], n_keys; /* the fields of the key */
-  sqlite3_stmt *insert, *stored;       /* stored: version.c */
-  bool partial;                        /* upsert of rows with `_set` */
-  bool versioned;
+  sqlite3_stmt *insert;
+  bool partial, versioned;      /* upsert of rows with `_set`; with versions */
   struct sq_kept sets, deletes; /* UPDATE and INSERT; DELETE and UPDATE */
   struct sq_versions known;
   struct sql_buf written; /* what is to be stored in the helper column */
@@ -188,8 +189,8 @@ int sq_version_row(struct sq_sink *s, const struct sq_row *row, const uint8_t *b
 void sq_version_older(const struct sq_sink *s, int parameter, struct sql_buf *sql);
 void sq_version_unmarked(int parameter, struct sql_buf *sql);
 void sq_version_clear(const struct sq_sink *s, int parameter, struct sql_buf *sql);
-/* What SQLite's last error means for a statement that reads the helper column. */
-int sq_version_error(struct sq_sink *s, const char *what, struct mr_error *err);
+/* What an error of SQLite, its last one, means for a statement that reads the helper column. */
+int sq_version_error(struct sq_sink *s, const char *what, int rc, struct mr_error *err);
 
 /* ---- table.c */
 enum sq_affinity sq_affinity_of(const char *declared);

@@ -482,7 +482,8 @@ int sq_table_plan(struct sq_sink *s, struct mr_error *err)
     status = prepare_insert(s, err);
   if (status >= 0)
     status = sq_version_plan(s, err);
-  bool ready = !s->versioned || s->stored; /* else `check`, before the helper column was added */
+  bool ready =
+      !s->versioned || s->known.stored; /* else `check`, before the helper column was added */
   if (status >= 0 && s->conf->mode == MODE_UPSERT && ready)
     status = sq_delete_plan(s, err);
   return status;

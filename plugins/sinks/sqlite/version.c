@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Upserts where the last write wins, column by column, by a version that each row has. The target's
  * helper column says which versions are stored: it is read before a row is written, and by the
- * statements of deletes. Both run in the transaction that has the file's write lock. */
+ * statements of deletes, for which it is an SQL function. Both run in the transaction that has the
+ * file's write lock. */
 #include "sqlite.h"
 
 #define HELPER_TYPE "TEXT"
+#define VERSION_OF "millrace_version" /* an SQL function */
+#define DELETED -1                    /* its field for the newest delete */
 
 /* ---------------------------------------------------------------- plan */
 
@@ -49,20 +52,25 @@ static int check_helper(struct sq_sink *s, int at, struct mr_error *err)
   return MR_OK;
 }
 
+static void version_of(sqlite3_context *ctx, int n, sqlite3_value **argument);
+
 static int prepare_stored(struct sq_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
-  sql_buf_fmt(&sql,
-              "SELECT e.key, e.value, e.type FROM %s AS t LEFT JOIN json_each(t." UPS_WRITTEN
-              ") AS e WHERE ",
-              s->target);
+  sql_buf_fmt(&sql, "SELECT t." UPS_WRITTEN " FROM %s AS t WHERE ", s->target);
   for (int k = 0; k < s->n_keys; k++) {
     sql_buf_str(&sql, k ? " AND t." : "t.");
     sql_ident(&sql, s->column[s->field[s->key_field[k]].column].name);
     sql_buf_fmt(&sql, " = ?%d", s->key_field[k] + 1);
   }
-  int status = sq_prepare(s, sql_buf_text(&sql), "SELECT of versions", &s->stored, err);
+  int status = sq_prepare(s, sql_buf_text(&sql), "SELECT of versions", &s->known.stored, err);
   sql_buf_done(&sql);
+  if (status >= 0)
+    status = sq_prepare(s, "SELECT e.key, e.value, e.type FROM json_each(?1) AS e",
+                        "SELECT of versions", &s->known.entries, err);
+  if (status >= 0 && sqlite3_create_function(s->db, VERSION_OF, 2, SQLITE_UTF8 | SQLITE_DIRECTONLY,
+                                             s, version_of, NULL, NULL) != SQLITE_OK)
+    status = sq_error(s, "function " VERSION_OF, err);
   return status;
 }
 
@@ -89,41 +97,35 @@ int sq_version_plan(struct sq_sink *s, struct mr_error *err)
 
 void sq_version_forget(struct sq_sink *s)
 {
-  sqlite3_finalize(s->stored);
-  s->stored = NULL;
+  sqlite3_finalize(s->known.stored);
+  sqlite3_finalize(s->known.entries);
   free(s->known.has);
   free(s->known.version);
   free(s->known.wins);
+  sql_buf_done(&s->known.text);
   sql_buf_done(&s->known.other);
   s->known = (struct sq_versions){0};
 }
 
 /* ---------------------------------------------------------------- pieces of statements */
 
-static void put_time(const char *column, struct sql_buf *sql)
+static void put_older(int field, const char *comparison, int parameter, struct sql_buf *sql)
 {
-  sql_buf_str(sql, "(SELECT e.value FROM json_each(t." UPS_WRITTEN ") AS e WHERE e.key = ");
-  sql_literal(sql, column);
-  sql_buf_byte(sql, ')');
-}
-
-static void put_older(const char *column, const char *comparison, int parameter,
-                      struct sql_buf *sql)
-{
-  sql_buf_str(sql, "coalesce(");
-  put_time(column, sql);
-  sql_buf_fmt(sql, " %s ?%d, 1)", comparison, parameter);
+  sql_buf_fmt(sql, "coalesce(" VERSION_OF "(t." UPS_WRITTEN ", %d) %s ?%d, 1)", field, comparison,
+              parameter);
 }
 
 void sq_version_older(const struct sq_sink *s, int parameter, struct sql_buf *sql)
 {
-  int at = sq_column_find(s, s->conf->version);
-  put_older(s->column[at].name, "<=", parameter, sql);
+  int at = sq_column_find(s, s->conf->version), f = 0;
+  while (s->field[f].column != at)
+    f++;
+  put_older(f, "<=", parameter, sql);
 }
 
 void sq_version_unmarked(int parameter, struct sql_buf *sql)
 {
-  put_older("", "<", parameter, sql);
+  put_older(DELETED, "<", parameter, sql);
 }
 
 /* A name alone is a text where it is a default; in an expression it would be a column. */
@@ -175,7 +177,7 @@ void sq_version_clear(const struct sq_sink *s, int parameter, struct sql_buf *sq
       continue;
     sql_ident(sql, c->name);
     sql_buf_str(sql, " = CASE WHEN ");
-    put_older(c->name, "<=", parameter, sql);
+    put_older(f, "<=", parameter, sql);
     sql_buf_str(sql, " THEN ");
     put_default(c, sql);
     sql_buf_str(sql, " ELSE t.");
@@ -189,12 +191,12 @@ void sq_version_clear(const struct sq_sink *s, int parameter, struct sql_buf *sq
               parameter);
 }
 
-int sq_version_error(struct sq_sink *s, const char *what, struct mr_error *err)
+int sq_version_error(struct sq_sink *s, const char *what, int rc, struct mr_error *err)
 {
-  if (s->versioned && sqlite3_extended_errcode(s->db) == SQLITE_ERROR)
+  if (s->versioned && rc == SQLITE_ERROR)
     return src_fail(err, MR_REJECT, "22023",
                     "%s: " UPS_WRITTEN " of the stored row is not what this sink writes", what);
-  return sq_error(s, what, err);
+  return rc == SQLITE_NOMEM ? sq_no_memory(err) : sq_error(s, what, err);
 }
 
 /* ---------------------------------------------------------------- what is stored */
@@ -233,43 +235,89 @@ static void note(struct sq_sink *s, const char *name, int64_t version, int *hint
 
 static bool note_entry(struct sq_sink *s, int *hint)
 {
-  sqlite3_stmt *st = s->stored;
-  int key = sqlite3_column_type(st, 0);
-  s->known.found = true;
-  if (key == SQLITE_NULL) /* no versions yet */
-    return sqlite3_column_type(st, 1) == SQLITE_NULL;
+  sqlite3_stmt *st = s->known.entries;
+  bool named = sqlite3_column_type(st, 0) == SQLITE_TEXT;
   const char *type = (const char *)sqlite3_column_text(st, 2);
-  if (key != SQLITE_TEXT || !type || strcmp(type, "integer"))
+  if (!named || !type || strcmp(type, "integer"))
     return false;
   note(s, (const char *)sqlite3_column_text(st, 0), sqlite3_column_int64(st, 1), hint);
   return true;
 }
 
-static bool bind_keys(struct sq_sink *s, const uint8_t *cells)
+/* SQLITE_OK; SQLITE_ERROR: this is no object of versions. */
+static int read_entries(struct sq_sink *s)
+{
+  struct sq_versions *k = &s->known;
+  int hint = 0, rc = sqlite3_bind_text64(k->entries, 1, (const char *)k->text.p, k->text.len,
+                                         SQLITE_STATIC, SQLITE_UTF8);
+  while (rc == SQLITE_OK && (rc = sqlite3_step(k->entries)) == SQLITE_ROW)
+    rc = note_entry(s, &hint) ? SQLITE_OK : SQLITE_ERROR;
+  sqlite3_reset(k->entries);
+  if (k->other.failed)
+    return SQLITE_NOMEM;
+  return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+/* Makes `known` what the helper column's text says, as read_entries. A statement asks for each
+ * column in turn: the same text is read once. */
+static int know(struct sq_sink *s, const void *text, int n)
+{
+  struct sq_versions *k = &s->known;
+  if (k->valid && k->text.len == (size_t)n && (!n || !memcmp(k->text.p, text, (size_t)n)))
+    return SQLITE_OK;
+  k->valid = k->deleted = false;
+  memset(k->has, 0, (size_t)s->n_fields * sizeof *k->has);
+  sql_buf_clear(&k->other);
+  sql_buf_clear(&k->text);
+  sql_buf_bytes(&k->text, text, (size_t)n);
+  if (k->text.failed)
+    return SQLITE_NOMEM;
+  int rc = n ? read_entries(s) : SQLITE_OK;
+  k->valid = rc == SQLITE_OK;
+  return rc;
+}
+
+/* millrace_version(helper column, field): NULL where there is none. */
+static void version_of(sqlite3_context *ctx, int n, sqlite3_value **argument)
+{
+  struct sq_sink *s = sqlite3_user_data(ctx);
+  const struct sq_versions *k = &s->known;
+  const void *text = sqlite3_value_text(argument[0]);
+  int field = sqlite3_value_int(argument[1]), rc = know(s, text, sqlite3_value_bytes(argument[0]));
+  if (rc != SQLITE_OK)
+    sqlite3_result_error_code(ctx, rc);
+  else if (field == DELETED && k->deleted)
+    sqlite3_result_int64(ctx, k->newest_delete);
+  else if (field != DELETED && k->has[field])
+    sqlite3_result_int64(ctx, k->version[field]);
+}
+
+static bool bind_keys(struct sq_sink *s, sqlite3_stmt *st, const uint8_t *cells)
 {
   const uint8_t *p = cells;
   for (int c = 0; p && c < s->n_fields; c++)
-    p = s->column[s->field[c].column].is_key ? sq_cell_bind(s->stored, c + 1, p) : sq_cell_skip(p);
+    p = s->column[s->field[c].column].is_key ? sq_cell_bind(st, c + 1, p) : sq_cell_skip(p);
   return p != NULL;
 }
 
-static int read_stored(struct sq_sink *s, const uint8_t *cells, struct mr_error *err)
+static int read_stored(struct sq_sink *s, const uint8_t *cells, bool *ret_found,
+                       struct mr_error *err)
 {
-  struct sq_versions *k = &s->known;
-  int rc = bind_keys(s, cells) ? SQLITE_ROW : SQLITE_TOOBIG, hint = 0;
-  bool sound = true;
-  k->found = k->deleted = false;
-  memset(k->has, 0, (size_t)s->n_fields * sizeof *k->has);
-  sql_buf_clear(&k->other);
-  while (rc == SQLITE_ROW && sound && (rc = sqlite3_step(s->stored)) == SQLITE_ROW)
-    sound = note_entry(s, &hint);
+  sqlite3_stmt *st = s->known.stored;
+  int rc = bind_keys(s, st, cells) ? sqlite3_step(st) : SQLITE_TOOBIG, known = SQLITE_OK;
+  if (rc == SQLITE_ROW) {
+    const void *text = sqlite3_column_text(st, 0);
+    known = know(s, text, sqlite3_column_bytes(st, 0));
+  } else if (rc == SQLITE_DONE) {
+    known = know(s, NULL, 0);
+  }
   int status = MR_OK;
-  if (!sound)
-    status = src_fail(err, MR_REJECT, "22023",
-                      UPS_WRITTEN " of the stored row is not what this sink writes");
-  else if (rc != SQLITE_DONE)
-    status = sq_version_error(s, "SELECT of versions", err);
-  sqlite3_reset(s->stored);
+  if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+    status = sq_error(s, "SELECT of versions", err);
+  else if (known != SQLITE_OK)
+    status = sq_version_error(s, "SELECT of versions", known, err);
+  sqlite3_reset(st);
+  *ret_found = rc == SQLITE_ROW;
   return status;
 }
 
@@ -323,8 +371,8 @@ int sq_version_row(struct sq_sink *s, const struct sq_row *row, const uint8_t *b
                    const uint8_t *cells, struct mr_error *err)
 {
   struct sq_pair *set = NULL;
-  int status = read_stored(s, cells, err);
-  bool found = s->known.found;
+  bool found = false;
+  int status = read_stored(s, cells, &found, err);
   if (status < 0 || (found && !find_wins(s, bits, row->version)))
     return status;
   if (!put_written(s, found ? s->known.wins : bits, row->version))

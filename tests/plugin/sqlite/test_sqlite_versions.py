@@ -4,6 +4,7 @@
 import contextlib
 import datetime as dt
 import decimal
+import itertools
 import pathlib
 
 import pyarrow as pa
@@ -63,13 +64,13 @@ def test_what_others_put_into_the_helper_column(target):
     target.write(row(9, a=6), row(8, b="x"))
     assert target.written() == [{"a": 10, 'gone é"': 3, "b": 8, "at": 9}]
     assert target.sql("SELECT a, b FROM t") == [(5, "x")]
-    for text in ('{"a": "ten"}', "no JSON", "[1]"):
+    for text, change in itertools.product(('{"a": "ten"}', "no JSON", "[1]"), (row(11, a=7), row(11, _op="delete"))):
         target.sql("UPDATE t SET millrace_written = ?", text)
         with target.sink(pipeline=f"p{next(target.numbers)}", **VERSION) as s:
             s.found({"0": 0})
             unit = s.unit({"0": (0, 1, 1, 1)})
             s.begin(unit)
-            s.write(versions.rows([row(11, a=7)]))
+            s.write(versions.rows([change]))
             with pytest.raises(Failure) as caught:
                 s.commit(unit)
             assert (caught.value.status, caught.value.row) == (REJECT, 0), text
