@@ -80,6 +80,8 @@ static void compare_types(void *ctx, MYSQL_RES *res, uint64_t changed)
 static int begin_transaction(struct my_sink *s, struct mr_error *err)
 {
   struct sql_buf sql = {0};
+  if (s->versioned) /* version.c locks rows that are not there */
+    sql_buf_str(&sql, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; ");
   sql_buf_str(&sql, "START TRANSACTION; SELECT ");
   my_column_list(s, NULL, &sql);
   sql_buf_fmt(&sql, "%s FROM %s LIMIT 0", s->versioned ? ", " UPS_WRITTEN : "", s->target);

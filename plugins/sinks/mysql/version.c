@@ -254,7 +254,8 @@ void my_version_ddl(const struct my_sink *s, struct sql_buf *sql)
 {
   if (!s->versioned)
     return;
-  sql_buf_str(sql, ", " MY_LOG_VERSION " bigint NOT NULL");
+  sql_buf_str(sql, ", " MY_LOG_VERSION " bigint NOT NULL, " UPS_WRITTEN
+                   " longtext CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL");
   if (!s->partial)
     return;
   sql_buf_str(sql, ", " MY_STAGE_LEAST " bigint NOT NULL");
@@ -326,69 +327,133 @@ void my_version_fold(const struct my_sink *s, struct sql_buf *sql)
 
 /* ---------------------------------------------------------------- into the target */
 
-static int update_rows(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+/* Nobody else changes the rows from here on, nor makes those that are missing. */
+static int lock_stored(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
+  sql_buf_fmt(sql, "SELECT COUNT(*) FROM " MY_STAGE " d STRAIGHT_JOIN %s t ON ", s->target);
+  my_on_keys(s, sql);
+  sql_buf_str(sql, " FOR UPDATE");
+  return my_statement(s, sql, "SELECT FOR UPDATE of", MARIA_GO_ON, err);
+}
+
+static bool is_version(const struct my_sink *s, int field)
+{
+  return !strcasecmp(column_of(s, field)->name, s->conf->version);
+}
+
+static void take_stored(const struct my_sink *s, int field, struct sql_buf *sql)
+{
+  const char *name = column_of(s, field)->name;
+  put_name("d", name, sql);
+  sql_buf_str(sql, " = IF(");
+  put_wins(s, field, sql);
+  sql_buf_str(sql, ", ");
+  put_name("d", name, sql);
+  sql_buf_str(sql, ", ");
+  put_name("t", name, sql);
+  sql_buf_byte(sql, ')');
+}
+
+/* Staged rows become what is to be stored: they take from the stored ones what they do not win. It
+ * is done here as an UPDATE of the target that is joined would put its JSON into a file first.
+ * Assignments are made from left to right, and each looks at the version column: that is last. */
+static int join_stored(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  int version = 0;
   sql_buf_fmt(sql, "UPDATE " MY_STAGE " d STRAIGHT_JOIN %s t ON ", s->target);
   my_on_keys(s, sql);
   sql_buf_str(sql, " SET ");
   for (int f = 0; f < s->n_fields; f++) {
-    const char *name = column_of(s, f)->name;
-    if (column_of(s, f)->is_key)
+    if (is_version(s, f))
+      version = f;
+    if (column_of(s, f)->is_key || is_version(s, f))
       continue;
-    put_name("t", name, sql);
-    sql_buf_str(sql, " = IF(");
-    put_wins(s, f, sql);
+    take_stored(s, f, sql);
     sql_buf_str(sql, ", ");
-    put_name("d", name, sql);
-    sql_buf_str(sql, ", ");
-    put_name("t", name, sql);
-    sql_buf_str(sql, "), ");
   }
-  sql_buf_str(sql, "t." UPS_WRITTEN " = JSON_MERGE_PATCH(IFNULL(t." UPS_WRITTEN ", '{}'), ");
+  sql_buf_str(sql, "d." UPS_WRITTEN " = JSON_MERGE_PATCH(IFNULL(t." UPS_WRITTEN ", '{}'), ");
   put_object(s, put_wins, sql);
-  sql_buf_byte(sql, ')');
-  return my_statement(s, sql, "UPDATE", MARIA_GO_ON, err);
+  sql_buf_str(sql, "), ");
+  take_stored(s, version, sql);
+  return my_statement(s, sql, "merge the stored rows of", MARIA_GO_ON, err);
 }
 
-/* A field of a new row. */
-static void put_new(const struct my_sink *s, int field, struct sql_buf *sql)
+/* A field of a row that goes to the target; a new row has the default of what nobody wrote. */
+static void put_value(const struct my_sink *s, int field, struct sql_buf *sql)
 {
   const struct my_column *c = column_of(s, field);
-  if (!s->partial || c->is_key) {
-    put_name("d", c->name, sql);
-    return;
+  bool sure = !s->partial || c->is_key;
+  if (!sure) {
+    sql_buf_str(sql, "IF(d." UPS_WRITTEN " IS NOT NULL OR ");
+    put_written_at_all(s, field, sql);
+    sql_buf_str(sql, ", ");
   }
-  sql_buf_str(sql, "IF(");
-  put_written_at_all(s, field, sql);
-  sql_buf_str(sql, ", ");
   put_name("d", c->name, sql);
+  if (sure)
+    return;
   sql_buf_str(sql, ", ");
   put_fallback(s, field, sql);
   sql_buf_byte(sql, ')');
 }
 
-static int insert_rows(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+static void insert_select(const struct my_sink *s, struct sql_buf *sql)
 {
   sql_buf_fmt(sql, "INSERT INTO %s (", s->target);
   my_column_list(s, NULL, sql);
   sql_buf_str(sql, ", " UPS_WRITTEN ") SELECT ");
   for (int f = 0; f < s->n_fields; f++) {
-    put_new(s, f, sql);
+    put_value(s, f, sql);
     sql_buf_str(sql, ", ");
   }
+  sql_buf_str(sql, "IFNULL(d." UPS_WRITTEN ", ");
   put_object(s, put_written_at_all, sql);
-  sql_buf_fmt(sql, " FROM " MY_STAGE " d LEFT JOIN %s t ON ", s->target);
+  sql_buf_str(sql, ") FROM " MY_STAGE " d");
+}
+
+/* "before name between name after, …" of the fields that are no keys, and of the helper column. */
+static void assignments(const struct my_sink *s, const char *before, const char *between,
+                        const char *after, struct sql_buf *sql)
+{
+  for (int f = 0; f <= s->n_fields; f++) {
+    const char *name = f < s->n_fields ? column_of(s, f)->name : UPS_WRITTEN;
+    if (f < s->n_fields && column_of(s, f)->is_key)
+      continue;
+    sql_buf_str(sql, before);
+    maria_ident(sql, name);
+    sql_buf_str(sql, between);
+    maria_ident(sql, name);
+    sql_buf_fmt(sql, "%s%s", after, f < s->n_fields ? ", " : "");
+  }
+}
+
+static int insert_or_update(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  insert_select(s, sql);
+  sql_buf_str(sql, " ON DUPLICATE KEY UPDATE ");
+  assignments(s, "", " = VALUES(", ")", sql);
+  return my_statement(s, sql, "INSERT ON DUPLICATE KEY UPDATE INTO", MARIA_GO_ON, err);
+}
+
+static int update_then_insert(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
+{
+  sql_buf_fmt(sql, "UPDATE " MY_STAGE " d STRAIGHT_JOIN %s t ON ", s->target);
   my_on_keys(s, sql);
-  sql_buf_str(sql, " WHERE ");
-  put_name("t", *(const char *const *)s->conf->key.item, sql);
-  sql_buf_str(sql, " IS NULL");
+  sql_buf_str(sql, " SET ");
+  assignments(s, "t.", " = d.", "", sql);
+  int status = my_statement(s, sql, "UPDATE", MARIA_GO_ON, err);
+  if (status < 0)
+    return status;
+  insert_select(s, sql);
+  sql_buf_str(sql, " WHERE d." UPS_WRITTEN " IS NULL");
   return my_statement(s, sql, "INSERT INTO", MARIA_GO_ON, err);
 }
 
 int my_version_merge(struct my_sink *s, struct sql_buf *sql, struct mr_error *err)
 {
-  int status = update_rows(s, sql, err);
+  int status = lock_stored(s, sql, err);
   if (status >= 0)
-    status = insert_rows(s, sql, err);
+    status = join_stored(s, sql, err);
+  if (status >= 0)
+    status = s->only_key ? insert_or_update(s, sql, err) : update_then_insert(s, sql, err);
   return status < 0 ? status : my_range_clear(s, sql, err);
 }

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """The mysql sink: the newest version of each column wins, and deletes of many rows."""
 
+import contextlib
 import datetime as dt
 import decimal
+import threading
 import uuid
 
 import pyarrow as pa
+import pymysql
 import pytest
 
 import ranges
 import versions
 from abi import BADCONF, REJECT, Failure
+from servers.process import wait_until
 from version_cases import *  # noqa: F401, F403
 from version_cases import VersionTarget, row, span
 
@@ -180,6 +184,28 @@ def test_create_and_its_statement(target):
     s = target.sink(schema, key=["id"], version="at", create="true")
     assert "will be created" in s.check()
     assert "`at` datetime(6) NULL, millrace_written json NULL, PRIMARY KEY (`id`)" in s.ddl()
+
+def test_nobody_makes_a_row_that_was_looked_for(target):
+    """Whatever isolation the server's sessions begin with."""
+    target.create()
+    target.sql("CREATE TRIGGER held BEFORE INSERT ON t FOR EACH ROW DO GET_LOCK('held', 100)")
+    waiting = "SELECT 1 FROM information_schema.processlist WHERE db = DATABASE() AND state = 'User lock'"
+    writer = threading.Thread(target=target.write, args=(row(5, a=1),), kwargs={"statement_timeout": "5m"})
+    target.sql("SET GLOBAL tx_isolation = 'READ-COMMITTED'")
+    try:
+        with contextlib.closing(target.db.connect()) as other:
+            cursor = other.cursor()
+            cursor.execute("SET innodb_lock_wait_timeout = 1")
+            cursor.execute("SELECT GET_LOCK('held', 0)")
+            writer.start()
+            wait_until(lambda: target.sql(waiting), 60, "the sink before its insert")
+            with pytest.raises(pymysql.err.OperationalError) as caught:
+                cursor.execute("INSERT INTO t (k, c1, c2) VALUES (1, 1, 'x')")
+            assert caught.value.args[0] == 1205  # it waits for the sink
+        writer.join(60)
+    finally:
+        target.sql("SET GLOBAL tx_isolation = 'REPEATABLE-READ'")
+    assert target.values() == [(1, None, 7, 5)]
 
 
 # ---------------------------------------------------------------- check
