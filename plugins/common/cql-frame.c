@@ -93,10 +93,10 @@ static int unpack(struct cql_codec *c, const uint8_t *p, const struct segment *s
 /* One segment from `in` to `line`. MR_IDLE: it is not there yet. */
 static int take_segment(struct cql_codec *c, struct mr_error *err)
 {
-  const uint8_t *p = c->in.p + c->in_at;
   size_t left = c->in.len - c->in_at, word = c->lz4 ? 5 : 3;
   if (left < word + 3)
     return MR_IDLE;
+  const uint8_t *p = c->in.p + c->in_at;
   struct segment s = segment_of(c, little(p, (int)word));
   if (cql_crc24(p, word) != little(p + word, 3))
     return damaged(err, "the checksum of a segment's header is wrong");

@@ -90,6 +90,21 @@ static void test_vectors(void)
   cql_codec_done(&c);
 }
 
+/* Before the first byte has come. */
+static void test_nothing(void)
+{
+  struct mr_error err = MR_ERROR_INIT;
+  struct cql_frame f;
+  for (int kind = 0; kind < 4; kind++) {
+    struct cql_codec c;
+    cql_codec_init(&c, kind & 1 ? 5 : 4);
+    c.segments = kind & 1;
+    c.lz4 = kind & 2;
+    g_assert_cmpint(cql_codec_next(&c, &f, &err), ==, MR_IDLE);
+    cql_codec_done(&c);
+  }
+}
+
 static void test_plain(void)
 {
   g_autoptr(GByteArray) a = wire_bytes("'abc'"), b = wire_bytes("''"), all = g_byte_array_new();
@@ -225,6 +240,7 @@ int main(int argc, char **argv)
 {
   g_test_init(&argc, &argv, NULL);
   g_test_add_func("/cql-frame/vectors", test_vectors);
+  g_test_add_func("/cql-frame/nothing", test_nothing);
   g_test_add_func("/cql-frame/plain", test_plain);
   g_test_add_func("/cql-frame/extras", test_extras);
   g_test_add_func("/cql-frame/compressed-body", test_compressed_body);
