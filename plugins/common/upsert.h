@@ -98,6 +98,23 @@ static inline int ups_range_check(const struct ArrowSchema *range, bool upsert,
     snprintf(err->option, sizeof err->option, "%s", option);
   return status;
 }
+/* What the rows alone tell, before there is a connection; nothing where they are not known (not
+ * released: no schema). same: 0 for two names of one column. */
+static inline int ups_rows_check(const char *version, bool upsert, const struct ArrowSchema *rows,
+                                 int (*same)(const char *, const char *), struct mr_error *err)
+{
+  const struct ArrowSchema *from = NULL;
+  if (!rows->release)
+    return MR_OK;
+  int64_t range = mr_schema_find(rows, MR_RANGE);
+  int status = range >= 0 ? ups_range_check(rows->children[range], upsert, err) : MR_OK;
+  if (status < 0 || !version)
+    return status;
+  for (int64_t i = 0; !from && i < rows->n_children; i++)
+    if (!same(rows->children[i]->name, version))
+      from = rows->children[i];
+  return ups_version_source(version, rows, from, true, err);
+}
 /* Are values of this kind ordered, in a column of text, as they are in the rows? */
 static inline bool ups_text_orders(enum mr_kind from)
 {

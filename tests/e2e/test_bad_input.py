@@ -101,3 +101,16 @@ def test_check_connect_names_each_server_by_itself(filled, kafka, database, mill
     bad = millrace.check(pipeline(filled), "--connect", env={"KAFKA_BROKERS": "127.0.0.1:1"})
     bad.expect(3)
     assert "PostgreSQL" in bad.text and "127.0.0.1:1" in bad.text
+
+
+@pytest.mark.parametrize("kind, where", [("postgres", "url: 'postgres://u@127.0.0.1:1/d'"),
+                                         ("mysql", "url: 'mysql://u@127.0.0.1:1/d'"), ("sqlite", "path: t.db")])
+def test_a_version_that_no_row_has_is_found_without_a_server(millrace, kind, where):
+    text = ("name: bad\n" + kafka_source("t", block({"id": "int64", "at": "int64"})) + f"""sinks:
+  - name: out
+    {kind}: {{{where}, table: t, mode: upsert, key: [id], version: VERSION}}
+""" + ENDING)
+    env = {"KAFKA_BROKERS": "127.0.0.1:1"}
+    millrace.check(text.replace("VERSION", "at"), env=env).expect(0)
+    check_named(millrace.check(text.replace("VERSION", "att"), env=env), 2, "version column att is not among")
+    assert not (millrace.folder / "t.db").exists()

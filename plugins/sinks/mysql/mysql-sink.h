@@ -255,7 +255,9 @@ void my_range_name(enum mr_bound bound, int key, char *ret, size_t size);
 /* Can this server have versions and deletes of many rows? MR_BADCONF: no. */
 int my_version_server(const struct my_sink *s, const char *option, const char *what,
                       struct mr_error *err);
-/* What of versions and deletes of many rows is wrong whatever the table is. MR_BADCONF. */
+/* What of versions and deletes of many rows is wrong whatever the table is: as the rows tell, and
+ * by the server, too. MR_BADCONF. */
+int my_version_rows(const struct my_sink *s, struct mr_error *err);
 int my_version_check(const struct my_sink *s, struct mr_error *err);
 /* Adds the helper column to a table without, when the options allow it. */
 int my_version_add(struct my_sink *s, struct mr_error *err);

@@ -101,6 +101,8 @@ static int fill(struct my_sink *s, const struct mr_open *o, struct mr_error *err
     return src_no_memory(err);
   int status = check_names(s, err);
   if (status >= 0)
+    status = my_version_rows(s, err);
+  if (status >= 0)
     status = maria_init(&s->conn, &s->conf->server, s->host, err);
   s->conn.writes = true;
   if (status >= 0 && !s->conn.base && !s->table.schema)

@@ -24,24 +24,19 @@ int my_version_server(const struct my_sink *s, const char *option, const char *w
                   what, mysql_get_server_info(s->conn.db), s->conn.where);
 }
 
+int my_version_rows(const struct my_sink *s, struct mr_error *err)
+{
+  return ups_rows_check(s->conf->version, s->conf->mode == MODE_UPSERT, &s->in, strcasecmp, err);
+}
+
 int my_version_check(const struct my_sink *s, struct mr_error *err)
 {
-  int64_t range = mr_schema_find(&s->in, MR_RANGE);
-  const struct ArrowSchema *from = NULL;
-  const char *version = s->conf->version;
-  int status = MR_OK;
-  if (range >= 0)
-    status = ups_range_check(s->in.children[range], s->conf->mode == MODE_UPSERT, err);
-  if (status >= 0 && range >= 0)
+  int status = my_version_rows(s, err);
+  if (status >= 0 && mr_schema_find(&s->in, MR_RANGE) >= 0)
     status = my_version_server(s, "table", "deletes of many rows (_range)", err);
-  if (status < 0 || !version)
+  if (status < 0 || !s->conf->version)
     return status;
-  status = my_version_server(s, "version", "versions", err);
-  for (int64_t i = 0; !from && i < s->in.n_children; i++)
-    if (!strcasecmp(s->in.children[i]->name, version))
-      from = s->in.children[i];
-  bool in_table = !s->n_columns || my_column_find(s, version) >= 0;
-  return status < 0 ? status : ups_version_source(version, &s->in, from, in_table, err);
+  return my_version_server(s, "version", "versions", err);
 }
 
 int my_version_add(struct my_sink *s, struct mr_error *err)

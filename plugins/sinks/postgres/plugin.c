@@ -141,6 +141,8 @@ static int fill(struct pg_sink *s, const struct mr_open *o, struct mr_error *err
   if (!s->target || !s->offsets_name)
     return pg_no_memory(err);
   int status = check_names(s, err);
+  if (status >= 0)
+    status = ups_rows_check(s->conf->version, s->conf->mode == MODE_UPSERT, &s->in, strcmp, err);
   return status < 0 ? status : pg_conn_describe(s, err);
 }
 

@@ -61,7 +61,7 @@ static int fill(struct sq_sink *s, const struct mr_open *o, struct mr_error *err
   s->target = (char *)quoted.p;
   if (!s->target)
     return sq_no_memory(err);
-  return s->in.release ? sq_table_input(s, err) : MR_OK;
+  return sq_table_input(s, err);
 }
 
 int sq_open(const struct mr_open *o, void **self, struct mr_error *err)

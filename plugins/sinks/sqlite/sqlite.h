@@ -176,8 +176,7 @@ bool sq_kind_ordered(const struct ArrowSchema *from, enum sq_affinity to);
 /* ---- version.c */
 /* Adds the helper column to a table without, when the options allow it. */
 int sq_version_add(struct sq_sink *s, struct mr_error *err);
-/* MR_BADCONF: the rows have not what versions need; or (plan) the table has not. */
-int sq_version_input(const struct sq_sink *s, struct mr_error *err);
+/* MR_BADCONF: the table has not what versions need. */
 int sq_version_plan(struct sq_sink *s, struct mr_error *err);
 void sq_version_forget(struct sq_sink *s);
 /* Writes the fields whose bits are set, where what is stored is not newer. */

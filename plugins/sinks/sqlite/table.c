@@ -343,11 +343,8 @@ static int prepare_insert(struct sq_sink *s, struct mr_error *err)
 
 int sq_table_input(const struct sq_sink *s, struct mr_error *err)
 {
-  int64_t range = mr_schema_find(&s->in, MR_RANGE);
-  int status = MR_OK;
-  if (range >= 0)
-    status = ups_range_check(s->in.children[range], s->conf->mode == MODE_UPSERT, err);
-  return status < 0 ? status : sq_version_input(s, err);
+  return ups_rows_check(s->conf->version, s->conf->mode == MODE_UPSERT, &s->in, sqlite3_stricmp,
+                        err);
 }
 
 static int link_columns(struct sq_sink *s, struct mr_error *err)

@@ -25,17 +25,6 @@ int sq_version_add(struct sq_sink *s, struct mr_error *err)
   return sq_table_columns(s, err);
 }
 
-int sq_version_input(const struct sq_sink *s, struct mr_error *err)
-{
-  const struct ArrowSchema *from = NULL;
-  if (!s->conf->version)
-    return MR_OK;
-  for (int64_t i = 0; i < s->in.n_children; i++)
-    if (!sqlite3_stricmp(s->in.children[i]->name, s->conf->version))
-      from = s->in.children[i];
-  return ups_version_source(s->conf->version, &s->in, from, true, err);
-}
-
 static int check_helper(struct sq_sink *s, int at, struct mr_error *err)
 {
   const struct sq_column *c = at < 0 ? NULL : &s->column[at];
