@@ -59,12 +59,23 @@ static bool has_deflate(struct clog_inflate *self)
   return self->state != NULL;
 }
 
+/* A stream that ends before its input does is not what the node wrote: the section's end was
+ * damaged. */
+static enum libdeflate_result unpack_zlib(struct clog_inflate *self, const uint8_t *in, size_t n,
+                                          uint8_t *out, size_t size, size_t *ret_got)
+{
+  size_t used = 0;
+  enum libdeflate_result r =
+      libdeflate_zlib_decompress_ex(self->state, in, n, out, size, &used, ret_got);
+  return r == LIBDEFLATE_SUCCESS && used != n ? LIBDEFLATE_BAD_DATA : r;
+}
+
 static const char *unpack_deflate(struct clog_inflate *self, const uint8_t *in, size_t n,
                                   uint8_t *out, size_t size)
 {
   if (!has_deflate(self))
     return "out of memory";
-  enum libdeflate_result r = libdeflate_zlib_decompress(self->state, in, n, out, size, NULL);
+  enum libdeflate_result r = unpack_zlib(self, in, n, out, size, NULL);
   return r == LIBDEFLATE_SUCCESS ? NULL : "not a whole zlib stream";
 }
 
@@ -80,7 +91,7 @@ static size_t deflate_size(struct clog_inflate *self, const uint8_t *in, size_t 
     uint8_t *out = malloc(size);
     if (!out)
       return 0;
-    r = libdeflate_zlib_decompress(self->state, in, n, out, size, &got);
+    r = unpack_zlib(self, in, n, out, size, &got);
     free(out);
   }
   return r == LIBDEFLATE_SUCCESS ? got : 0;

@@ -173,6 +173,30 @@ static void test_packed_length(void)
   }
 }
 
+/* Nor does a section's end: a block that is shorter than its section, or longer, tells it, and what
+ * stands in it is not given before that is told. */
+static void test_packed_end(void)
+{
+  for (size_t i = 0; i < G_N_ELEMENTS(packed); i++) {
+    struct writer w = {.codec = packed[i].codec};
+    if (w.codec == CLOG_NOOP) /* its entries' own checksums tell */
+      continue;
+    set_up();
+    write_three(&w, packed[i].params);
+    writer_zeros(&w, 5000);
+    guint at = PLAIN_HEAD - 2 + (guint)strlen(packed[i].params);
+    for (guint bit = 0; bit < 32; bit++) {
+      w.out->data[at + bit / 8] ^= (guint8)(1u << bit % 8);
+      writer_save(path, w.out->data, w.out->len);
+      w.out->data[at + bit / 8] ^= (guint8)(1u << bit % 8);
+      g_autofree char *got = read_file(CLOG_WHOLE);
+      g_assert_cmpint(got[0], ==, '!');
+    }
+    writer_done(&w);
+    tear_down();
+  }
+}
+
 static void test_seek(void)
 {
   for (size_t i = 0; i <= G_N_ELEMENTS(packed); i++) {
@@ -468,6 +492,7 @@ int main(int argc, char **argv)
   g_test_add_func("/clog-segment/plain", test_plain);
   g_test_add_func("/clog-segment/packed", test_packed);
   g_test_add_func("/clog-segment/packed-length", test_packed_length);
+  g_test_add_func("/clog-segment/packed-end", test_packed_end);
   g_test_add_func("/clog-segment/seek", test_seek);
   g_test_add_func("/clog-segment/tail", test_tail);
   g_test_add_func("/clog-segment/sealed", test_sealed);
