@@ -120,7 +120,7 @@ def run(kafka, postgres, mariadb, clickhouse, folder, seconds, rate, down=NAMES)
         stack.callback(program.stop_all)
         stream = Stream(kafka, topic, rate, False)
         stack.callback(stream.done.set)
-        head, _, rest = pipeline(topic, "@", "100ms").partition("sinks:\n")
+        head, _, rest = pipeline(topic, "@", "1s").partition("sinks:\n")
         text = head + SINKS + rest.partition("@\n")[2] + f"  http: 127.0.0.1:{port}\n"
         watch, running = Watch(port), program.start(text)
         stream.start()
