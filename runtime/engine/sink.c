@@ -150,13 +150,26 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
 
 /* ---- barriers */
 
+/* Is another barrier on its way, and may the unit go with that? A sink whose commits take longer
+ * than barriers are apart would fall behind for ever, were each barrier one commit. */
+static bool may_wait(const struct mr_stage *s, const struct mr_message *m)
+{
+  const struct mr_settings *set = &s->p->spec->settings;
+  if ((set->checkpoint_rows && s->snk.unit_rows >= set->checkpoint_rows) ||
+      (set->checkpoint_bytes && s->snk.unit_bytes >= set->checkpoint_bytes) || s->snk.forced)
+    return false;
+  return atomic_load_explicit(&s->p->barrier_wanted, memory_order_relaxed) > m->number;
+}
+
 static bool commit_due(const struct mr_stage *s, const struct mr_message *m)
 {
-  int64_t every = s->spec->commit_ms * 1000, now = mr_now_us(s->p->os);
+  int64_t every = s->spec->commit_ms * 1000, since = mr_now_us(s->p->os) - s->snk.last_commit_us;
   if (m->urgent || atomic_load_explicit(&s->snk.limit, memory_order_relaxed) ||
       !s->snk.committed_once || mr_stopping(s->p))
     return true;
-  return now - s->snk.last_commit_us >= every - every / 10;
+  if (since < s->p->spec->settings.checkpoint_ms * 1000 && may_wait(s, m))
+    return false;
+  return since >= every - every / 10;
 }
 
 /* The lanes that made progress, from the stored position to the barrier's. */

@@ -23,6 +23,7 @@ from servers.proxy import Proxy
 from servers.runner import Millrace
 
 LAG_S = 5  # what the others may have
+CAUGHT_UP_S = 1
 
 SINKS = """sinks:
   - name: copied
@@ -107,7 +108,7 @@ def take_down(targets, watch, running, sink, seconds):
     assert watch.sinks()[sink]["rows_out"] == before[sink]["rows_out"]
     proxy.refuse(False)
     running.wait_for(lambda: watch.sinks()[sink]["rows_out"] > before[sink]["rows_out"], 60, f"{sink} up")
-    running.wait_for(lambda: watch.sinks()[sink]["lag_seconds"] < LAG_S, 120, f"{sink} caught up")
+    running.wait_for(lambda: watch.sinks()[sink]["lag_seconds"] < CAUGHT_UP_S, 120, f"{sink} caught up")
 
 
 def run(kafka, postgres, mariadb, clickhouse, folder, seconds, rate, down=NAMES):

@@ -9,6 +9,7 @@
 
 #define ROWS 400
 #define BATCH 40
+#define TRICKLE 4
 
 /* What the target holds, and what it does: each test's sink has its own behaviour. */
 struct target {
@@ -21,6 +22,8 @@ struct target {
   bool flush_breaks; /* the first flush has to be called again */
   bool lands;        /* idempotent: the first send arrives, though nobody hears of it */
   int breaks_after;  /* the connection is lost after so many rows of a unit; 0: never */
+  bool trickles;     /* the source runs dry behind each few rows; a commit lasts for three of these */
+  _Atomic int given; /* how often it gave some; INT_MAX: all */
 };
 struct conf {
   struct target *t;
@@ -30,13 +33,16 @@ struct conf {
 
 struct source {
   const struct mr_host *host;
+  struct target *t;
   uint32_t lane;
   uint64_t at;
+  bool dry;
 };
 static int source_open(const struct mr_open *o, void **self, struct mr_error *err)
 {
   struct source *s = g_new0(struct source, 1);
   s->host = o->host;
+  s->t = ((const struct conf *)o->conf)->t;
   *self = s;
   return MR_OK;
 }
@@ -64,8 +70,16 @@ static int source_read(void *self, int64_t max_rows, int64_t max_bytes, int32_t 
   struct ArrowSchema schema = {0};
   struct mr_column c[2];
   uint64_t to = MIN(s->at + (uint64_t)max_rows, ROWS);
-  if (s->at >= ROWS)
+  if (s->at >= ROWS) {
+    s->t->given = INT_MAX;
     return MR_END;
+  }
+  if (s->t->trickles) {
+    if ((s->dry = !s->dry))
+      return g_usleep(1500), MR_IDLE; /* longer than linger: a barrier follows */
+    to = MIN(s->at + TRICKLE, ROWS);
+    s->t->given++;
+  }
   g_assert_cmpint(source_schema(s, &schema, err), ==, MR_OK);
   for (int j = 0; j < 2; j++)
     g_assert_true(mr_column_init(&c[j], schema.children[j]));
@@ -171,7 +185,7 @@ static char *run_once(struct target *t, const struct mr_plugin *sink_plugin, str
                          .stages = g_ptr_array_new(),
                          .lookups = g_ptr_array_new(),
                          .dead_letter = &letters,
-                         .settings = {.checkpoint_ms = 20,
+                         .settings = {.checkpoint_ms = t->trickles ? 60000 : 20,
                                       .batch_rows = BATCH,
                                       .batch_bytes = 1 << 20,
                                       .linger_ms = 1,
