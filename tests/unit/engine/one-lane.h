@@ -22,7 +22,7 @@ struct target {
   bool flush_breaks; /* the first flush has to be called again */
   bool lands;        /* idempotent: the first send arrives, though nobody hears of it */
   int breaks_after;  /* the connection is lost after so many rows of a unit; 0: never */
-  bool trickles;     /* the source runs dry behind each few rows; a commit lasts for three of these */
+  bool trickles;     /* the source runs dry behind a few rows; a commit lasts for three such */
   _Atomic int given; /* how often it gave some; INT_MAX: all */
 };
 struct conf {
