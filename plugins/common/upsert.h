@@ -26,6 +26,16 @@ static inline bool ups_is_delete(const struct mr_view *op, int64_t i)
   return n == 6 && !memcmp(text, "delete", 6);
 }
 
+/* The rules among the options about how many columns a key has. */
+static inline int ups_key_validate(bool upsert, const struct mr_list *key, struct mr_error *err)
+{
+  if (upsert && key->n > UPS_KEYS_MAX)
+    return src_badconf(err, "key", "more than %d columns", UPS_KEYS_MAX);
+  if (upsert && key->n == 0)
+    return src_badconf(err, "key", "mode upsert needs the key columns");
+  return MR_OK;
+}
+
 /* ---------------------------------------------------------------- versions */
 
 /* The rules among the options; version NULL: none. */

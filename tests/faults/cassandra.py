@@ -9,13 +9,10 @@ import pathlib
 import random
 import signal
 import sys
-import tempfile
 import threading
 import time
 
-from faults.common import HEADER, Outcome
-from servers.cassandra import Cassandra
-from servers.postgres import Postgres
+from faults.common import Outcome, cassandra_servers, report
 from servers.process import wait_until
 from servers.runner import Millrace
 
@@ -261,13 +258,8 @@ def main(arguments=None):
     parser.add_argument("--events", type=int, default=50_000)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
-        os.chmod(folder, 0o755)
-        with Postgres(f"{folder}/postgres", durable=False) as postgres, Cassandra(f"{folder}/node") as node:
-            print(HEADER, flush=True)
-            outcome = run(node, postgres, folder, options.n, options.node, options.events, options.seed)
-            print(outcome.line())
-            return 0 if outcome.good else 1
+    with cassandra_servers() as where:
+        return report([lambda: run(*where, options.n, options.node, options.events, options.seed)])
 
 
 if __name__ == "__main__":

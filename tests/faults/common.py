@@ -12,6 +12,7 @@ import threading
 import time
 
 from servers import trades
+from servers.cassandra import Cassandra
 from servers.kafka import Kafka
 from servers.postgres import Postgres
 from servers.process import wait_until
@@ -276,6 +277,15 @@ def servers():
         with Postgres(f"{folder}/postgres", durable=False) as postgres:
             with Kafka(f"{folder}/kafka", heap="1g") as kafka:
                 yield kafka, postgres, folder
+
+
+@contextlib.contextmanager
+def cassandra_servers():
+    """A Cassandra node, PostgreSQL and a folder, for a run from the command line."""
+    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
+        os.chmod(folder, 0o755)
+        with Postgres(f"{folder}/postgres", durable=False) as postgres, Cassandra(f"{folder}/node") as node:
+            yield node, postgres, folder
 
 
 __all__ = ["KEYS", "Outcome", "Stream", "World", "compare_rows", "pipeline", "report", "servers",

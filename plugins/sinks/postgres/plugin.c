@@ -89,14 +89,13 @@ static int validate(const void *conf, struct mr_error *err)
   if (!sql_name_parse(c->table, PG_NAME_MAX, &name, &why))
     return src_badconf(err, "table", "%s", why);
   sql_name_done(&name);
-  if (c->mode == MODE_UPSERT && c->key.n > UPS_KEYS_MAX)
-    return src_badconf(err, "key", "more than 32 columns");
-  if (c->mode == MODE_UPSERT && c->key.n == 0)
-    return src_badconf(err, "key", "mode upsert needs the key columns");
+  int status = ups_key_validate(c->mode == MODE_UPSERT, &c->key, err);
+  if (status < 0)
+    return status;
   for (size_t i = 0; i < c->key.n; i++)
     if (!*key[i] || strlen(key[i]) > PG_NAME_MAX)
       return src_badconf(err, "key", "a column name is empty or longer than 63 bytes");
-  int status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
+  status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
   if (status >= 0)
     status = evo_validate(c->evolve, c->drop_columns, err);
   if (status >= 0)

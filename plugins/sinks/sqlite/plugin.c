@@ -38,11 +38,9 @@ static int validate(const void *conf, struct mr_error *err)
   sql_name_done(&name);
   if (!main_only)
     return src_badconf(err, "table", "an SQLite file has only the schema main");
-  if (c->mode == MODE_UPSERT && c->key.n == 0)
-    return src_badconf(err, "key", "mode upsert needs the key columns");
-  if (c->mode == MODE_UPSERT && c->key.n > UPS_KEYS_MAX)
-    return src_badconf(err, "key", "more than 32 columns");
-  int status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
+  int status = ups_key_validate(c->mode == MODE_UPSERT, &c->key, err);
+  if (status >= 0)
+    status = ups_version_validate(c->version, c->mode == MODE_UPSERT, &c->key, err);
   return status < 0 ? status : evo_validate(c->evolve, c->drop_columns, err);
 }
 

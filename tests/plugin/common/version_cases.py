@@ -91,17 +91,22 @@ class VersionTarget:
 
 # ---------------------------------------------------------------- random changes against a model
 
+def play(target, sink, model, units, seed, schema=versions.SCHEMA):
+    """Each unit goes into the sink and into the model; the table must then have what the model has."""
+    player = versions.Player(sink, schema)
+    for number, unit in enumerate(units):
+        player.unit(unit)
+        model.unit([c for batch in unit for c in batch])
+        assert target.content() == model.table(), f"seed {seed}, unit {number}"
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("equal", [False, True])
 def test_random_changes_leave_what_the_model_has(target, seed, equal):
     target.create()
     model = versions.Model()
     with target.sink(**VERSION, **target.variants[seed % len(target.variants)]) as s:
-        player = versions.Player(s)
-        for number, unit in enumerate(versions.cut(seed, versions.changes(seed, 400, equal=equal))):
-            player.unit(unit)
-            model.unit([c for batch in unit for c in batch])
-            assert target.content() == model.table(), f"seed {seed}, unit {number}"
+        play(target, s, model, versions.cut(seed, versions.changes(seed, 400, equal=equal)), seed)
         assert not s.rejects
     assert model.rows
 
@@ -111,11 +116,8 @@ def test_whole_rows_leave_what_the_model_has(target, seed):
     target.create()
     model = versions.Model()
     with target.sink(versions.WHOLE, **VERSION, **target.variants[seed % len(target.variants)]) as s:
-        player = versions.Player(s, versions.WHOLE)
-        for unit in versions.cut(seed, versions.changes(seed, 400, whole=True)):
-            player.unit(unit)
-            model.unit([c for batch in unit for c in batch])
-            assert target.content() == model.table()
+        units = versions.cut(seed, versions.changes(seed, 400, whole=True))
+        play(target, s, model, units, seed, versions.WHOLE)
     assert model.rows
 
 
@@ -125,11 +127,7 @@ def test_without_versions_random_changes_count_in_their_order(target, seed):
     model = versions.InOrder()
     changes = [{**c, "v": v} for v, c in enumerate(versions.changes(seed, 400))]
     with target.sink(**target.variants[seed % len(target.variants)]) as s:
-        player = versions.Player(s)
-        for number, unit in enumerate(versions.cut(seed, changes)):
-            player.unit(unit)
-            model.unit([c for batch in unit for c in batch])
-            assert target.content() == model.table(), f"seed {seed}, unit {number}"
+        play(target, s, model, versions.cut(seed, changes), seed)
         assert not s.rejects
     assert model.rows
 
