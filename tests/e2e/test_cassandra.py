@@ -276,6 +276,36 @@ def test_names_with_capitals_and_keys_of_several_columns(cassandra, keyspace, mi
                     None: {"A": "only static", "b": 1, "id": None, "s": 6, 'v "x': None}}
 
 
+def tokens(cassandra, millrace, table, key, columns):
+    """Tokens of all rows by their `id`: those in the positions of a scan, and those that the node tells."""
+    millrace.run(source(cassandra, table, f"      columns: {{{columns}}}\n") + "transforms:\n  - name: t\n"
+                 "    select:\n      set: {at: _position}\n" + FILE + ENDING).expect(0)
+    ours = {row["id"]: row["at"] - 2 ** 63 for row in lines(millrace)}
+    return ours, dict(cassandra.cql(f"SELECT id, token({key}) FROM {table}"))
+
+
+def test_the_tokens_of_keys_are_those_of_the_node(cassandra, keyspace, millrace):
+    table = f"{keyspace}.texts"
+    cassandra.cql(f"CREATE TABLE {table} (k text PRIMARY KEY, id int)")
+    cassandra.cql_many(f"INSERT INTO {table} (k, id) VALUES (?, ?)",
+                       [("aé\U0001f600"[i % 3] * (1 + i // 3), i) for i in range(300)])
+    ours, theirs = tokens(cassandra, millrace, table, "k", "id: int32")
+    assert len(theirs) == 300 and ours == theirs
+
+
+def test_the_tokens_of_keys_of_every_type_are_those_of_the_node(cassandra, keyspace, millrace):
+    cassandra.cql(f"CREATE TYPE {keyspace}.place (street text, no int, tags frozen<set<text>>)")
+    key = {name: (f"frozen<{kind}>" if kind.startswith(("list", "set", "map", "place")) else kind, value)
+           for name, (kind, value, _) in EVERY_TYPE.items() if kind != "duration"}
+    names = ", ".join(key)
+    table = f"{keyspace}.everything"
+    cassandra.cql(f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, (kind, _) in key.items())}, id int,"
+                  f" PRIMARY KEY (({names}), id))")
+    cassandra.cql(f"INSERT INTO {table} (id, {names}) VALUES (1, {', '.join(value for _, value in key.values())})")
+    ours, theirs = tokens(cassandra, millrace, table, names, "id: int32")
+    assert theirs and ours == theirs
+
+
 @pytest.mark.parametrize("change, code, words", [
     (("table: {t}", "table: nowhere.t"), 2, "there is no keyspace `nowhere`"),
     (("table: {t}", "table: {k}.nothing"), 2, "there is no table `nothing` in keyspace `{k}`"),

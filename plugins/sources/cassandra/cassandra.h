@@ -3,8 +3,8 @@
  *
  * table.c what the node says about a table    select.c the statement and its columns
  * mark.c positions of a range                 scan.c   ranges and rows
- * pages.c questions in flight, their pages    plugin.c options and the calls of the ABI
- * discover.c health, tables and columns
+ * pages.c questions in flight, their pages    token.c  where a partition is on the ring
+ * discover.c health, tables and columns       plugin.c options and the calls of the ABI
  *
  * The ring of tokens is cut into `ranges` even pieces, whatever the nodes own: each is a lane, so
  * that a scan goes on where it was even if nodes come or go. Instance i of n reads every n-th. */
@@ -87,10 +87,12 @@ struct cass_item {
   char *column;
   bool marks; /* a clustering column: its bytes go into the mark's hash */
 };
-/* What is asked of the table: item 0 is the token, then n items. */
+/* What is asked of the table. */
 struct cass_select {
   struct cass_item *item;
   size_t n, given; /* given: the first so many become columns */
+  size_t *key;     /* items that are the partition key, in its order */
+  size_t n_key;
   char *cql;       /* with two ?: first and last token */
   bool clustered;  /* a partition may have many rows */
 };
@@ -117,6 +119,18 @@ int cass_value_column(const struct cass_conf *conf, const char *name, const stru
 /* Is each element of the column a cell of its own? */
 bool cass_column_multi(const struct cass_column *c);
 
+struct cass_cell {
+  const uint8_t *p;
+  int64_t n; /* -1: null */
+};
+
+/* ---- token.c */
+/* The token that Murmur3Partitioner gives to a partition of these n > 0 key columns, whose values
+ * are as on the wire. room: for the key's bytes, kept between the calls. false: no memory, or
+ * values that no key has (null, or longer than 65535 bytes). */
+bool cass_token(const struct cass_cell *cell, const size_t *key, size_t n, struct sql_buf *room,
+                int64_t *ret);
+
 /* ---- scan.c */
 struct cass_lane {
   int64_t first, last; /* tokens, both included */
@@ -132,10 +146,6 @@ struct cass_query {
   bool asked;             /* a page is on its way */
   bool skipping;          /* rows up to the lane's mark */
   struct sql_buf paging;  /* state behind the page on the way, or behind the last one */
-};
-struct cass_cell {
-  const uint8_t *p;
-  int64_t n; /* -1: null */
 };
 struct cass_source {
   const struct cass_conf *conf;
@@ -158,6 +168,8 @@ struct cass_source {
   struct cass_query *now; /* of the current page; NULL: there is none */
   struct cql_rows page;   /* columns released; n: rows left; lent by conn until the next answer */
   struct cass_cell *cell; /* the current row, types.n of them */
+  int64_t token;          /* its partition's */
+  struct sql_buf key;     /* room for a partition key's bytes */
   bool pending;           /* cell was not given */
 };
 int cass_start(void *self, struct mr_error *err);

@@ -14,7 +14,7 @@ static int set_columns(struct cass_source *s, struct mr_error *err)
   if (rc < 0)
     return rc;
   s->column = calloc(s->select.given ? s->select.given : 1, sizeof *s->column);
-  s->cell = calloc(s->select.n + 1, sizeof *s->cell);
+  s->cell = calloc(s->select.n, sizeof *s->cell);
   bool ok = s->column && s->cell;
   for (int64_t i = 0; ok && i < rows.n_children; i++)
     ok = mr_column_init(&s->column[i], rows.children[i]);
@@ -138,17 +138,12 @@ int cass_start(void *self, struct mr_error *err)
 
 /* ---- rows */
 
-static int64_t token_of(const struct cass_source *s)
-{
-  return s->cell[0].n == 8 ? (int64_t)cql_be64(s->cell[0].p) : INT64_MIN;
-}
-
 static uint64_t hash_of(const struct cass_source *s)
 {
   uint64_t hash = CASS_HASH;
   for (size_t i = 0; i < s->select.n; i++)
     if (s->select.item[i].marks)
-      hash = cass_hash(hash, s->cell[i + 1].p, s->cell[i + 1].n);
+      hash = cass_hash(hash, s->cell[i].p, s->cell[i].n);
   return hash;
 }
 
@@ -156,7 +151,7 @@ static uint64_t hash_of(const struct cass_source *s)
 static struct cass_mark mark_of(const struct cass_source *s)
 {
   const struct cass_mark *at = &s->now->lane->at;
-  struct cass_mark m = {.kind = CASS_AT, .token = token_of(s), .count = 1, .hash = hash_of(s)};
+  struct cass_mark m = {.kind = CASS_AT, .token = s->token, .count = 1, .hash = hash_of(s)};
   if (at->kind == CASS_AT && at->token == m.token)
     m.count = at->count + 1;
   return m;
@@ -166,7 +161,7 @@ static struct cass_mark mark_of(const struct cass_source *s)
 static bool was_given(struct cass_source *s)
 {
   const struct cass_mark *at = &s->now->lane->at;
-  if (!s->now->skipping || token_of(s) != at->token)
+  if (!s->now->skipping || s->token != at->token)
     return false;
   s->now->skipping = hash_of(s) != at->hash;
   return true;
@@ -190,10 +185,17 @@ static int take_row(struct cass_source *s, struct mr_error *err)
   for (int32_t i = 0; i < s->types.n; i++)
     s->cell[i].p = cql_read_value(&s->page.cells, &s->cell[i].n);
   s->page.n--;
-  if (!s->page.cells.failed)
-    return MR_OK;
-  return src_fail(err, MR_FATAL, "", "malformed answer of Cassandra: rows that end too early%s",
-                  s->conn.where);
+  if (s->page.cells.failed)
+    return src_fail(err, MR_FATAL, "", "malformed answer of Cassandra: rows that end too early%s",
+                    s->conn.where);
+  const struct cass_query *q = s->now;
+  if (!cass_token(s->cell, s->select.key, s->select.n_key, &s->key, &s->token) ||
+      s->token < q->first || s->token > q->lane->last)
+    return src_fail(err, MR_FATAL, "",
+                    "the node gave a row whose partition key is not in the range that was asked "
+                    "for%s",
+                    s->conn.where);
+  return MR_OK;
 }
 
 /* The next row that was not given before becomes the current one. MR_END: the range is over.
@@ -241,9 +243,9 @@ static int reject(struct cass_source *s, size_t column, const char *why, struct 
 
 static int add_cell(struct cass_source *s, size_t i, const char **ret_why)
 {
-  const struct cass_cell *cell = &s->cell[i + 1];
+  const struct cass_cell *cell = &s->cell[i];
   struct mr_column *c = &s->column[i];
-  const struct cql_type *t = &s->types.item[i + 1].type;
+  const struct cql_type *t = &s->types.item[i].type;
   if (s->select.item[i].use == CASS_USE_WRITETIME && c->kind == MR_K_TIMESTAMP && cell->n == 8)
     return mr_column_int(c, (int64_t)cql_be64(cell->p)) ? MR_OK : MR_FATAL;
   return cql_value(c, t, s->columns.children[i], cell->p, cell->n, ret_why);
@@ -254,9 +256,9 @@ static int64_t write_time(const struct cass_source *s)
 {
   int64_t latest = SRC_NO_TIME;
   for (size_t i = s->select.given; i < s->select.n; i++)
-    if (s->select.item[i].use == CASS_USE_TIMESTAMP && s->cell[i + 1].n == 8 &&
-        (int64_t)cql_be64(s->cell[i + 1].p) > latest)
-      latest = (int64_t)cql_be64(s->cell[i + 1].p);
+    if (s->select.item[i].use == CASS_USE_TIMESTAMP && s->cell[i].n == 8 &&
+        (int64_t)cql_be64(s->cell[i].p) > latest)
+      latest = (int64_t)cql_be64(s->cell[i].p);
   return latest;
 }
 
@@ -265,7 +267,7 @@ static int add_changes(struct cass_source *s, int64_t n, int64_t *bytes, struct 
 {
   const struct cass_lane *l = s->now->lane;
   struct mr_position at = cass_mark_position(&l->at);
-  int rc = cass_changes_scanned(s->changes, s->types.item + 1, s->cell + 1, l->lane, &at, err);
+  int rc = cass_changes_scanned(s->changes, s->types.item, s->cell, l->lane, &at, err);
   *bytes = cass_changes_bytes(s->changes);
   return rc < 0 ? rc : (int)(cass_changes_rows(s->changes) - n);
 }
@@ -280,7 +282,7 @@ static int add_row(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_e
   int rc = MR_OK;
   for (; rc == MR_OK && i < s->select.given; i++) {
     rc = add_cell(s, i, &why);
-    *bytes += s->cell[i + 1].n > 0 ? s->cell[i + 1].n : 1;
+    *bytes += s->cell[i].n > 0 ? s->cell[i].n : 1;
   }
   if (rc == MR_REJECT) {
     forget_rows(s, n);
@@ -288,7 +290,7 @@ static int add_row(struct cass_source *s, int64_t n, int64_t *bytes, struct mr_e
   }
   struct src_message m = {.op = "insert",
                           .timestamp_us = write_time(s),
-                          .position = (uint64_t)token_of(s) ^ (UINT64_C(1) << 63)};
+                          .position = (uint64_t)s->token ^ (UINT64_C(1) << 63)};
   if (rc == MR_OK && s->system.n && !src_system_add(&s->system, &m, 1))
     rc = MR_FATAL;
   return rc < 0 ? src_no_memory(err) : 1;
@@ -447,6 +449,7 @@ void cass_done(struct cass_source *s)
   cql_prepared_done(&s->prepared);
   cql_columns_done(&s->types);
   cass_select_done(&s->select);
+  sql_buf_done(&s->key);
   src_system_done(&s->system);
   sql_name_done(&s->name);
 }

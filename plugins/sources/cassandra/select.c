@@ -9,6 +9,7 @@ void cass_select_done(struct cass_select *s)
   for (size_t i = 0; i < s->n; i++)
     free(s->item[i].column);
   free(s->item);
+  free(s->key);
   free(s->cql);
   *s = (struct cass_select){0};
 }
@@ -86,26 +87,39 @@ bool cass_column_multi(const struct cass_column *c)
   return strcmp(c->type, "counter") && (!one_cell(c) || !is_plain_type(c->type));
 }
 
+/* The item that is a column as it is; one is added, not to be given, if there is none. -1: no
+ * memory. */
+static int64_t find_or_add(struct cass_select *s, const char *column)
+{
+  for (size_t i = 0; i < s->n; i++)
+    if ((s->item[i].use == CASS_USE_VALUE || s->item[i].use == CASS_USE_MARK) &&
+        !strcmp(s->item[i].column, column))
+      return (int64_t)i;
+  return add_item(s, CASS_USE_MARK, column) ? (int64_t)s->n - 1 : -1;
+}
+
+/* A column of the key: what it is to a position. */
+static bool add_key(struct cass_select *s, const struct cass_column *c)
+{
+  int64_t at = find_or_add(s, c->name);
+  if (at < 0)
+    return false;
+  if (c->kind == CASS_PARTITION_KEY)
+    s->key[s->n_key++] = (size_t)at;
+  else
+    s->clustered = s->item[at].marks = true;
+  return true;
+}
+
 static bool add_hidden(struct cass_select *s, const struct cass_table *t, bool timestamp)
 {
-  bool ok = true;
+  bool ok = (s->key = calloc(t->n, sizeof *s->key)) != NULL;
   for (size_t i = 0; ok && i < t->n; i++) {
     const struct cass_column *c = &t->column[i];
-    if (c->kind == CASS_CLUSTERING) {
-      s->clustered = true;
-      size_t k = 0;
-      while (k < s->given &&
-             (s->item[k].use != CASS_USE_VALUE || strcmp(s->item[k].column, c->name)))
-        k++;
-      if (k == s->given) {
-        k = s->n;
-        ok = add_item(s, CASS_USE_MARK, c->name);
-      }
-      if (ok)
-        s->item[k].marks = true;
-    }
-    if (timestamp && c->kind == CASS_REGULAR && one_cell(c) && is_plain_type(c->type))
-      ok = ok && add_item(s, CASS_USE_TIMESTAMP, c->name);
+    if (c->kind <= CASS_CLUSTERING)
+      ok = add_key(s, c);
+    else if (timestamp && c->kind == CASS_REGULAR && one_cell(c) && is_plain_type(c->type))
+      ok = add_item(s, CASS_USE_TIMESTAMP, c->name);
   }
   return ok;
 }
@@ -123,13 +137,10 @@ static void put_token(struct sql_buf *b, const struct cass_table *t)
   sql_buf_byte(b, ')');
 }
 
-/* items: what stands behind the token. */
 static char *statement(const char *items, const struct sql_name *name, const struct cass_table *t)
 {
   struct sql_buf b = {0};
-  sql_buf_str(&b, "SELECT ");
-  put_token(&b, t);
-  sql_buf_fmt(&b, "%s FROM ", items);
+  sql_buf_fmt(&b, "SELECT %s FROM ", items);
   sql_name_quoted(&b, name);
   sql_buf_str(&b, " WHERE ");
   put_token(&b, t);
@@ -148,7 +159,8 @@ static char *scan_statement(const struct cass_select *s, const struct sql_name *
   for (size_t i = 0; i < s->n; i++) {
     enum cass_use use = s->item[i].use;
     bool plain = use == CASS_USE_VALUE || use == CASS_USE_MARK;
-    sql_buf_str(&b, plain ? ", " : use == CASS_USE_TTL ? ", ttl(" : ", writetime(");
+    sql_buf_str(&b, i ? ", " : "");
+    sql_buf_str(&b, plain ? "" : use == CASS_USE_TTL ? "ttl(" : "writetime(");
     sql_ident(&b, s->item[i].column);
     if (!plain)
       sql_buf_byte(&b, ')');
@@ -180,18 +192,17 @@ int cass_select_changes(struct cass_select *s, const struct cass_scan_items *ite
                         const struct sql_name *name, const struct cass_table *t,
                         struct mr_error *err)
 {
-  struct sql_buf b = {0};
   memset(s, 0, sizeof *s);
-  bool ok = true;
+  bool ok = (s->key = calloc((size_t)items->n, sizeof *s->key)) != NULL;
   for (int32_t i = 0; ok && i < items->n; i++) {
     ok = add_item(s, CASS_USE_MARK, "");
-    if (ok)
-      s->item[i].marks = i >= items->key && i < items->key + items->clustering;
+    if (ok && i < items->key)
+      s->key[s->n_key++] = (size_t)i;
+    else if (ok)
+      s->item[i].marks = i < items->key + items->clustering;
   }
   s->clustered = items->clustering > 0;
-  sql_buf_fmt(&b, ", %s", items->cql);
-  ok = ok && !b.failed && (s->cql = statement(sql_buf_text(&b), name, t));
-  sql_buf_done(&b);
+  ok = ok && (s->cql = statement(items->cql, name, t));
   return ok ? MR_OK : src_no_memory(err);
 }
 
@@ -234,12 +245,12 @@ int cass_select_schema(const struct cass_select *s, const struct cass_conf *conf
 {
   struct ArrowSchema rows, child = {0};
   int rc = MR_OK;
-  if (types->n < 0 || (size_t)types->n != s->n + 1)
+  if (types->n < 0 || (size_t)types->n != s->n)
     return src_fail(err, MR_FATAL, "",
                     "the node prepared another number of columns than were asked for");
   bool ok = mr_schema_struct(&rows);
   for (size_t i = 0; ok && rc >= 0 && i < s->given; i++) {
-    const struct cql_type *t = &types->item[i + 1].type;
+    const struct cql_type *t = &types->item[i].type;
     child.release = NULL;
     if (s->item[i].use == CASS_USE_VALUE)
       rc = cass_value_column(conf, s->item[i].column, t, &child, err);
