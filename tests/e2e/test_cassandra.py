@@ -226,10 +226,10 @@ def test_a_row_deleted_where_the_scan_stood_loses_no_other(cassandra, keyspace, 
     assert database.sql("SELECT count(*) FROM copy WHERE c > %s", last) == [(12_000 - last - 1,)]
 
 
-def halted(cassandra, keyspace, database, millrace, proxy):
+def halted(cassandra, keyspace, database, millrace, proxy, options=""):
     """A scan that stands still in the middle of a table of 12,000 rows."""
     table = wide(cassandra, keyspace, 40, 300)
-    text = (source(cassandra, table, "      page: 200\n      compression: false\n", proxy.port)
+    text = (source(cassandra, table, "      page: 200\n      compression: false\n" + options, proxy.port)
             + postgres_sink("copy", options="      create: true\n") + ENDING + "  checkpoint: {interval: 100ms}\n")
     proxy.freeze_after(300_000)
     running = millrace.start(text, "--once")
@@ -245,6 +245,18 @@ def test_a_column_that_is_added_meanwhile_changes_nothing(cassandra, keyspace, d
         proxy.thaw()
         log = running.wait().expect(0).text
     assert f"UPDATED of TABLE {table}" in log
+    assert database.sql("SELECT count(*), count(DISTINCT (p, c)), count(v) FROM copy") == [(12_000,) * 3]
+
+
+def test_a_column_that_is_added_for_another_client_too(cassandra, keyspace, database, millrace):
+    """It prepares the same statement: the node knows it again, and answers with the new column."""
+    with Proxy("127.0.0.1", cassandra.port) as proxy:
+        table, running = halted(cassandra, keyspace, database, millrace, proxy, "      protocol: 4\n")
+        cassandra.cql(f"ALTER TABLE {table} ADD more int")
+        cassandra.session().prepare(f'SELECT * FROM "{keyspace}"."wide" WHERE token("p") >= ? AND token("p") <= ?')
+        proxy.thaw()
+        log = running.wait().expect(0).text
+    assert f"columns of table {table} changed during the scan" in log
     assert database.sql("SELECT count(*), count(DISTINCT (p, c)), count(v) FROM copy") == [(12_000,) * 3]
 
 

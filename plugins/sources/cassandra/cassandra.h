@@ -94,6 +94,7 @@ struct cass_select {
   size_t *key;     /* items that are the partition key, in its order */
   size_t n_key;
   char *cql;       /* with two ?: first and last token */
+  char *all;       /* the same as SELECT *, which costs a node less; NULL: it is not the same */
   bool clustered;  /* a partition may have many rows */
 };
 /* Puts the statement together. MR_BADCONF with the option: a column that the table does not have,
@@ -107,6 +108,8 @@ int cass_select_changes(struct cass_select *s, const struct cass_scan_items *ite
                         const struct sql_name *name, const struct cass_table *t,
                         struct mr_error *err);
 void cass_select_done(struct cass_select *s);
+/* Are these, of the statement `all`, the items in their order? */
+bool cass_select_has(const struct cass_select *s, const struct cql_columns *c);
 /* The columns that it gives (no system columns), for types as the node prepared them.
  * MR_BADCONF with the option: a declared column of a type that values do not fit. */
 int cass_select_schema(const struct cass_select *s, const struct cass_conf *conf,

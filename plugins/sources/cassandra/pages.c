@@ -7,15 +7,44 @@
 
 enum { QUERY_VALUES = 1, QUERY_PAGE = 4, QUERY_STATE = 8 };
 
-int cass_pages_prepare(struct cass_source *s, struct mr_error *err)
+/* The table has other columns than it had: only those that the scan wants are asked for. */
+static void forget_all(struct cass_source *s)
 {
-  if (s->prepared.id)
-    return MR_OK;
+  free(s->select.all);
+  s->select.all = NULL;
+  cql_prepared_done(&s->prepared);
+}
+
+static bool is_known(const struct cass_source *s, const struct cql_columns *c)
+{
+  return s->types.n ? cql_columns_equal(&s->types, c) : cass_select_has(&s->select, c);
+}
+
+static int prepare_all(struct cass_source *s, struct mr_error *err)
+{
+  int rc = cql_conn_prepare(&s->conn, s->select.all, &s->prepared, err);
+  if (rc >= 0 && !is_known(s, &s->prepared.columns))
+    forget_all(s);
+  return rc;
+}
+
+static int prepare_items(struct cass_source *s, struct mr_error *err)
+{
   int rc = cql_conn_prepare(&s->conn, s->select.cql, &s->prepared, err);
   if (rc >= 0 && s->types.n && !cql_columns_equal(&s->types, &s->prepared.columns))
     rc = src_fail(err, MR_FATAL, "",
                   "columns of table %s have another type than when the scan began%s",
                   s->conf->table, s->conn.where);
+  return rc;
+}
+
+int cass_pages_prepare(struct cass_source *s, struct mr_error *err)
+{
+  if (s->prepared.id)
+    return MR_OK;
+  int rc = s->select.all ? prepare_all(s, err) : MR_OK;
+  if (rc >= 0 && !s->select.all)
+    rc = prepare_items(s, err);
   if (rc < 0)
     cql_prepared_done(&s->prepared);
   return rc;
@@ -116,6 +145,16 @@ static int refused(struct cass_source *s, const struct cql_frame *f, struct mr_e
   return rc;
 }
 
+/* Another client may have made the node know the statement again, with the columns of now. */
+static int changed(struct cass_source *s, struct mr_error *err)
+{
+  bool added = s->select.all != NULL;
+  if (added)
+    forget_all(s);
+  return src_fail(err, added ? MR_RETRY : MR_FATAL, "",
+                  "columns of table %s changed during the scan%s", s->conf->table, s->conn.where);
+}
+
 static int take_page(struct cass_source *s, struct cass_query *q, const struct cql_frame *f,
                      struct mr_error *err)
 {
@@ -125,8 +164,7 @@ static int take_page(struct cass_source *s, struct cass_query *q, const struct c
   if (rc < 0)
     return rc;
   if (!same)
-    return src_fail(err, MR_FATAL, "", "columns of table %s changed during the scan%s",
-                    s->conf->table, s->conn.where);
+    return changed(s, err);
   sql_buf_clear(&q->paging);
   sql_buf_bytes(&q->paging, s->page.paging, s->page.paging_len);
   if (q->paging.failed)

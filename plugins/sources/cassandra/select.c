@@ -11,6 +11,7 @@ void cass_select_done(struct cass_select *s)
   free(s->item);
   free(s->key);
   free(s->cql);
+  free(s->all);
   *s = (struct cass_select){0};
 }
 
@@ -170,6 +171,33 @@ static char *scan_statement(const struct cass_select *s, const struct sql_name *
   return cql;
 }
 
+/* Are the items the table's columns, each once and in their order? */
+static bool is_all(const struct cass_select *s, const struct cass_table *t)
+{
+  bool same = s->n == t->n;
+  for (size_t i = 0; same && i < s->n; i++)
+    same = (s->item[i].use == CASS_USE_VALUE || s->item[i].use == CASS_USE_MARK) &&
+           !strcmp(s->item[i].column, t->column[i].name);
+  return same;
+}
+
+static bool set_statements(struct cass_select *s, const struct sql_name *name,
+                           const struct cass_table *t)
+{
+  bool all = is_all(s, t);
+  s->cql = scan_statement(s, name, t);
+  s->all = all ? statement("*", name, t) : NULL;
+  return s->cql && (s->all || !all);
+}
+
+bool cass_select_has(const struct cass_select *s, const struct cql_columns *c)
+{
+  bool same = c->n >= 0 && (size_t)c->n == s->n;
+  for (size_t i = 0; same && i < s->n; i++)
+    same = !strcmp(s->item[i].column, c->item[i].name);
+  return same;
+}
+
 int cass_select_init(struct cass_select *s, const struct cass_conf *conf,
                      const struct sql_name *name, const struct cass_table *t, bool timestamp,
                      struct mr_error *err)
@@ -181,7 +209,7 @@ int cass_select_init(struct cass_select *s, const struct cass_conf *conf,
   if (rc >= 0)
     rc = add_times(s, &conf->ttl, CASS_USE_TTL, conf, t, err);
   s->given = s->n;
-  if (rc >= 0 && (!add_hidden(s, t, timestamp) || !(s->cql = scan_statement(s, name, t))))
+  if (rc >= 0 && (!add_hidden(s, t, timestamp) || !set_statements(s, name, t)))
     rc = src_no_memory(err);
   if (rc < 0)
     cass_select_done(s);
