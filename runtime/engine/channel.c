@@ -60,6 +60,7 @@ static int64_t rows_of(const struct mr_message *m)
 void mr_channel_push(struct mr_channel *c, struct mr_message *take)
 {
   atomic_fetch_add_explicit(&c->rows, rows_of(take), memory_order_relaxed);
+  atomic_fetch_add_explicit(&c->barriers, take->kind == MR_MSG_BARRIER, memory_order_relaxed);
   if (mr_channel_flush(c) && mr_ring_push(&c->ring, take)) {
     c->os->wake(c->os, c->consumer);
     return;
@@ -80,6 +81,7 @@ struct mr_message *mr_channel_pop(struct mr_channel *c)
   if (!m)
     return NULL;
   atomic_fetch_sub_explicit(&c->rows, rows_of(m), memory_order_relaxed);
+  atomic_fetch_sub_explicit(&c->barriers, m->kind == MR_MSG_BARRIER, memory_order_relaxed);
   c->os->wake(c->os, c->producer);
   return m;
 }

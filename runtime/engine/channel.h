@@ -21,6 +21,7 @@ struct mr_channel {
   struct mr_overflow *first, *last;     /* producer's thread only */
   _Atomic int64_t behind;               /* messages in the overflow queue; metrics read it */
   _Atomic int64_t rows;                 /* of the batches inside; metrics read it */
+  _Atomic int64_t barriers;             /* inside */
   /* consumer's thread */
   bool blocked; /* a barrier of this channel waits for the other channels */
   bool ended;

@@ -109,6 +109,7 @@ struct mr_sink_state {
   struct mr_unit now;          /* what begin, abort and commit are told */
   int64_t last_commit_us;
   bool committed_once;
+  bool guessed; /* oldest_us, from what is durable */
   uint64_t label_number;
   int64_t recorded_us, recorded_wall_us; /* when the unit was recorded: mr_now_us, wall clock */
   char *label;

@@ -150,15 +150,20 @@ static bool on_batch(struct mr_stage *s, struct mr_message *m)
 
 /* ---- barriers */
 
-/* Is another barrier on its way, and may the unit go with that? A sink whose commits take longer
- * than barriers are apart would fall behind for ever, were each barrier one commit. */
-static bool may_wait(const struct mr_stage *s, const struct mr_message *m)
+/* Does another barrier wait, and may the unit go with that? A sink whose commits take longer than
+ * barriers are apart would fall behind for ever, were each barrier one commit. */
+static bool may_wait(const struct mr_stage *s)
 {
   const struct mr_settings *set = &s->p->spec->settings;
   if ((set->checkpoint_rows && s->snk.unit_rows >= set->checkpoint_rows) ||
       (set->checkpoint_bytes && s->snk.unit_bytes >= set->checkpoint_bytes) || s->snk.forced)
     return false;
-  return atomic_load_explicit(&s->p->barrier_wanted, memory_order_relaxed) > m->number;
+  for (guint i = 0; i < s->inputs->len; i++) {
+    struct mr_channel *c = s->inputs->pdata[i];
+    if (!c->ended && !atomic_load_explicit(&c->barriers, memory_order_relaxed))
+      return false;
+  }
+  return true;
 }
 
 static bool commit_due(const struct mr_stage *s, const struct mr_message *m)
@@ -167,7 +172,7 @@ static bool commit_due(const struct mr_stage *s, const struct mr_message *m)
   if (m->urgent || atomic_load_explicit(&s->snk.limit, memory_order_relaxed) ||
       !s->snk.committed_once || mr_stopping(s->p))
     return true;
-  if (since < s->p->spec->settings.checkpoint_ms * 1000 && may_wait(s, m))
+  if (since < s->p->spec->settings.checkpoint_ms * 1000 && may_wait(s))
     return false;
   return since >= every - every / 10;
 }
@@ -206,6 +211,20 @@ static void grow_units(struct mr_stage *s)
   atomic_store_explicit(&s->snk.limit, limit < s->snk.whole ? limit : 0, memory_order_relaxed);
 }
 
+/* Rows that wait before the sink were read behind those of the unit. The next batch tells when. */
+static void set_oldest(struct mr_stage *s)
+{
+  int64_t rows = 0, newest = 0;
+  for (guint i = 0; i < s->inputs->len; i++) {
+    struct mr_channel *c = s->inputs->pdata[i];
+    rows += atomic_load_explicit(&c->rows, memory_order_relaxed);
+  }
+  for (guint i = 0; rows && i < s->snk.unit->len; i++)
+    newest = MAX(newest, g_array_index(s->snk.unit, struct mr_kept, i).m->since.read_us);
+  s->snk.guessed = newest != 0;
+  atomic_store_explicit(&s->oldest_us, newest, memory_order_relaxed);
+}
+
 static void durable(struct mr_stage *s, const struct mr_unit *u)
 {
   pthread_mutex_lock(&s->p->lock);
@@ -218,7 +237,7 @@ static void durable(struct mr_stage *s, const struct mr_unit *u)
   pthread_mutex_unlock(&s->p->lock);
   atomic_fetch_add_explicit(&s->rows_out, s->snk.unit_rows, memory_order_relaxed);
   atomic_fetch_add_explicit(&s->bytes_out, s->snk.unit_bytes, memory_order_relaxed);
-  atomic_store_explicit(&s->oldest_us, 0, memory_order_relaxed);
+  set_oldest(s);
   if (s->snk.unit_rows)
     atomic_store_explicit(&s->last_rows_us, mr_now_us(s->p->os), memory_order_relaxed);
   s->snk.last_commit_us = mr_now_us(s->p->os);
@@ -271,6 +290,8 @@ static int move_positions(struct mr_stage *s, struct mr_mark *marks, uint32_t n)
 
 static bool on_barrier(struct mr_stage *s, struct mr_message *m)
 {
+  if (s->snk.guessed && !s->snk.adrift && !s->snk.unit->len)
+    set_oldest(s); /* what waited was dropped: the sink has it */
   s->snk.lettered |= m->lettered || s->snk.letters->len;
   enum mr_state_row saved = s->snk.adrift ? MR_STATE_APPLY : mr_state_gather(s, m);
   if (saved == MR_STATE_VOID)

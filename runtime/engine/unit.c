@@ -343,8 +343,9 @@ int mr_unit_add(struct mr_stage *s, struct mr_message *take)
   s->snk.unit_bytes += take->bytes;
   s->snk.unit_rows += take->batch.rows.length;
   atomic_store_explicit(&s->held_rows, s->snk.unit_rows, memory_order_relaxed);
-  if (!atomic_load_explicit(&s->oldest_us, memory_order_relaxed))
+  if (s->snk.guessed || !atomic_load_explicit(&s->oldest_us, memory_order_relaxed))
     atomic_store_explicit(&s->oldest_us, take->since.read_us, memory_order_relaxed);
+  s->snk.guessed = false;
   st = begin(s);
   if (!st)
     st = write_kept(s, s->snk.unit->len - 1);

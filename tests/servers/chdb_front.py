@@ -65,6 +65,7 @@ def decoded(encoding, data):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two writes
     engine, body, lock = None, None, threading.Lock()
 
     def log_message(self, *_):

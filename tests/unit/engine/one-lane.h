@@ -24,6 +24,8 @@ struct target {
   int breaks_after;  /* the connection is lost after so many rows of a unit; 0: never */
   bool trickles;     /* the source runs dry behind a few rows; a commit lasts for three such */
   _Atomic int given; /* how often it gave some; INT_MAX: all */
+  struct mr_pipeline *p;
+  _Atomic(GThread *) sink; /* the thread that writes */
 };
 struct conf {
   struct target *t;
@@ -198,6 +200,7 @@ static char *run_once(struct target *t, const struct mr_plugin *sink_plugin, str
   struct mr_pipeline_options o = {.os = os, .store = store, .once = true, .pending = pending};
   struct mr_pipeline *p = mr_pipeline_new(&spec, &o, &err, &where);
   g_assert_nonnull(p);
+  t->p = p;
   bool unreachable;
   char *failure = NULL;
   if (mr_pipeline_run(p) < 0)

@@ -42,6 +42,7 @@ static bool is_reported(const struct sink *s, int64_t id)
 static int sink_write(void *self, const struct mr_batch *b, struct mr_error *err)
 {
   struct sink *s = self;
+  s->t->sink = g_thread_self();
   if (s->t->late && s->t->calls++ == 0) {
     err->unit_lost = true;
     return mr_fail_code(err, MR_REJECT, "23514", "a row of an earlier write");
@@ -141,12 +142,17 @@ static const struct mr_plugin sink_plugin = {
 
 /* ---- the tests */
 
-static void run(struct target *t)
+static void run_on(struct target *t, struct mr_os *os)
 {
   char *dir = new_state();
-  g_autofree char *why = run_once(t, &sink_plugin, mr_os_real(), dir, MR_PENDING_ASK);
+  g_autofree char *why = run_once(t, &sink_plugin, os, dir, MR_PENDING_ASK);
   g_assert_cmpstr(why, ==, NULL);
   remove_state(dir);
+}
+
+static void run(struct target *t)
+{
+  run_on(t, mr_os_real());
 }
 
 /* Each row landed once, or is one letter. */
@@ -205,6 +211,41 @@ static void test_slow_commits(void)
   g_assert_cmpint(t.commits, <=, ROWS / TRICKLE / 2);
 }
 
+/* ---- lag */
+
+static struct mr_os watched_os;
+static struct target *watched;
+static int64_t seen_out;
+static int looks;
+
+/* The sink wakes its source right behind a commit. */
+static void look(struct mr_os *os, struct mr_event *e)
+{
+  struct mr_stage_stats stats[2];
+  mr_os_real()->wake(mr_os_real(), e);
+  if (watched->sink != g_thread_self())
+    return;
+  g_assert_cmpuint(mr_pipeline_stats(watched->p, stats, 2), ==, 2);
+  if (stats[1].rows_out == seen_out || !stats[1].backlog_rows)
+    return;
+  seen_out = stats[1].rows_out;
+  looks++;
+  g_assert_cmpint(stats[1].lag_us, >, 0);
+}
+
+/* Rows that wait lag also between two units. */
+static void test_lag_of_what_waits(void)
+{
+  struct target t = {.poison = -1, .trickles = true};
+  watched = &t;
+  seen_out = looks = 0;
+  watched_os = *mr_os_real();
+  watched_os.wake = look;
+  run_on(&t, &watched_os);
+  check(&t);
+  g_assert_cmpint(looks, >, 3);
+}
+
 /* ---- labels */
 
 static void test_labels_differ(void)
@@ -237,5 +278,6 @@ int main(int argc, char **argv)
   g_test_add_func("/unit/one-letter-a-row", test_one_letter_a_row);
   g_test_add_func("/unit/smaller-units", test_smaller_units);
   g_test_add_func("/unit/slow-commits", test_slow_commits);
+  g_test_add_func("/unit/lag-of-what-waits", test_lag_of_what_waits);
   return g_test_run();
 }
