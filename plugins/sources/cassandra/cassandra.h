@@ -93,9 +93,9 @@ struct cass_select {
   size_t n, given; /* given: the first so many become columns */
   size_t *key;     /* items that are the partition key, in its order */
   size_t n_key;
-  char *cql;       /* with two ?: first and last token */
-  char *all;       /* the same as SELECT *, which costs a node less; NULL: it is not the same */
-  bool clustered;  /* a partition may have many rows */
+  char *cql;      /* with two ?: first and last token */
+  char *all;      /* the same as SELECT *, which costs a node less; NULL: it is not the same */
+  bool clustered; /* a partition may have many rows */
 };
 /* Puts the statement together. MR_BADCONF with the option: a column that the table does not have,
  * or that has no write time. timestamp: _timestamp is wanted. */
