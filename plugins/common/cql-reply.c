@@ -177,6 +177,7 @@ int cql_reply_prepared(const struct cql_frame *f, struct cql_prepared *ret, stru
 static int status_of(int32_t code)
 {
   switch (code) {
+  case 0x0000: /* server: an exception inside the node, as a read meets while its type is altered */
   case CQL_PROTOCOL_ERROR:
   case 0x1000: /* unavailable */
   case 0x1001: /* overloaded */

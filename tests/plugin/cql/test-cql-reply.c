@@ -133,7 +133,8 @@ static void test_errors(void)
   is_error("00002500 0001'u' 0002'id'", MR_RETRY, "u (error 0x2500)");
   is_error("00002200 0003'a' 0a 'b'", MR_BADCONF, "a b (error 0x2200)");
   is_error("00000100 0001'x'", MR_BADCONF, "x (error 0x0100)");
-  is_error("00000000 0001'x'", MR_FATAL, "x (error 0x0000)");
+  is_error("00000000 0001'x'", MR_RETRY, "x (error 0x0000)");
+  is_error("00001003 0001'x'", MR_FATAL, "x (error 0x1003)");
   is_error("00001500 0001'x'", MR_FATAL, "x (error 0x1500)");
   is_error("0000", MR_FATAL, "malformed answer of Cassandra: an error that cannot be read");
 }
