@@ -13,6 +13,7 @@ import pathlib
 import select
 import shutil
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -106,7 +107,7 @@ class Bench:
         self.kafka.produce(name, ({"value": trades.message(i), "partition": i % PARTITIONS}
                                   for i in range(rows)))
         for _ in range(WARM_READS):
-            self.run_process([FLOOR, self.kafka.brokers, name])
+            subprocess.run([FLOOR, self.kafka.brokers, name], check=True, stdout=subprocess.DEVNULL)
 
     def make_copy_file(self):
         """The same rows as a file in PostgreSQL's binary COPY format."""

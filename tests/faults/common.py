@@ -270,10 +270,17 @@ class World:
 
 
 @contextlib.contextmanager
-def servers():
-    """Kafka, PostgreSQL and a folder, for a run from the command line."""
+def run_folder():
+    """A folder for a run from the command line, which servers with a user of their own can enter."""
     with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
         os.chmod(folder, 0o755)
+        yield folder
+
+
+@contextlib.contextmanager
+def servers():
+    """Kafka, PostgreSQL and a folder, for a run from the command line."""
+    with run_folder() as folder:
         with Postgres(f"{folder}/postgres", durable=False) as postgres:
             with Kafka(f"{folder}/kafka", heap="1g") as kafka:
                 yield kafka, postgres, folder
@@ -282,8 +289,7 @@ def servers():
 @contextlib.contextmanager
 def cassandra_servers():
     """A Cassandra node, PostgreSQL and a folder, for a run from the command line."""
-    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
-        os.chmod(folder, 0o755)
+    with run_folder() as folder:
         with Postgres(f"{folder}/postgres", durable=False) as postgres, Cassandra(f"{folder}/node") as node:
             yield node, postgres, folder
 

@@ -8,10 +8,9 @@ import os
 import pathlib
 import random
 import sys
-import tempfile
 import time
 
-from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, wanted_rows
+from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, run_folder, wanted_rows
 from servers import trades
 from servers.kafka import Kafka
 from servers.mariadb import Mariadb
@@ -129,8 +128,7 @@ def main(arguments=None):
     parser.add_argument("--n", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder:
-        os.chmod(folder, 0o755)
+    with run_folder() as folder:
         with Mariadb(f"{folder}/mariadb", durable=False) as mariadb:
             with Kafka(f"{folder}/kafka", heap="1g") as kafka:
                 where, few = (kafka, mariadb, folder), max(1, options.n // 10)

@@ -8,11 +8,10 @@ import json
 import os
 import pathlib
 import sys
-import tempfile
 import time
 import urllib.request
 
-from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, wanted_rows
+from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, run_folder, wanted_rows
 from servers import trades
 from servers.clickhouse import Chdb
 from servers.kafka import Kafka
@@ -150,8 +149,7 @@ def main(arguments=None):
     parser.add_argument("--rate", type=int, default=3000)
     options = parser.parse_args(arguments)
     with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="millrace-faults-"))
-        os.chmod(folder, 0o755)
+        folder = stack.enter_context(run_folder())
         servers = (stack.enter_context(Kafka(f"{folder}/kafka", heap="1g")),
                    stack.enter_context(Postgres(f"{folder}/postgres", durable=False)),
                    stack.enter_context(Mariadb(f"{folder}/mariadb", durable=False)),

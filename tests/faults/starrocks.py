@@ -9,10 +9,9 @@ import functools
 import pathlib
 import random
 import sys
-import tempfile
 import time
 
-from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, wanted_rows
+from faults.common import PARTITIONS, Outcome, Stream, compare_rows, pipeline, report, run_folder, wanted_rows
 from faults import starrocks_answers
 from servers import trades
 from servers.kafka import Kafka
@@ -104,8 +103,7 @@ def main(arguments=None):
     knobs = [k for k in KNOBS if not options.only or "-".join(k) in options.only]
     answers = [a for a in starrocks_answers.ANSWERS
                if options.answers and (not options.only or a.name in options.only)]
-    with tempfile.TemporaryDirectory(prefix="millrace-faults-") as folder, \
-            contextlib.ExitStack() as stack:
+    with run_folder() as folder, contextlib.ExitStack() as stack:
         runs = [functools.partial(starrocks_answers.run, folder, a, options.answers, options.seed)
                 for a in answers]
         if options.n and knobs:
